@@ -1,0 +1,1 @@
+"""chexjax: align chest X-ray report generators with radiologists' reports, in JAX."""

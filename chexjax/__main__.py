@@ -1,0 +1,38 @@
+"""The command line: `chexjax STAGE --config=FILE.py[:args] --workdir=DIR`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command and returns its exit code.
+
+    What a user can mend (a config, a folder, an input) is said in one message without a stack
+    trace, with exit code 2.
+    """
+    _enable_compilation_cache()
+    from chexjax.artefacts import ArtefactError
+    from chexjax.config import ConfigError
+    from chexjax.stages.run import execute
+
+    try:
+        execute(sys.argv[1:] if argv is None else argv)
+    except (ConfigError, ArtefactError) as error:
+        print(f"chexjax: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _enable_compilation_cache() -> None:
+    """Keeps compiled programs between runs, in JAX's persistent cache; the variable wins."""
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(home / "chexjax" / "jax"))
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

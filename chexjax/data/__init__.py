@@ -1,0 +1,1 @@
+"""Studies and what becomes of them on the way to the device."""

@@ -1,0 +1,163 @@
+"""Batches are planned, not found.
+
+One global plan says which rows make which batch at which padded shape. It follows from seed,
+epoch and lengths alone, so every process computes the same plan and takes its slice, and the
+state of the iterator is one integer: the next batch.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import grain
+import numpy as np
+
+PADDING = -1
+"""Row id that fills the last batch of an epoch; such a row has weight zero."""
+
+
+class Bucket(NamedTuple):
+    """A padded shape: prompt tokens before the last one, and response tokens."""
+
+    prefix: int
+    response: int
+
+
+class PlannedBatch(NamedTuple):
+    """One batch: its shape, and its rows in order (`PADDING` where there are none left)."""
+
+    bucket: Bucket
+    rows: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Plan:
+    """All batches of all epochs.
+
+    Attributes:
+      lengths: Prefix and longest response length of each row, `i32[M, 2]`.
+      buckets: From the smallest to one that holds every row.
+      batch_size: Rows of a global batch.
+      seed: Of the shuffling; None keeps the rows in order.
+    """
+
+    lengths: np.ndarray
+    buckets: tuple[Bucket, ...]
+    batch_size: int
+    seed: int | None
+
+    @property
+    def batches_per_epoch(self) -> int:
+        """The same in every epoch, since it depends on bucket counts alone."""
+        return -(-len(self.lengths) // self.batch_size)
+
+    def epoch(self, number: int) -> list[PlannedBatch]:
+        """The batches of one epoch; each row stands in exactly one of them.
+
+        What does not fill a batch of its bucket moves up to the next larger one, so only the
+        last batch is padded.
+        """
+        count = len(self.lengths)
+        rng = None if self.seed is None else np.random.default_rng((self.seed, number))
+        order = np.arange(count) if rng is None else rng.permutation(count)
+        home = self._home(order)
+        batches: list[PlannedBatch] = []
+        left = np.zeros(0, order.dtype)
+        for index, bucket in enumerate(self.buckets):
+            rows = np.concatenate([left, order[home == index]])
+            whole = len(rows) // self.batch_size * self.batch_size
+            batches += [PlannedBatch(bucket, r) for r in rows[:whole].reshape(-1, self.batch_size)]
+            left = rows[whole:]
+        if len(left):
+            padded = np.pad(left, (0, self.batch_size - len(left)), constant_values=PADDING)
+            batches.append(PlannedBatch(self.buckets[-1], padded))
+        return batches if rng is None else [batches[k] for k in rng.permutation(len(batches))]
+
+    def _home(self, order: np.ndarray) -> np.ndarray:
+        """Index of the smallest bucket that holds each row of `order`."""
+        shapes = np.asarray(self.buckets)
+        fits = (self.lengths[order][:, None, :] <= shapes[None]).all(-1)
+        return fits.argmax(-1)
+
+
+def make_buckets(lengths: np.ndarray, count: int, multiple: int = 8) -> tuple[Bucket, ...]:
+    """At most `count` shapes, cut where the response lengths have their quantiles.
+
+    Args:
+      lengths: `i32[M, 2]`, prefix and response.
+      count: How many programs a run may compile for this data.
+      multiple: Shapes are rounded up to it.
+    """
+    if not len(lengths):
+        raise ValueError("no rows to make buckets for")
+    prefix = _round_up(lengths[:, 0].max(), multiple)
+    cuts = np.quantile(lengths[:, 1], np.arange(1, count + 1) / count, method="higher")
+    return tuple(Bucket(prefix, r) for r in sorted({_round_up(cut, multiple) for cut in cuts}))
+
+
+def _round_up(value: float, multiple: int) -> int:
+    return -(-int(value) // multiple) * multiple
+
+
+Collate = Callable[[PlannedBatch], dict[str, Any]]
+
+
+class _Source:
+    """Batches of all epochs as one random-access sequence, sliced for one process."""
+
+    def __init__(
+        self, plan: Plan, collate: Collate, total: int, process: int, processes: int
+    ) -> None:
+        if plan.batch_size % processes:
+            raise ValueError(
+                f"batch_size={plan.batch_size} cannot be shared by {processes} processes"
+            )
+        self._plan, self._collate, self._total = plan, collate, total
+        self._process, self._processes = process, processes
+        self._epoch = functools.lru_cache(maxsize=2)(plan.epoch)
+
+    def __len__(self) -> int:
+        return self._total
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        epoch, batch = divmod(int(index), self._plan.batches_per_epoch)
+        planned = self._epoch(epoch)[batch]
+        mine = np.split(planned.rows, self._processes)[self._process]
+        return self._collate(PlannedBatch(planned.bucket, mine))
+
+
+def iterate(
+    plan: Plan,
+    collate: Collate,
+    *,
+    start: int,
+    total: int,
+    process: int = 0,
+    processes: int = 1,
+    threads: int = 2,
+) -> Iterator[dict[str, Any]]:
+    """Batches `start` to `total` of a plan, made ahead of time off the main thread.
+
+    Args:
+      plan: The global plan.
+      collate: Makes the arrays of one batch.
+      start: The next batch: the whole state of the iterator.
+      total: Where to stop, counted over epochs.
+      process: Which slice of each batch is this process's.
+      processes: Number of slices.
+      threads: Threads that decode and tokenise.
+    """
+    source = _Source(plan, collate, total, process, processes)
+    options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * threads)
+    return iter(grain.MapDataset.source(source)[start:].to_iter_dataset(options))
+
+
+def pad_rows(rows: Sequence[Sequence[Any]], length: int, dtype: Any) -> np.ndarray:
+    """Right-pads ragged rows with zeros, `dtype[len(rows), length]`."""
+    padded = np.zeros((len(rows), length), dtype)
+    for target, row in zip(padded, rows, strict=True):
+        target[: len(row)] = row
+    return padded

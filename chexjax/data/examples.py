@@ -1,0 +1,164 @@
+"""What the policy reads and writes about one study, and how a batch of it becomes arrays.
+
+Everything that trains or scores the policy (SFT, reference, alignment, sampling) makes
+`Example`s and collates them here, with N responses side by side on their own axis.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from chexjax.data.batches import PADDING, Bucket, PlannedBatch, pad_rows
+from chexjax.data.images import pixel_stack
+from chexjax.data.study import Study
+from chexjax.data.tokens import Tokens
+
+Batch = dict[str, Any]
+
+
+class UnusableExample(ValueError):
+    """A row that does not fit the policy; its message is the reason kept in `rejects.jsonl`."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Example:
+    """One row of policy input, without its pixels.
+
+    Attributes:
+      id: Study id.
+      row: Index of the study in its artefact, where the images are read when needed.
+      images: Images that the prompt shows.
+      prompt: Prompt ids.
+      responses: N reports as ids, each with its end token.
+      columns: Further numbers of the N responses, ragged in tokens or one each.
+    """
+
+    id: str
+    row: int
+    images: int
+    prompt: Sequence[int]
+    responses: Sequence[Sequence[int]]
+    columns: Mapping[str, Sequence[Any]] = dataclasses.field(default_factory=dict)
+
+    @property
+    def lengths(self) -> tuple[int, int]:
+        """Prefix tokens before the last one, and tokens of the longest response."""
+        return len(self.prompt) - 1, max((len(r) for r in self.responses), default=0)
+
+
+def make_example(
+    study: Study, row: int, reports: Sequence[str], tokens: Tokens, **columns: Sequence[Any]
+) -> Example:
+    """Tokenises a study and reports about it.
+
+    Raises:
+      UnusableExample: prompt and longest report exceed the policy's context.
+    """
+    images = min(len(study.images), tokens.family.max_images)
+    example = Example(
+        id=study.id,
+        row=row,
+        images=images,
+        prompt=tokens.prompt(images, study.indication),
+        responses=[tokens.report(report) for report in reports],
+        columns=columns,
+    )
+    check_context(example, tokens)
+    return example
+
+
+def check_context(example: Example, tokens: Tokens, room: int = 0) -> None:
+    """Raises UnusableExample where prompt, responses and `room` exceed the context."""
+    prefix, response = example.lengths
+    context = tokens.family.decoder.context
+    response = max(response, room)
+    if prefix + 1 + response > context:
+        raise UnusableExample(
+            f"a prompt of {prefix + 1} tokens and a report of {response} exceed the "
+            f"context of {context} positions of {tokens.family.name}"
+        )
+
+
+def image_slots(examples: Sequence[Example]) -> int:
+    """Image slots that hold every study; one at least, so that shapes stay the same."""
+    return max(1, max(example.images for example in examples))
+
+
+def lengths_of(examples: Sequence[Example]) -> np.ndarray:
+    """Lengths of all examples for the batch plan, `i32[M, 2]`."""
+    return np.asarray([example.lengths for example in examples], np.int32).reshape(-1, 2)
+
+
+@dataclasses.dataclass(frozen=True)
+class Collator:
+    """Makes the arrays of planned batches.
+
+    The result holds `prefix` (images `u8[B, I, S, S, C]`, tokens `i32[B, P]`, placeholder and
+    valid `bool[B, P]`), `inputs` and `targets` `i32[B, N, R]`, `mask` `bool[B, N, R]`, `real`
+    `bool[B]` and one array per column, `f32[B, N]` or `f32[B, N, R]`.
+    """
+
+    examples: Sequence[Example]
+    studies: Sequence[Mapping[str, Any]]
+    tokens: Tokens
+    slots: int
+
+    def __call__(self, planned: PlannedBatch) -> Batch:
+        """Reads images, pads and stacks; a padding row repeats row 0 with nothing to learn."""
+        real = planned.rows != PADDING
+        examples = [self.examples[k] for k in np.where(real, planned.rows, 0)]
+        images = [Study.from_row(self.studies[example.row]).images for example in examples]
+        length = planned.bucket.prefix
+        batch = {
+            "prefix": prefix_arrays(examples, images, length, self.slots, self.tokens),
+            "real": real,
+        }
+        if examples[0].responses:
+            batch |= _response_arrays(examples, planned.bucket)
+            batch["mask"] &= real[:, None, None]
+        return batch
+
+
+def prefix_arrays(
+    examples: Sequence[Example],
+    images: Sequence[Sequence[bytes]],
+    length: int,
+    slots: int,
+    tokens: Tokens,
+) -> Batch:
+    """Images and prompts (all but the last token) of a batch, as `models.Prefix` takes them."""
+    family = tokens.family
+    prompts = [example.prompt[:-1] for example in examples]
+    ids = pad_rows(prompts, length, np.int32)
+    return {
+        "images": np.stack([pixel_stack(f, slots, family.vision, family.image) for f in images]),
+        "tokens": ids,
+        "placeholder": ids == tokens.placeholder,
+        "valid": pad_rows([[True] * len(prompt) for prompt in prompts], length, bool),
+    }
+
+
+def _response_arrays(examples: Sequence[Example], bucket: Bucket) -> Batch:
+    """Response tokens shifted by one: a response starts from the last prompt token."""
+    count, length = len(examples[0].responses), bucket.response
+    shape = (len(examples), count, length)
+
+    def stacked(rows: list[Sequence[Any]], dtype: Any) -> np.ndarray:
+        return pad_rows(rows, length, dtype).reshape(shape)
+
+    pairs = [(e.prompt[-1], r) for e in examples for r in e.responses]
+    arrays = {
+        "inputs": stacked([[last, *r[:-1]] for last, r in pairs], np.int32),
+        "targets": stacked([r for _, r in pairs], np.int32),
+        "mask": stacked([[True] * len(r) for _, r in pairs], bool),
+    }
+    for name, column in examples[0].columns.items():
+        if np.ndim(column[0]) == 0:
+            arrays[name] = np.asarray([e.columns[name] for e in examples], np.float32)
+        else:
+            arrays[name] = stacked([row for e in examples for row in e.columns[name]], np.float32)
+    return arrays

@@ -1,0 +1,75 @@
+"""Turns a scene into a film: the view's anatomy, then position, exposure, grain and marker."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from PIL import Image
+
+from chexjax.data.phantom_canvas import Field, Strokes, clouds
+from chexjax.data.phantom_frontal import frontal
+from chexjax.data.phantom_lateral import lateral
+from chexjax.data.phantom_scene import DRAWING, Body, Scene, stream
+
+VIEWS = {"frontal": frontal, "lateral": lateral}
+
+
+def draw(scene: Scene, view: str, size: int) -> np.ndarray:
+    """Draws one view, `u8[size, size]`; on a frontal view the patient's right is on the left.
+
+    Raises:
+      ValueError: no such view.
+    """
+    if view not in VIEWS:
+        raise ValueError(f"no view {view!r}; there are {sorted(VIEWS)}")
+    rng = stream(*scene.key, DRAWING + 3 * list(VIEWS).index(view))
+    picture = _position(VIEWS[view](scene, size, rng), scene.body)
+    _expose(picture, scene.body, rng)
+    _mark(picture, view, rng)
+    return (np.clip(picture, 0, 1) * np.float32(255)).astype(np.uint8)
+
+
+def _position(picture: Field, body: Body) -> Field:
+    """Tilts, magnifies and moves the picture; what lies beyond its border is black."""
+    size = len(picture)
+    angle = math.radians(3.5 * body.tilt)
+    zoom = 1 - 0.05 * body.zoom
+    cos, sin = math.cos(angle) * zoom, math.sin(angle) * zoom
+    middle = size / 2
+    dx, dy = (0.035 * size * s for s in body.shift)
+    matrix = (
+        cos, sin, middle - cos * (middle + dx) - sin * (middle + dy),
+        -sin, cos, middle + sin * (middle + dx) - cos * (middle + dy),
+    )  # fmt: skip
+    image = Image.fromarray(picture)
+    moved = image.transform((size, size), Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR)
+    return np.array(moved)
+
+
+def _expose(picture: Field, body: Body, rng: np.random.Generator) -> None:
+    """Scatter, exposure and grain, in place."""
+    size = len(picture)
+    picture += np.float32(0.012) * clouds(rng, 6, size)
+    np.clip(picture, 0, 1, out=picture)
+    np.power(picture, np.float32(1 + 0.22 * body.exposure), out=picture)
+    picture *= np.float32(0.97 - 0.03 * rng.random())
+    grain = np.float32(0.010 + 0.010 * rng.random())
+    picture += grain * rng.standard_normal((size, size), np.float32)
+
+
+_LETTERS = {
+    "R": (((0, 1), (0, 0), (0.7, 0), (0.8, 0.25), (0.7, 0.5), (0, 0.5)), ((0.35, 0.5), (0.8, 1))),
+    "L": (((0, 0), (0, 1), (0.75, 1)),),
+}
+
+
+def _mark(picture: Field, view: str, rng: np.random.Generator) -> None:
+    """The technician's lead letter: R at the patient's right or L at the left."""
+    letter = "R" if view == "frontal" and rng.random() < 0.5 else "L"
+    x = -0.93 if letter == "R" else 0.84
+    y = -0.93 + 0.08 * rng.random()
+    strokes = Strokes(len(picture))
+    for path in _LETTERS[letter]:
+        strokes.line([(x + 0.1 * a, y + 0.12 * b) for a, b in path], 0.03)
+    np.maximum(picture, np.float32(0.95) * strokes.mask(), out=picture)

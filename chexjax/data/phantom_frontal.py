@@ -1,0 +1,218 @@
+"""The frontal phantom, in the order in which the beam's path is built up."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+
+from chexjax.data import phantom_findings
+from chexjax.data.phantom_canvas import VESSEL_TREES, Field, axes, band, bump, edge, lift, vessels
+from chexjax.data.phantom_scene import Scene
+
+HEART_GROWTH = {None: 1.0, "mild": 1.24, "moderate": 1.45, "severe": 1.68}
+"""How much wider than usual the heart is; the usual is 0.45 of the chest."""
+
+SOFT_TISSUE, BELLY = 0.52, 0.70
+
+
+@dataclasses.dataclass(frozen=True)
+class Chest:
+    """Where things are in one frontal view; distances are positive inside.
+
+    Attributes:
+      u: Right, `[1, S]`.
+      v: Down, `[S, 1]`.
+      x: Distance from the midline, `[1, S]`.
+      wall: Half-width of the rib cage, `[S, 1]`.
+      dome: Height of the diaphragm, `[1, S]`.
+      inside: Distance from the rib cage and the midline, `[S, S]`.
+      lung: 1 in both lungs, in front of heart and mediastinum too, `[S, S]`.
+      clear: 1 where the lung is not hidden by heart and mediastinum, `[S, S]`.
+      base: Height of the diaphragm's domes, `{-1: patient's right, 1: left}`.
+      ribs: Height of the first posterior rib.
+    """
+
+    u: Field
+    v: Field
+    x: Field
+    wall: Field
+    dome: Field
+    inside: Field
+    lung: Field
+    clear: Field
+    base: dict[int, float]
+    ribs: float
+
+    @property
+    def size(self) -> int:
+        """Pixels a side."""
+        return self.u.shape[1]
+
+    def half(self, side: int) -> Field:
+        """1 on one side of the midline, `[1, S]`; -1 is the patient's right."""
+        return edge(self.u * side, 4 / self.size)
+
+    def posterior(self, rib: int, x: float) -> float:
+        """Height of a posterior rib at distance x from the midline."""
+        return self.ribs + RIB_SPACING * rib + _posterior(x)
+
+
+RIB_SPACING = 0.142
+
+
+def frontal(scene: Scene, size: int, rng: np.random.Generator) -> Field:
+    """Draws a posterior-anterior view, `f32[size, size]`."""
+    u, v = axes(size)
+    silhouette = _silhouette(scene, u, v)
+    chest = _chest(scene, u, v, silhouette)
+    picture = _soft_tissue(scene, chest)
+    picture -= np.float32(0.33) * chest.clear
+    _mediastinum(picture, chest, silhouette)
+    _belly(picture, chest, rng)
+    _bones(picture, scene, chest)
+    tree = vessels(int(rng.integers(VESSEL_TREES)), size)
+    phantom_findings.add(picture, scene, chest, tree, rng)
+    return picture
+
+
+def _silhouette(scene: Scene, u: Field, v: Field) -> Field:
+    """Distance from the border of heart and great vessels, `[S, S]`."""
+    body, heart, wide = scene.body, scene.find("cardiomegaly"), scene.find("mediastinum")
+    grown = HEART_GROWTH[heart.severity if heart else None] * (1 + 0.05 * body.heart)
+    vessels_width = 0.15 if wide else 0.0
+    shift = 0.04 * body.turn + _push(scene)
+    upper = edge(v + 0.92, 0.3) * edge(np.float32(0.12) - v, 0.5)
+    upper_right = 0.10 + vessels_width * upper
+    # The aortic knob and, under it, the pulmonary trunk.
+    upper_left = 0.09 + vessels_width * upper + 0.085 * bump(v, -0.40, 0.10)
+    upper_left = upper_left + 0.05 * bump(v, -0.18, 0.12)
+    right = _oval(v, 0.20, 0.40) * (0.225 * (1 + 0.8 * (grown - 1)))
+    left = _oval(v, 0.24, 0.42) * (0.47 * grown)
+    apex = np.clip((v + np.float32(0.25)) * np.float32(2.2), 0, 1)
+    left = left * (0.55 + 0.45 * apex)
+    right, left = _either(upper_right, right), _either(upper_left, left)
+    moved = u - np.float32(shift)
+    return np.minimum(right + moved, left - moved)
+
+
+def _push(scene: Scene) -> float:
+    """How far a large pneumothorax pushes the heart to the other side."""
+    air = scene.find("pneumothorax")
+    if air is None or air.severity != "severe":
+        return 0.0
+    return -0.1 if air.side == "left" else 0.1
+
+
+def _oval(v: Field, centre: float, half: float) -> Field:
+    return np.sqrt(np.clip(1 - ((v - np.float32(centre)) / np.float32(half)) ** 2, 0, 1))
+
+
+def _either(a: Field, b: Field) -> Field:
+    """A smooth maximum of two non-negative fields."""
+    return ((a**4 + b**4) ** 0.25).astype(np.float32)
+
+
+def _chest(scene: Scene, u: Field, v: Field, silhouette: Field) -> Chest:
+    body = scene.body
+    x = np.abs(u)
+    wall = np.float32(0.81 + 0.035 * body.width) * _oval(v, 0.22, 1.06)
+    level = 0.46 + 0.06 * body.depth
+    base = {-1: level - 0.03, 1: level + 0.02}
+    loss = scene.find("atelectasis")
+    for side in phantom_findings.sides(loss):
+        base[side] -= 0.11
+    dome = np.where(u < 0, np.float32(base[-1]), np.float32(base[1])) + _dome(x)
+    inside = np.minimum(wall - x, x - np.float32(0.05))
+    soft = 0.02 + 2 / u.shape[1]
+    lung = edge(np.minimum(inside, dome - v), soft)
+    clear = lung * (1 - edge(silhouette, soft * 1.3))
+    ribs = -0.74 + 0.05 * body.ribs
+    return Chest(u, v, x, wall, dome, inside, lung, clear, base, ribs)
+
+
+def _dome(x: Field) -> Field:
+    """Shape of the diaphragm: flat to the heart, steep into the costophrenic angle."""
+    beyond = x - np.float32(0.36)
+    return np.where(beyond > 0, np.float32(1.55), np.float32(0.35)) * beyond**2
+
+
+def _soft_tissue(scene: Scene, chest: Chest) -> Field:
+    v = chest.v
+    shoulder = np.clip((v + np.float32(0.90)) * np.float32(2.6), 0, 1)
+    shoulder = shoulder * shoulder * (3 - 2 * shoulder)
+    half = 0.22 + 0.75 * shoulder - 0.05 * edge(v + np.float32(0.1), 0.8)
+    half = half + np.float32(0.03 * scene.body.fat)
+    tissue = np.float32(SOFT_TISSUE + 0.03 * scene.body.fat)
+    picture = (tissue * edge(half - chest.x, 0.06)).astype(np.float32)
+    # The beam passes less tissue near the skin, and more where shoulders and breasts are.
+    picture *= 0.62 + 0.38 * edge(half - chest.x - np.float32(0.06), 0.22)
+    for side in (-1, 1):
+        picture += np.float32(0.05) * bump(chest.u, side * 0.45, 0.26) * bump(v, 0.36, 0.20)
+    return picture
+
+
+def _mediastinum(picture: Field, chest: Chest, silhouette: Field) -> None:
+    u, v = chest.u, chest.v
+    heart = edge(silhouette, 0.05 + 2 / chest.size)
+    picture += np.float32(0.10) * heart * edge(v + np.float32(0.9), 0.3)
+    # Vertebrae shine through, one by one; discs between them.
+    bodies = 0.75 + 0.25 * np.cos(v * np.float32(2 * math.pi / 0.135))
+    picture += np.float32(0.11) * edge(np.float32(0.085) - chest.x, 0.04) * bodies
+    # Air in the windpipe down to the carina, and in the main bronchi.
+    windpipe = edge(np.float32(0.034) - chest.x, 0.03) * edge(np.float32(-0.33) - v, 0.06)
+    for side in (-1, 1):
+        along = u * side
+        stem = band(v + np.float32(0.34) - along * np.float32(0.75), 0.055, chest.size)
+        windpipe = windpipe + 0.7 * stem * edge(along, 0.03) * edge(0.17 - along, 0.06)
+    picture -= np.float32(0.15) * windpipe
+    for side, height in ((-1, -0.06), (1, -0.11)):
+        picture += np.float32(0.13) * bump(u, side * 0.20, 0.075) * bump(v, height, 0.12)
+
+
+def _belly(picture: Field, chest: Chest, rng: np.random.Generator) -> None:
+    """The abdomen under the diaphragm, with gas in the stomach and at times the colon."""
+    below = edge(chest.v - chest.dome, 0.04) * edge(chest.wall + np.float32(0.1) - chest.x, 0.12)
+    lift(picture, BELLY, np.float32(0.8) * below)
+    x, y = 0.36 + 0.08 * rng.random(), chest.base[1] + 0.13 + 0.04 * rng.random()
+    wide, high = 0.13 + 0.05 * rng.random(), 0.06 + 0.03 * rng.random()
+    gas = 1 - ((chest.u - np.float32(x)) / wide) ** 2 - ((chest.v - np.float32(y)) / high) ** 2
+    picture -= np.float32(0.30) * edge(gas, 0.6)
+
+
+def _posterior(x: Field | float) -> Field | float:
+    """Course of a posterior rib: from the spine up a little, then down to the side."""
+    return 0.62 * (x - 0.2) ** 2
+
+
+def _bones(picture: Field, scene: Scene, chest: Chest) -> None:
+    x, v, size = chest.x, chest.v, chest.size
+    cage = edge(chest.inside + np.float32(0.05), 0.05)
+    cage *= edge(np.float32(0.80) - v + 0 * x, 0.3)
+    back = _ribs(v - _posterior(x) - np.float32(chest.ribs), RIB_SPACING, 0.055, size)
+    picture += np.float32(0.085) * back * cage
+    slope = chest.ribs + 0.02 + 0.48 * (np.float32(0.8) - x)
+    front = _ribs(v - slope, 0.165, 0.06, size)
+    front *= edge(x - np.float32(0.30), 0.1) * edge(v + np.float32(0.5), 0.2)
+    picture += np.float32(0.05) * front * cage
+    turn = np.float32(0.03 * scene.body.turn)
+    collar = v + np.float32(0.60) + 0.22 * (x - np.float32(0.1))
+    collar = (
+        collar + 0.05 * np.sin((x - np.float32(0.1)) * np.float32(8.5)) + turn * np.sign(chest.u)
+    )
+    shaft = band(collar, 0.062, size) * edge(x - np.float32(0.07), 0.05)
+    picture += np.float32(0.15) * shaft * edge(np.float32(0.80) - x, 0.06)
+    blade = x - np.float32(0.70) - 0.22 * (v + np.float32(0.15))
+    blade = edge(blade, 0.06) * edge(np.float32(0.26) - np.abs(v + np.float32(0.34)), 0.2)
+    picture += np.float32(0.06) * blade * edge(np.float32(0.97) - x, 0.1)
+
+
+def _ribs(height: Field, spacing: float, width: float, size: int) -> Field:
+    """Bands at every multiple of `spacing` of `height`, brighter at their borders."""
+    off = height * np.float32(1 / spacing)
+    off -= np.rint(off)
+    np.abs(off, out=off)
+    off *= np.float32(spacing)
+    solid = edge(np.float32(width / 2) - off, max(0.02, 3 / size))
+    return solid * (0.6 + off * np.float32(0.8 / width))

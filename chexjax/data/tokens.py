@@ -1,0 +1,95 @@
+"""Text to ids and back: a small byte-level BPE, and the family's prompt around a study."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import PreTrainedTokenizerFast
+
+from chexjax.families import Family, Template
+
+
+def train_bpe(texts: Iterable[str], template: Template, vocabulary: int) -> PreTrainedTokenizerFast:
+    """Trains a byte-level BPE that has exactly as many ids as the model has embedding rows.
+
+    Args:
+      texts: Training texts; their order does not matter.
+      template: Gives the special tokens, which get the first ids.
+      vocabulary: Number of ids; what the texts cannot fill becomes `<|extra_k|>`.
+    """
+    bpe = Tokenizer(models.BPE())
+    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    bpe.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary,
+        special_tokens=list(template.special),
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    bpe.train_from_iterator(sorted(texts), trainer)
+    bpe.add_special_tokens([f"<|extra_{k}|>" for k in range(vocabulary - bpe.get_vocab_size())])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=bpe,
+        eos_token=template.end,
+        pad_token=template.end,
+        additional_special_tokens=[t for t in template.special if t != template.end],
+        clean_up_tokenization_spaces=False,
+    )
+
+
+def prompt_text(template: Template, images: int, tokens_per_image: int, indication: str) -> str:
+    """The prompt of a study, with placeholders where visual tokens will stand."""
+    pixels = template.placeholder * tokens_per_image
+    pictures = (template.image.format(number=k + 1, pixels=pixels) for k in range(images))
+    question = template.question.format(indication=indication.strip() or "None")
+    return template.opening + "".join(pictures) + question + template.closing
+
+
+@dataclasses.dataclass(frozen=True)
+class Tokens:
+    """A tokenizer with a family's template around it."""
+
+    tokenizer: PreTrainedTokenizerFast
+    family: Family
+
+    @classmethod
+    def load(cls, folder: Path, family: Family) -> Tokens:
+        """Reads a tokenizer folder in Hugging Face format.
+
+        Raises:
+          ValueError: the tokenizer has more ids than the model has embedding rows.
+        """
+        tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
+        rows = family.decoder.vocabulary
+        if len(tokenizer) > rows:
+            raise ValueError(
+                f"{folder}: {len(tokenizer)} tokens, but {family.name} has {rows} embedding rows; "
+                f"use the tokenizer that belongs to the model"
+            )
+        return cls(tokenizer, family)
+
+    @property
+    def end(self) -> int:
+        """Id that ends a report."""
+        return self.tokenizer.convert_tokens_to_ids(self.family.template.end)
+
+    @property
+    def placeholder(self) -> int:
+        """Id that stands where a visual token goes."""
+        return self.tokenizer.convert_tokens_to_ids(self.family.template.placeholder)
+
+    def prompt(self, images: int, indication: str) -> list[int]:
+        """Ids of the whole prompt of a study that shows `images` images."""
+        text = prompt_text(self.family.template, images, self.family.vision.tokens, indication)
+        return self.tokenizer.encode(text, add_special_tokens=False)
+
+    def report(self, text: str) -> list[int]:
+        """Ids of a report, the end token included."""
+        return [*self.tokenizer.encode(text, add_special_tokens=False), self.end]
+
+    def text(self, ids: Sequence[int]) -> str:
+        """Inverse of `report`, special tokens left out."""
+        return self.tokenizer.decode(list(ids), skip_special_tokens=True).strip()

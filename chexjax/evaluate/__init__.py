@@ -1,0 +1,1 @@
+"""Held-out evaluation: numbers with their intervals, and a page to read them on."""

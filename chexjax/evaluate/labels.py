@@ -1,0 +1,82 @@
+"""F1 per CheXbert label: do the reports name the conditions that the references name?"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chexjax.data.findings import LABELS
+from chexjax.evaluate.significance import Array, Interval, interval, resampled_means
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LabelScores:
+    """F1 of one system over the labels, in the order of `names`.
+
+    Attributes:
+      support: References that have the label.
+      predicted: Reports that have it.
+      f1: NaN where no reference has the label.
+      macro: Mean of `f1` over labels that some reference has.
+      micro: F1 of all labels' counts together.
+    """
+
+    names: tuple[str, ...]
+    support: tuple[int, ...]
+    predicted: tuple[int, ...]
+    f1: tuple[Interval, ...]
+    macro: Interval
+    micro: Interval
+
+
+def label_scores(
+    references: Sequence[str],
+    reports: Sequence[str],
+    labeler: Callable[[str], Mapping[str, int]],
+    *,
+    seed: int,
+) -> LabelScores:
+    """Reads both sides with the same labeler and counts, with intervals over studies.
+
+    A label counts as present where the labeler gives it 1; uncertain and absent do not.
+    """
+    truth, said = _present(references, labeler), _present(reports, labeler)
+    counts = np.stack([truth & said, truth, said]).astype(np.float64)  # [3, B, L]
+    flat = np.concatenate(list(counts), axis=1)
+    resampled = resampled_means(flat, seed=seed).reshape(-1, 3, len(LABELS))
+    totals = counts.sum(1)[None]  # [1, 3, L]
+    each, each_resampled = _f1(totals), _f1(resampled)
+    return LabelScores(
+        names=LABELS,
+        support=tuple(int(n) for n in totals[0, 1]),
+        predicted=tuple(int(n) for n in totals[0, 2]),
+        f1=tuple(interval(each[0, k], each_resampled[:, k]) for k in range(len(LABELS))),
+        macro=interval(_mean(each)[0], _mean(each_resampled)),
+        micro=interval(
+            _f1(totals.sum(-1, keepdims=True))[0, 0], _f1(resampled.sum(-1, keepdims=True))[:, 0]
+        ),
+    )
+
+
+def _present(texts: Sequence[str], labeler: Callable[[str], Mapping[str, int]]) -> NDArray[np.bool]:
+    found = [labeler(text) for text in texts]
+    return np.array([[labels.get(name) == 1 for name in LABELS] for labels in found], bool)
+
+
+def _f1(counts: Array) -> Array:
+    """F1 `[R, L]` from hits, positives and claims `[R, 3, L]`; NaN where nothing is positive."""
+    hits, positives, claims = counts[:, 0], counts[:, 1], counts[:, 2]
+    undefined = np.full_like(hits, np.nan)
+    return np.divide(2 * hits, positives + claims, out=undefined, where=positives > 0)
+
+
+def _mean(each: Array) -> Array:
+    """Mean over labels `[R]` of those that are defined; NaN where none is."""
+    defined = np.isfinite(each)
+    total = np.where(defined, each, 0).sum(-1)
+    mean = np.full_like(total, np.nan)
+    np.divide(total, defined.sum(-1), out=mean, where=defined.any(-1))
+    return mean

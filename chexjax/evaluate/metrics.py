@@ -1,0 +1,241 @@
+"""From studies and systems' reports to one `Evaluation`: every number that a report shows."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from chexjax.data.study import Study
+from chexjax.evaluate.labels import LabelScores, label_scores
+from chexjax.evaluate.significance import Array, Interval, mean_intervals
+from chexjax.judges.base import Judge, Judgement, length_controlled
+from chexjax.judges.overlap import Bleu, RougeL
+
+Labeler = Callable[[str], Mapping[str, int]]
+
+COLUMNS = ("score", "lc_score", "rouge_l", "bleu", "words", "over_long")
+"""Names of the values that each study has for each system."""
+
+ROUGE_L = RougeL()
+BLEU = Bleu()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class System:
+    """Something that wrote one report a study.
+
+    Attributes:
+      name: How tables and pictures call it.
+      reports: Its reports, in the order of the studies.
+      shuffled: Reports it wrote for the same studies when shown images of other studies.
+      note: What sets it apart, in a few words.
+    """
+
+    name: str
+    reports: Sequence[str]
+    shuffled: Sequence[str] | None = None
+    note: str = ""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SystemResult:
+    """One system measured.
+
+    Attributes:
+      columns: `column -> f64[B]`, one value a study, for the names in `COLUMNS`.
+      means: `column -> mean with its interval`.
+      corpus_bleu: BLEU of all reports together, not the mean of column `bleu`.
+      judgements: What the judge said, one a study.
+      labels: F1 per label, or None without a labeler.
+      shuffled: Scores `f64[B]` of reports written from other studies' images, or None.
+      shuffled_mean: Mean of `shuffled`.
+      image_gain: Mean of score - shuffled, study by study: what the right image is worth.
+    """
+
+    name: str
+    note: str
+    reports: tuple[str, ...]
+    judgements: tuple[Judgement, ...]
+    columns: Mapping[str, Array]
+    means: Mapping[str, Interval]
+    corpus_bleu: float
+    labels: LabelScores | None
+    shuffled: Array | None
+    shuffled_mean: Interval | None
+    image_gain: Interval | None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Difference:
+    """Mean of `of` - `minus` in one column, study by study, with its interval."""
+
+    of: str
+    minus: str
+    column: str
+    interval: Interval
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """Systems measured on the same studies: baseline first, the one under test last.
+
+    Attributes:
+      judge: Name of the judge behind `score`.
+      ids: Study ids, in the order of every per-study array.
+      references: The radiologists' reports.
+      differences: Each system against each before it, in each column.
+    """
+
+    judge: str
+    ids: tuple[str, ...]
+    references: tuple[str, ...]
+    systems: tuple[SystemResult, ...]
+    differences: tuple[Difference, ...]
+    long_ratio: float
+    seed: int
+
+    @property
+    def baseline(self) -> SystemResult:
+        """The system that the others are held against."""
+        return self.systems[0]
+
+    @property
+    def test(self) -> SystemResult:
+        """The system under test."""
+        return self.systems[-1]
+
+    def difference(self, of: str, minus: str, column: str = "score") -> Interval:
+        """The interval of one difference; KeyError where the evaluation has no such pair."""
+        for one in self.differences:
+            if (one.of, one.minus, one.column) == (of, minus, column):
+                return one.interval
+        raise KeyError(f"no difference {of!r} - {minus!r} in column {column!r}")
+
+
+def evaluate(
+    studies: Sequence[Study],
+    systems: Sequence[System],
+    judge: Judge,
+    labeler: Labeler | None,
+    *,
+    seed: int,
+    long_ratio: float = 1.5,
+) -> Evaluation:
+    """Measures systems on held-out studies.
+
+    Args:
+      studies: B studies with their reference reports.
+      systems: Baseline first, the system under test last.
+      judge: Gives `score`.
+      labeler: Report to `label -> 1 where present`, for F1 per label; None leaves it out.
+      seed: Seed of the bootstrap draws, which all intervals share.
+      long_ratio: A report with more than this many times the reference's words is over-long.
+
+    Raises:
+      ValueError: No studies, no systems, two of one name, or not one report a study.
+    """
+    _check(studies, systems)
+    references = tuple(study.findings for study in studies)
+    results = tuple(
+        _measure(system, references, judge, labeler, seed=seed, long_ratio=long_ratio)
+        for system in systems
+    )
+    return Evaluation(
+        judge=judge.name,
+        ids=tuple(study.id for study in studies),
+        references=references,
+        systems=results,
+        differences=tuple(_differences(results, seed)),
+        long_ratio=long_ratio,
+        seed=seed,
+    )
+
+
+def _check(studies: Sequence[Study], systems: Sequence[System]) -> None:
+    names = [system.name for system in systems]
+    if not studies or not systems:
+        raise ValueError(
+            f"{len(studies)} studies and {len(systems)} systems: evaluation needs one of each"
+        )
+    if len(set(names)) < len(names):
+        raise ValueError(f"systems {names}: give each a name of its own")
+    for system in systems:
+        for field in ("reports", "shuffled"):
+            reports = getattr(system, field)
+            if reports is not None and len(reports) != len(studies):
+                raise ValueError(
+                    f"system {system.name!r}: {len(reports)} {field} for {len(studies)} studies; "
+                    "give one a study, in their order"
+                )
+
+
+def _measure(
+    system: System,
+    references: tuple[str, ...],
+    judge: Judge,
+    labeler: Labeler | None,
+    *,
+    seed: int,
+    long_ratio: float,
+) -> SystemResult:
+    reports = tuple(system.reports)
+    judgements = tuple(judge.judge(references, reports))
+    columns = _columns(references, reports, judgements, long_ratio)
+    measured = dict(columns)
+    if system.shuffled is not None:
+        measured["shuffled"] = _scores(judge.judge(references, list(system.shuffled)))
+        measured["image_gain"] = columns["score"] - measured["shuffled"]
+    means = mean_intervals(measured, seed=seed)
+    return SystemResult(
+        name=system.name,
+        note=system.note,
+        reports=reports,
+        judgements=judgements,
+        columns=columns,
+        means={name: means[name] for name in COLUMNS},
+        corpus_bleu=BLEU.corpus(references, reports),
+        labels=None if labeler is None else label_scores(references, reports, labeler, seed=seed),
+        shuffled=measured.get("shuffled"),
+        shuffled_mean=means.get("shuffled"),
+        image_gain=means.get("image_gain"),
+    )
+
+
+def _columns(
+    references: tuple[str, ...],
+    reports: tuple[str, ...],
+    judgements: tuple[Judgement, ...],
+    long_ratio: float,
+) -> dict[str, Array]:
+    pairs = list(zip(references, reports, strict=True))
+    words = np.array([len(report.split()) for report in reports], np.float64)
+    limit = long_ratio * np.array([len(reference.split()) for reference in references])
+    controlled = [
+        length_controlled(one.score, report, reference)
+        for one, (reference, report) in zip(judgements, pairs, strict=True)
+    ]
+    return {
+        "score": _scores(judgements),
+        "lc_score": np.array(controlled, np.float64),
+        "rouge_l": _scores(ROUGE_L.judge(references, reports)),
+        "bleu": _scores(BLEU.judge(references, reports)),
+        "words": words,
+        "over_long": (words > limit).astype(np.float64),
+    }
+
+
+def _scores(judgements: Sequence[Judgement]) -> Array:
+    return np.array([one.score for one in judgements], np.float64)
+
+
+def _differences(results: tuple[SystemResult, ...], seed: int) -> list[Difference]:
+    found = []
+    for of, minus in ((of, minus) for k, of in enumerate(results) for minus in results[:k]):
+        gaps = {name: of.columns[name] - minus.columns[name] for name in COLUMNS}
+        found += [
+            Difference(of=of.name, minus=minus.name, column=column, interval=gap)
+            for column, gap in mean_intervals(gaps, seed=seed).items()
+        ]
+    return found

@@ -1,0 +1,267 @@
+"""The pictures of the report: drawn by matplotlib, coloured by the page, kept as inline SVG."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from chexjax.evaluate.metrics import Evaluation, SystemResult
+from chexjax.evaluate.significance import Array, Interval, number
+from chexjax.page import LIGHT, Html
+
+Curve = Sequence[Mapping[str, float]]
+
+# Matplotlib knows no CSS variables. Each role of the page gets a colour that nothing else has,
+# and `_svg` writes the variable in its place, so a picture follows light and dark.
+_MARK = {role: f"#0000{number:02x}" for number, role in enumerate(LIGHT, start=1)}
+
+_STYLE: Any = {
+    "svg.fonttype": "none",
+    "text.parse_math": False,
+    "font.family": "sans-serif",
+    "font.size": 9.5,
+    "axes.titlesize": 10.5,
+    "axes.titlelocation": "left",
+    "axes.titlepad": 10.0,
+    "axes.titlecolor": _MARK["ink"],
+    "axes.labelcolor": _MARK["muted"],
+    "axes.edgecolor": _MARK["rule"],
+    "axes.facecolor": "none",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.spines.left": False,
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "grid.color": _MARK["rule"],
+    "grid.linewidth": 0.7,
+    "text.color": _MARK["ink"],
+    "xtick.color": _MARK["rule"],
+    "ytick.color": _MARK["rule"],
+    "xtick.labelcolor": _MARK["muted"],
+    "ytick.labelcolor": _MARK["muted"],
+    "xtick.major.size": 3.0,
+    "ytick.major.size": 0.0,
+    "legend.frameon": False,
+    "legend.labelcolor": _MARK["ink"],
+    "figure.facecolor": "none",
+    "figure.constrained_layout.use": True,
+}
+
+_BAR = 0.82
+"""Distance of neighbouring bars; half of it parts the systems."""
+
+CURVES = {
+    "loss": "Loss",
+    "rewards/accuracies": "Share of pairs ranked rightly",
+    "rewards/margins": "Reward margin",
+}
+"""Metrics that are drawn where a curve has them, with the name of their axis."""
+
+
+def four_bars(evaluation: Evaluation) -> Html:
+    """Mean score of each system with the study's images and, where measured, with others'."""
+    with matplotlib.rc_context(_STYLE):
+        figure, axes = _figure(5.2, 3.7)
+        ticks: dict[float, str] = {}
+        at = 0.0
+        for system in evaluation.systems:
+            bars = [("own\nimages", system.means["score"], 0.95)]
+            if system.shuffled_mean is not None:
+                bars.append(("shuffled\nimages", system.shuffled_mean, 0.3))
+            _group_name(axes, at + _BAR * (len(bars) - 1) / 2, system.name)
+            for label, mean, opacity in bars:
+                _bar(axes, at, mean, _colour(evaluation, system), opacity)
+                ticks[at] = label
+                at += _BAR
+            at += _BAR / 2
+        axes.set_xticks(list(ticks), list(ticks.values()))
+        axes.set_ylim(0, axes.get_ylim()[1] * 1.08)
+        axes.tick_params(axis="x", length=0)
+        return _svg(figure, "Mean score with own and with shuffled images")
+
+
+def differences(evaluation: Evaluation) -> Html:
+    """The differences that the run is about, each with its interval, against zero."""
+    base, test = evaluation.baseline, evaluation.test
+    gaps = [
+        (f"{test.name} \u2212 {one.name}", evaluation.difference(test.name, one.name))
+        for one in evaluation.systems[:-1]
+    ]
+    if base is not test:
+        gap = evaluation.difference(test.name, base.name, "lc_score")
+        gaps.append((f"{test.name} \u2212 {base.name}, LC score", gap))
+    gaps += [
+        (f"{one.name}: own \u2212 shuffled images", one.image_gain)
+        for one in evaluation.systems
+        if one.image_gain is not None
+    ]
+    with matplotlib.rc_context(_STYLE | {"axes.grid.axis": "x"}):
+        figure, axes = _figure(5.2, 1.1 + 0.52 * len(gaps))
+        for row, (label, gap) in enumerate(gaps):
+            shown = _MARK["accent" if gap.sign > 0 else "wrong" if gap.sign < 0 else "neutral"]
+            axes.plot([gap.low, gap.high], [row, row], color=shown, lw=2, solid_capstyle="round")
+            axes.plot([gap.mean], [row], "o", color=shown, ms=6)
+            for text, side, shift in ((label, 0, 2), (gap.value(signed=True), 1, -2)):
+                axes.annotate(
+                    text,
+                    (side, row),
+                    (shift, 8),
+                    ("axes fraction", "data"),
+                    "offset points",
+                    ha="right" if side else "left",
+                    fontsize=9,
+                    bbox={"fc": _MARK["paper"], "ec": "none", "pad": 1.0},
+                )
+        axes.axvline(0, color=_MARK["muted"], lw=1)
+        axes.set(ylim=(len(gaps) - 0.4, -0.85), yticks=[], xlabel="Difference of means")
+        axes.margins(x=0.08)
+        return _svg(figure, "Differences of mean score with 95 % intervals")
+
+
+def score_against_length(evaluation: Evaluation) -> Html:
+    """Each report's score over its length relative to the reference, and the mean by length."""
+    reference = np.array([max(len(text.split()), 1) for text in evaluation.references])
+    with matplotlib.rc_context(_STYLE):
+        figure, axes = _figure(5.2, 3.7)
+        for system in _ends(evaluation):
+            ratio = system.columns["words"] / reference
+            score = system.columns["score"]
+            colour = _colour(evaluation, system)
+            axes.plot(ratio, score, "o", ms=3.6, mew=0, color=colour, alpha=0.4)
+            axes.plot(*_trend(ratio, score), color=colour, lw=2.2, label=system.name)
+        axes.axvline(evaluation.long_ratio, color=_MARK["muted"], lw=0.9, ls=(0, (3, 3)))
+        axes.annotate(
+            "over-long",
+            (evaluation.long_ratio, 1),
+            (4, -2),
+            ("data", "axes fraction"),
+            "offset points",
+            va="top",
+            color=_MARK["muted"],
+            fontsize=8.5,
+        )
+        axes.set(xlabel="Words \u00f7 words of the reference", ylabel="Score", xlim=(0, None))
+        axes.set_ylim(-0.03, max(1.0, axes.get_ylim()[1]) + 0.08)
+        _legend(axes)
+        return _svg(figure, "Score of each report against its relative length")
+
+
+def label_f1(evaluation: Evaluation) -> Html:
+    """F1 of each label, baseline and system under test; how many references have it in brackets."""
+    systems = [system for system in _ends(evaluation) if system.labels is not None]
+    with matplotlib.rc_context(_STYLE | {"axes.grid.axis": "x"}):
+        figure, axes = _figure(5.2, 6.2)
+        height = 0.74 / len(systems)
+        for k, system in enumerate(systems):
+            assert system.labels is not None
+            rows = np.arange(len(system.labels.names))
+            at = rows + (k - (len(systems) - 1) / 2) * height
+            colour = _colour(evaluation, system)
+            f1 = np.nan_to_num([one.mean for one in system.labels.f1])
+            axes.barh(at, f1, height * 0.88, color=colour, label=system.name)
+            for y, one in zip(at, system.labels.f1, strict=True):
+                axes.plot([one.low, one.high], [y, y], color=_MARK["ink"], lw=0.9, alpha=0.75)
+        labels = systems[0].labels
+        assert labels is not None
+        names = zip(labels.names, labels.support, strict=True)
+        axes.set_yticks(rows, [f"{name} ({count or '-'})" for name, count in names])
+        axes.tick_params(axis="y", labelcolor=_MARK["ink"])
+        axes.set(ylim=(len(rows) - 0.4, -0.6), xlim=(0, 1), xlabel="F1")
+        _legend(axes)
+        return _svg(figure, "F1 of each label")
+
+
+def training_curves(curves: Mapping[str, Curve]) -> list[Html]:
+    """One picture a stage and metric that its log has, of those in `CURVES`."""
+    return [
+        _curve(f"{stage}: {title[0].lower()}{title[1:]}", name, curve)
+        for stage, curve in curves.items()
+        for name, title in CURVES.items()
+        if sum(name in row for row in curve) > 1
+    ]
+
+
+def _curve(title: str, name: str, curve: Curve) -> Html:
+    rows = [row for row in curve if name in row]
+    steps = np.array([row["step"] for row in rows], np.float64)
+    values = np.array([row[name] for row in rows], np.float64)
+    # The same frame for all curves, so that neighbours line up.
+    with matplotlib.rc_context(_STYLE | {"figure.constrained_layout.use": False}):
+        figure, axes = _figure(5.2, 2.6)
+        figure.subplots_adjust(left=0.08, right=0.965, bottom=0.19, top=0.86)
+        axes.plot(steps, values, color=_MARK["accent"], lw=0.8, alpha=0.4)
+        axes.plot(steps, _smooth(values), color=_MARK["accent"], lw=2.0)
+        axes.set(title=title, xlabel="Step")
+        axes.margins(x=0.01)
+        last = number(float(_smooth(values)[-1]))
+        return _svg(figure, f"{title} over steps, last value {last}")
+
+
+def _smooth(values: Array) -> Array:
+    """Centred running mean over a twentieth of the curve; at the ends over what is there."""
+    reach = max(1, len(values) // 40)
+    kernel = np.ones(min(2 * reach + 1, len(values)))
+    total = np.convolve(values, kernel, mode="same")
+    return np.asarray(total / np.convolve(np.ones_like(values), kernel, mode="same"))
+
+
+def _trend(x: Array, y: Array, bins: int = 6) -> tuple[Array, Array]:
+    """Mean x and mean y of equally large groups in the order of x."""
+    groups = np.array_split(np.argsort(x, kind="stable"), min(bins, len(x)))
+    return np.array([x[g].mean() for g in groups]), np.array([y[g].mean() for g in groups])
+
+
+def _ends(evaluation: Evaluation) -> list[SystemResult]:
+    return [evaluation.baseline, *evaluation.systems[1:][-1:]]
+
+
+def _colour(evaluation: Evaluation, system: SystemResult) -> str:
+    return _MARK["accent" if system is evaluation.test else "neutral"]
+
+
+def _group_name(axes: Axes, at: float, name: str) -> None:
+    below = ("data", "axes fraction")
+    axes.annotate(name, (at, 0), (0, -40), below, "offset points", ha="center", weight="bold")
+
+
+def _bar(axes: Axes, at: float, mean: Interval, colour: str, opacity: float) -> None:
+    axes.bar(at, mean.mean, 0.9 * _BAR, color=colour, alpha=opacity)
+    axes.plot([at, at], [mean.low, mean.high], color=_MARK["ink"], lw=1.2)
+    axes.annotate(
+        mean.value(), (at, mean.high), (0, 4), textcoords="offset points", ha="center", fontsize=9
+    )
+
+
+def _legend(axes: Axes) -> None:
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, borderaxespad=0.2)
+
+
+def _figure(width: float, height: float) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(width, height))
+    return figure, figure.subplots()
+
+
+def _svg(figure: Figure, label: str) -> Html:
+    """The drawing as SVG that takes its colours and type from the page around it."""
+    buffer = io.StringIO()
+    # The salt keeps the ids of one page's pictures apart and each picture the same in every run.
+    with matplotlib.rc_context({"svg.hashsalt": label}):
+        nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+        figure.savefig(buffer, format="svg", metadata=nothing)
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :]
+    for role, mark in _MARK.items():
+        text = text.replace(mark, f"var(--{role})")
+    text = re.sub(r"font-family: [^;\"]+", "font-family: var(--sans)", text)
+    text = re.sub(r"font: ([^;\"]*px) [^;\"]+", r"font: \1 var(--sans)", text)
+    text = re.sub(r'<svg([^>]*?) width="[^"]*"', r"<svg\1", text, count=1)
+    text = re.sub(r'<svg([^>]*?) height="[^"]*"', r"<svg\1", text, count=1)
+    return Html(text.replace("<svg", f'<svg role="img" aria-label="{label}"', 1))

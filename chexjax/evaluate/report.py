@@ -1,0 +1,144 @@
+"""The page of an evaluation: what came out, how sure it is, what it looks like, how it was made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from chexjax.data.study import Study
+from chexjax.evaluate import plots, significance, table, verdict
+from chexjax.evaluate.gallery import RULE, STYLE, gallery
+from chexjax.evaluate.metrics import BLEU, ROUGE_L, Evaluation
+from chexjax.page import Html, Page, figure, grid, join, tag
+from chexjax.page import table as html_table
+
+Timing = Mapping[str, str | float]
+
+
+def write(
+    evaluation: Evaluation,
+    studies: Sequence[Study],
+    *,
+    curves: Mapping[str, plots.Curve],
+    timings: Sequence[Timing] | None,
+    facts: Mapping[str, str],
+    path: Path,
+) -> None:
+    """Writes the page as one file that needs nothing else.
+
+    Args:
+      evaluation: The numbers.
+      studies: The studies they were measured on, in the same order.
+      curves: `stage -> rows of its metrics log`, each with `step` and any of `plots.CURVES`.
+      timings: One row a stage, columns by name; None leaves the table out.
+      facts: What else is worth knowing of the run, name and value.
+      path: The HTML file.
+    """
+    figures = verdict.figures(evaluation)
+    subtitle = f"{figures[0].upper()}{figures[1:]}"
+    page = Page(verdict.result(evaluation), subtitle, above="chexjax report", style=STYLE)
+    page.section("Result", _result(evaluation))
+    page.section("Length", _length(evaluation), lead=_LENGTH)
+    if evaluation.test.labels is not None:
+        page.section("Conditions", _labels(evaluation), lead=_LABELS)
+    if pictures := plots.training_curves(curves):
+        page.section("Training", grid(*(figure(one) for one in pictures)), lead=_TRAINING)
+    page.section("Studies", gallery(evaluation, studies), lead=RULE)
+    page.section("How it was made", _making(evaluation, timings, facts))
+    page.write(path)
+
+
+def _result(evaluation: Evaluation) -> Html:
+    remarks = tag("ul", *(tag("li", remark) for remark in verdict.remarks(evaluation)))
+    return join(
+        [
+            remarks,
+            table.main_table(evaluation),
+            tag("p", _measures(evaluation), class_="note"),
+            grid(
+                figure(plots.four_bars(evaluation), _BARS),
+                figure(plots.differences(evaluation), _DIFFERENCES),
+            ),
+        ]
+    )
+
+
+def _measures(evaluation: Evaluation) -> str:
+    return (
+        f'Score: by the judge "{evaluation.judge}". LC score: score divided by the number of words '
+        f"over that of the reference, where it is longer. {ROUGE_L.name}. Sentence BLEU, mean over "
+        f"reports: {BLEU.name}. Corpus BLEU, counts of all reports pooled: {BLEU.corpus_name}. "
+        f"Over-long: more than {evaluation.long_ratio:g} times the words of the reference. Small "
+        f"figures: 95 % intervals from {significance.RESAMPLES:,} bootstrap draws of the studies, "
+        "the same draws for every system."
+    )
+
+
+def _length(evaluation: Evaluation) -> Html:
+    rows = []
+    for system in evaluation.systems:
+        words, over = system.means["words"], system.means["over_long"]
+        cells = (words.value(1), f"{100 * over.mean:.1f} %", system.means["lc_score"].value())
+        rows.append([system.name, *cells])
+    lengths = [len(text.split()) for text in evaluation.references]
+    rows.append(["Reference", f"{sum(lengths) / len(lengths):.1f}", "", ""])
+    beside = html_table(["Length", "Words, mean", "Over-long", "LC score"], rows)
+    return grid(figure(plots.score_against_length(evaluation), _SCATTER), beside)
+
+
+def _labels(evaluation: Evaluation) -> Html:
+    found = [one.labels for one in evaluation.systems if one.labels is not None]
+    names = [one.name for one in evaluation.systems if one.labels is not None]
+    rows = [
+        [label, str(count or "-"), *(one.f1[k].value(2) for one in found)]
+        for k, (label, count) in enumerate(zip(found[0].names, found[0].support, strict=True))
+    ]
+    rows.append(["Macro", "", *(one.macro.value(2) for one in found)])
+    rows.append(["Micro", "", *(one.micro.value(2) for one in found)])
+    beside = html_table(["Label", "Studies", *names], rows)
+    return grid(figure(plots.label_f1(evaluation), _F1), beside)
+
+
+def _making(
+    evaluation: Evaluation, timings: Sequence[Timing] | None, facts: Mapping[str, str]
+) -> Html:
+    known = {
+        "held-out studies": f"{len(evaluation.ids):,}",
+        "bootstrap": f"{significance.RESAMPLES:,} draws, seed {evaluation.seed}",
+    }
+    terms = (
+        tag(kind, text)
+        for name, value in (dict(facts) | known).items()
+        for kind, text in (("dt", name), ("dd", value))
+    )
+    parts = [tag("dl", *terms)]
+    if timings:
+        header = list(timings[0])
+        rows = [[_cell(row.get(name, "")) for name in header] for row in timings]
+        parts.append(html_table(header, rows))
+    return grid(*parts)
+
+
+def _cell(value: str | float) -> str:
+    return value if isinstance(value, str) else f"{value:,.1f}"
+
+
+_BARS = (
+    "Mean score of reports written from the study's own images, and from images of another study. "
+    "A model that ignored the image would lose nothing."
+)
+_DIFFERENCES = (
+    "What the run is about: differences of mean score, study by study, with 95 % intervals. "
+    "An interval that crosses zero (grey) shows nothing either way."
+)
+_LENGTH = (
+    "A judge that counts matched findings can be fed with words. If the gain came from longer "
+    "reports, it would show here: the points would move right, and the LC score would not follow."
+)
+_SCATTER = "One point a report; lines are means of six equally large groups by length."
+_LABELS = (
+    "Both sides are read by the same labeler, and F1 asks whether the condition is named, whatever "
+    "its side or grade. A label that no reference has is left out of the macro mean."
+)
+_F1 = "F1 of each label with its 95 % interval; in brackets, the studies that have it."
+_TRAINING = "Thin: every logged step. Bold: running mean over a twentieth of the run."

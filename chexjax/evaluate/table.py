@@ -1,0 +1,177 @@
+"""The numbers of an evaluation for the console, as JSON, as CSV and for the page."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import rich.box
+import rich.table
+from rich.console import Console
+
+from chexjax.evaluate import significance, verdict
+from chexjax.evaluate.metrics import BLEU, COLUMNS, ROUGE_L, Evaluation, SystemResult
+from chexjax.evaluate.significance import Interval
+from chexjax.page import Html, table, tag
+
+TITLES = {
+    "score": "Score",
+    "lc_score": "LC score",
+    "rouge_l": "ROUGE-L",
+    "bleu": "Sentence BLEU, mean",
+    "corpus_bleu": "Corpus BLEU",
+    "macro_f1": "Label F1, macro",
+    "micro_f1": "Label F1, micro",
+    "words": "Words, mean",
+    "over_long": "Over-long",
+}
+"""Heading of each measure, in the order of tables."""
+
+Measures = dict[str, Interval]
+
+
+def measures(system: SystemResult) -> Measures:
+    """Every mean of one system; corpus BLEU comes without an interval."""
+    nan = float("nan")
+    found = {name: system.means[name] for name in COLUMNS}
+    found["corpus_bleu"] = Interval(system.corpus_bleu, nan, nan)
+    if system.labels is not None:
+        found |= {"macro_f1": system.labels.macro, "micro_f1": system.labels.micro}
+    return {name: found[name] for name in TITLES if name in found}
+
+
+def show(evaluation: Evaluation, console: Console) -> None:
+    """Prints the result in words, then systems by measures; no report text."""
+    console.print(verdict.headline(evaluation), style="bold", highlight=False)
+    for remark in verdict.remarks(evaluation):
+        console.print(f"  {remark}", highlight=False)
+    grid = rich.table.Table(box=rich.box.SIMPLE_HEAD, header_style="dim")
+    grid.add_column("95 % intervals below")
+    for system in evaluation.systems:
+        grid.add_column(system.name, justify="right", no_wrap=True)
+    found = [measures(system) for system in evaluation.systems]
+    for name in found[0]:
+        cells = [_text(name, one[name]) for one in found]
+        grid.add_row(TITLES[name], *(f"{value}\n[dim]{span}[/dim]" for value, span in cells))
+    console.print(grid)
+
+
+def main_table(evaluation: Evaluation) -> Html:
+    """Measures in rows, systems in columns, then what the last gained on the first."""
+    found = [measures(system) for system in evaluation.systems]
+    base, test = evaluation.baseline, evaluation.test
+    header = ["Measure", *(_heading(system) for system in evaluation.systems)]
+    if compared := base is not test:
+        header.append(tag("span", "Difference", tag("small", f"{test.name} \u2212 {base.name}")))
+    rows = []
+    for name in found[0]:
+        cells = [_cell(name, one[name]) for one in found]
+        if compared and name in COLUMNS:
+            gap = evaluation.difference(test.name, base.name, name)
+            cells.append(_cell(name, gap, signed=True))
+        rows.append([TITLES[name], *cells, *[""] * (len(header) - 1 - len(cells))])
+    return table(header, rows, strong=len(evaluation.systems))
+
+
+def _heading(system: SystemResult) -> Html:
+    return tag("span", system.name, *([tag("small", system.note)] if system.note else []))
+
+
+def _cell(name: str, one: Interval, *, signed: bool = False) -> Html:
+    value, span = _text(name, one, signed=signed)
+    return tag("span", value, tag("small", span))
+
+
+def write(evaluation: Evaluation, folder: Path) -> None:
+    """Writes `report.json` (everything measured) and `report.csv` (one measure a line)."""
+    text = json.dumps(_plain(summary(evaluation)), indent=1, ensure_ascii=False)
+    (folder / "report.json").write_text(text + "\n", encoding="utf-8")
+    buffer = io.StringIO()
+    lines = csv.writer(buffer, lineterminator="\n")
+    lines.writerow(["of", "minus", "measure", "mean", "low", "high"])
+    lines.writerows(_lines(evaluation))
+    (folder / "report.csv").write_text(buffer.getvalue(), encoding="utf-8")
+
+
+def summary(evaluation: Evaluation) -> dict[str, Any]:
+    """All numbers of the evaluation, those of each study too; NaN where not defined."""
+    return {
+        "verdict": [verdict.headline(evaluation), *verdict.remarks(evaluation)],
+        "judge": evaluation.judge,
+        "rouge_l": ROUGE_L.name,
+        "bleu": BLEU.name,
+        "corpus_bleu": BLEU.corpus_name,
+        "studies": len(evaluation.ids),
+        "seed": evaluation.seed,
+        "resamples": significance.RESAMPLES,
+        "long_ratio": evaluation.long_ratio,
+        "systems": [_system(system) for system in evaluation.systems],
+        "differences": [dataclasses.asdict(one) for one in evaluation.differences],
+        "per_study": {
+            "id": list(evaluation.ids),
+            "systems": {system.name: _per_study(system) for system in evaluation.systems},
+        },
+    }
+
+
+def _system(system: SystemResult) -> dict[str, Any]:
+    means = measures(system) | {
+        "shuffled_score": system.shuffled_mean,
+        "image_gain": system.image_gain,
+    }
+    found: dict[str, Any] = {"name": system.name, "note": system.note}
+    found |= {name: one and dataclasses.asdict(one) for name, one in means.items()}
+    if (labels := system.labels) is not None:
+        rows = zip(labels.names, labels.support, labels.predicted, labels.f1, strict=True)
+        found["labels"] = {
+            name: {"support": support, "predicted": predicted, "f1": dataclasses.asdict(f1)}
+            for name, support, predicted, f1 in rows
+        }
+    return found
+
+
+def _per_study(system: SystemResult) -> dict[str, list[float]]:
+    columns = {name: values.tolist() for name, values in system.columns.items()}
+    return columns | (
+        {} if system.shuffled is None else {"shuffled_score": system.shuffled.tolist()}
+    )
+
+
+def _lines(evaluation: Evaluation) -> Iterator[tuple[str | float, ...]]:
+    for system in evaluation.systems:
+        extra = {"shuffled_score": system.shuffled_mean, "image_gain": system.image_gain}
+        for name, one in (measures(system) | extra).items():
+            if one is not None:
+                yield (system.name, "", name, *_cells(one))
+    for gap in evaluation.differences:
+        yield (gap.of, gap.minus, gap.column, *_cells(gap.interval))
+
+
+def _cells(one: Interval) -> tuple[str | float, ...]:
+    return tuple(x if math.isfinite(x) else "" for x in dataclasses.astuple(one))
+
+
+def _plain(value: Any) -> Any:
+    """JSON has no NaN: null stands for it."""
+    if isinstance(value, dict):
+        return {key: _plain(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_plain(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _text(name: str, one: Interval, *, signed: bool = False) -> tuple[str, str]:
+    """Value and interval as text; words with one digit, over-long reports in per cent."""
+    digits, unit = 3, ""
+    if name in ("words", "over_long"):
+        digits = 1
+    if name == "over_long":
+        one, unit = Interval(100 * one.mean, 100 * one.low, 100 * one.high), " %"
+    span = one.span(digits, signed=signed) if math.isfinite(one.low) else ""
+    return one.value(digits, signed=signed) + unit, span

@@ -1,0 +1,110 @@
+"""The device mesh, and where every array lives on it.
+
+Axes: `data` holds copies of the parameters, `fsdp` shards them by rows of a batch, `tensor`
+splits layers. Placement of parameters is a table of (regex over the path, axes); nothing is
+placed by accident.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+Tree = TypeVar("Tree")
+Table = Sequence[tuple[str, tuple[str | None, ...]]]
+
+AXES = ("data", "fsdp", "tensor")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MeshConfig:
+    """Devices along each axis; -1 for all that are left."""
+
+    data: int = -1
+    fsdp: int = 1
+    tensor: int = 1
+
+
+def make_mesh(config: MeshConfig) -> Mesh:
+    """A mesh over all devices of all processes.
+
+    Raises:
+      ValueError: the axes do not multiply to the number of devices.
+    """
+    sizes = [config.data, config.fsdp, config.tensor]
+    count = jax.device_count()
+    if sizes.count(-1) == 1:
+        sizes[sizes.index(-1)] = max(1, count // -math.prod(sizes))
+    if math.prod(sizes) != count:
+        wanted = " x ".join(f"{axis}={size}" for axis, size in zip(AXES, sizes, strict=True))
+        raise ValueError(f"config.mesh: {wanted} does not make {count} devices; set one axis to -1")
+    return jax.make_mesh(sizes, AXES, axis_types=(AxisType.Auto,) * len(AXES))
+
+
+def path_name(path: Sequence[Any]) -> str:
+    """`decoder/head/kernel` of a tree path; the name that all regex tables see."""
+    return jax.tree_util.keystr(tuple(path), simple=True, separator="/").removesuffix("/value")
+
+
+def parameter_shardings(params: Tree, table: Table, mesh: Mesh) -> Tree:
+    """Shardings of a parameter tree by the first matching row of a table.
+
+    Axes are counted from a parameter's last dimension, so a stack's layer axis stays whole. A
+    dimension that an axis does not divide stays whole too.
+
+    Raises:
+      ValueError: a parameter matches no row.
+    """
+
+    def place(path: Sequence[Any], leaf: Any) -> NamedSharding:
+        name = path_name(path)
+        for pattern, axes in table:
+            if re.search(pattern, name):
+                return NamedSharding(mesh, _spec(leaf.shape, axes, mesh))
+        raise ValueError(f"no sharding rule matches parameter {name}; add one to the family")
+
+    return jax.tree_util.tree_map_with_path(place, params)
+
+
+def _spec(shape: tuple[int, ...], axes: tuple[str | None, ...], mesh: Mesh) -> PartitionSpec:
+    padded = (None,) * (len(shape) - len(axes)) + axes
+    return PartitionSpec(
+        *(
+            axis if axis and size % mesh.shape[axis] == 0 else None
+            for size, axis in zip(shape, padded, strict=True)
+        )
+    )
+
+
+def replicated(mesh: Mesh) -> NamedSharding:
+    """Every device holds the whole array."""
+    return NamedSharding(mesh, PartitionSpec())
+
+
+def batch_sharding(mesh: Mesh) -> NamedSharding:
+    """The first axis of an array is split over `data` and `fsdp`."""
+    return NamedSharding(mesh, PartitionSpec(("data", "fsdp")))
+
+
+def place_batch(batch: Tree, mesh: Mesh) -> Tree:
+    """Global arrays from each process's slice of a batch."""
+    sharding = batch_sharding(mesh)
+
+    def place(leaf: np.ndarray) -> jax.Array:
+        return jax.make_array_from_process_local_data(sharding, np.asarray(leaf))
+
+    return jax.tree.map(place, batch)
+
+
+def check_batch(size: int, mesh: Mesh, field: str) -> None:
+    """Raises ValueError where a global batch cannot be split over the mesh."""
+    ways = mesh.shape["data"] * mesh.shape["fsdp"]
+    if size % ways:
+        raise ValueError(f"{field}={size} is no multiple of the {ways} devices that share a batch")

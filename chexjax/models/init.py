@@ -1,0 +1,45 @@
+"""Random parameters, made on the host.
+
+Values follow from (seed, parameter path) alone, so they are the same on any mesh, and nothing has
+to be compiled for them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import numpy as np
+from flax import nnx
+
+from chexjax.mesh import path_name
+from chexjax.rng import hash_words
+
+
+def random_params(state: nnx.State, *, layers: int, seed: int) -> nnx.State:
+    """Fills an abstract state with float32 numbers.
+
+    Kernels are normal with variance 1 / inputs, and those that write to the residual stream are
+    divided by sqrt(2 layers) besides (GPT-2); embeddings and positions are normal with standard
+    deviation 0.02; scales are 1, biases 0.
+
+    Args:
+      state: Shapes, from `nnx.eval_shape`.
+      layers: Depth that the residual kernels are scaled for.
+      seed: Of the numbers.
+    """
+
+    def fill(path: Any, leaf: jax.ShapeDtypeStruct) -> np.ndarray:
+        name = path_name(path)
+        if name.endswith("bias"):
+            return np.zeros(leaf.shape, np.float32)
+        if name.endswith("scale"):
+            return np.ones(leaf.shape, np.float32)
+        deviation = 0.02
+        if name.endswith("kernel"):
+            residual = name.endswith(("out/kernel", "fc2/kernel"))
+            deviation = leaf.shape[-2] ** -0.5 * ((2 * layers) ** -0.5 if residual else 1.0)
+        rng = np.random.default_rng([seed, *hash_words(name)])
+        return deviation * rng.standard_normal(leaf.shape, np.float32)
+
+    return jax.tree_util.tree_map_with_path(fill, state)

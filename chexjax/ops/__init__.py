@@ -1,0 +1,1 @@
+"""Numerical building blocks: attention over KV chains, rotary embedding, token log-probs."""

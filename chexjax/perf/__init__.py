@@ -1,0 +1,1 @@
+"""What work costs, counted before it is done."""

@@ -1,0 +1,74 @@
+"""Floating-point operations of the policy, counted from its shapes.
+
+A matmul of `[m, k]` by `[k, n]` is `2 m k n`. Norms, activations and rotations are left out, and
+tokens are counted as executed, padding included: this is what a stage costs, not what is useful.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from chexjax.families import BlockSpec, Family
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Work:
+    """Tokens that one forward pass runs.
+
+    Attributes:
+      images: Images encoded.
+      prefixes: Prompts of `prefix` tokens each.
+      prefix: Tokens of a prompt.
+      responses: Streams that each attend to one of the prompts.
+      response: Tokens of a response.
+    """
+
+    images: int
+    prefixes: int
+    prefix: int
+    responses: int
+    response: int
+
+
+def forward(family: Family, work: Work) -> float:
+    """One forward pass: tower, connector, decoder over prompts and responses, head."""
+    return images(family, work.images) + text(family, work)
+
+
+def images(family: Family, count: int) -> float:
+    """Tower and connector."""
+    vision, width = family.vision, family.decoder.block.width
+    tokens = count * vision.tokens
+    patch = 2 * vision.patch**2 * vision.channels * vision.block.width
+    layers = vision.layers * (_linear(vision.block) + _attention(vision.block, vision.tokens))
+    bridge = 2 * (vision.block.width + width) * family.connector + 2 * width**2
+    return float(tokens * (patch + layers + bridge))
+
+
+def text(family: Family, work: Work) -> float:
+    """Decoder and head; the prompt's last layer needs keys and values only."""
+    decoder = family.decoder
+    block, layers = decoder.block, decoder.layers
+    prompt = work.prefixes * work.prefix
+    answer = work.responses * work.response
+    in_prompt = (layers - 1) * (_linear(block) + _attention(block, work.prefix))
+    last = 2 * 2 * block.width**2
+    in_answer = layers * (_linear(block) + _attention(block, work.prefix + work.response))
+    head = 2 * block.width * decoder.vocabulary
+    return float(prompt * (in_prompt + last) + answer * (in_answer + head))
+
+
+def train_step(family: Family, work: Work, *, frozen_vision: bool) -> float:
+    """Forward and backward: the backward pass costs twice the forward of what is trained."""
+    tower = images(family, work.images)
+    return tower * (1 if frozen_vision else 3) + 3 * text(family, work)
+
+
+def _linear(block: BlockSpec) -> int:
+    """Projections and MLP of one token in one layer."""
+    return 2 * (4 * block.width**2 + 2 * block.width * block.mlp)
+
+
+def _attention(block: BlockSpec, keys: int) -> int:
+    """Scores and mixing of one token against `keys` tokens, masked ones included."""
+    return 2 * 2 * block.width * keys

@@ -1,0 +1,1 @@
+"""One thin module per command: read config, wire the parts, write the artefact."""

@@ -1,0 +1,23 @@
+"""Which stages a command runs, in which order; `run` is the whole method."""
+
+from __future__ import annotations
+
+from chexjax.stages.align import ALIGN
+from chexjax.stages.context import Stage
+from chexjax.stages.control import CONTROL
+from chexjax.stages.evaluate import EVALUATE, OWN, SWAPPED
+from chexjax.stages.ingest import INGEST
+from chexjax.stages.judge import JUDGE
+from chexjax.stages.pair import PAIR
+from chexjax.stages.reference import REFERENCE
+from chexjax.stages.sample import SAMPLE
+from chexjax.stages.sft import SFT
+
+METHOD = (INGEST, SFT, SAMPLE, JUDGE, PAIR, REFERENCE, ALIGN, CONTROL)
+
+COMMANDS: dict[str, tuple[Stage, ...]] = {
+    **{stage.name: (stage,) for stage in METHOD},
+    "evaluate": (*OWN.values(), *SWAPPED.values(), EVALUATE),
+}
+COMMANDS["run"] = (*METHOD, *COMMANDS["evaluate"])
+"""Command -> its stages in order."""

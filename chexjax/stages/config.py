@@ -1,0 +1,155 @@
+"""The whole config of a run: one dataclass a stage, put together from the rooms' own."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from chexjax.config import local
+from chexjax.data.sources import SourceConfig
+from chexjax.engine import Sampler
+from chexjax.mesh import MeshConfig
+from chexjax.train import TrainConfig
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PolicyConfig:
+    """Which model is trained.
+
+    Attributes:
+      preset: Name of a family preset.
+      compute_dtype: `float32`, `bfloat16`, or `auto`: bfloat16 where there is an accelerator.
+    """
+
+    preset: str = "chexagent2_tiny"
+    compute_dtype: str = local("auto")
+
+    def __post_init__(self) -> None:
+        """Checks the dtype's name."""
+        if self.compute_dtype not in ("auto", "float32", "bfloat16"):
+            raise ValueError(
+                f"compute_dtype={self.compute_dtype!r} is not auto, float32 or bfloat16"
+            )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SampleConfig:
+    """Candidates for the judge.
+
+    Attributes:
+      studies: Training studies to sample for, from the first; None for all.
+      candidates: Reports a study, N.
+      sampler: How tokens are drawn.
+      max_new_tokens: Longest report.
+      unit: Studies decoded together: one unit of work, one commit.
+    """
+
+    studies: int | None = None
+    candidates: int = 4
+    sampler: Sampler = Sampler()
+    max_new_tokens: int = 128
+    unit: int = 64
+
+    def __post_init__(self) -> None:
+        """A pair needs two candidates."""
+        if self.candidates < 2:
+            raise ValueError(f"candidates={self.candidates}: a pair needs at least 2")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class JudgeConfig:
+    """What scores a candidate.
+
+    Attributes:
+      name: A judge's name; see `chexjax.judges.JUDGES`.
+      unit: Studies judged in one unit of work.
+    """
+
+    name: str = "oracle"
+    unit: int = 256
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PairConfig:
+    """Which candidates make a pair.
+
+    Attributes:
+      tie: A study whose best and worst score are no further apart is dropped.
+    """
+
+    tie: float = 1e-8
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LossConfig:
+    """Which preference loss, with its numbers.
+
+    Attributes:
+      name: A loss's name; see `chexjax.losses.LOSSES`.
+      options: Its fields, for example `{"beta": 0.1}`.
+    """
+
+    name: str = "dpo"
+    options: dict[str, float] = dataclasses.field(default_factory=lambda: {"beta": 0.1})
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ReferenceConfig:
+    """The forward pass of the starting policy over all pairs.
+
+    Attributes:
+      unit: Pairs scored together.
+    """
+
+    unit: int = 32
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EvaluateConfig:
+    """Held-out evaluation, greedy.
+
+    Attributes:
+      split: Which studies.
+      studies: How many, from the first; None for all.
+      max_new_tokens: Longest report.
+      long_ratio: A report with more than this times its reference's words is over-long.
+      unit: Studies decoded together.
+    """
+
+    split: str = "test"
+    studies: int | None = None
+    max_new_tokens: int = 128
+    long_ratio: float = 1.5
+    unit: int = 64
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """The whole method.
+
+    Attributes:
+      seed: Of everything that is random after the source.
+      source: Where studies come from.
+      policy: The model.
+      sft: Supervised fine-tuning.
+      sample: Candidates.
+      judge: Scores.
+      pair: Pairs.
+      reference: Cached log-probabilities.
+      loss: What alignment minimises.
+      align: How alignment trains.
+      evaluate: Held-out evaluation.
+      mesh: Devices.
+    """
+
+    seed: int = 0
+    source: SourceConfig = SourceConfig()
+    policy: PolicyConfig = PolicyConfig()
+    sft: TrainConfig = TrainConfig(total_epochs=1.0)
+    sample: SampleConfig = SampleConfig()
+    judge: JudgeConfig = JudgeConfig()
+    pair: PairConfig = PairConfig()
+    reference: ReferenceConfig = ReferenceConfig()
+    loss: LossConfig = LossConfig()
+    align: TrainConfig = TrainConfig(total_epochs=1.0, freeze=("vision/", "connector/"))
+    evaluate: EvaluateConfig = EvaluateConfig()
+    mesh: MeshConfig = local(MeshConfig())

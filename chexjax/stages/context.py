@@ -1,0 +1,111 @@
+"""What every stage works in: the config, the folder, and the artefacts made so far.
+
+A stage is a value: what kind of artefact it makes in which folder, which config fields decide
+its content, and what it reads. From that follows, for any config, the identity that each
+artefact in the folder must have, and a stage refuses any other.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+from jax.sharding import Mesh
+
+from chexjax import artefacts
+from chexjax.artefacts import Artefact, Draft
+from chexjax.config import content
+from chexjax.families import Family, preset
+from chexjax.mesh import make_mesh
+from chexjax.stages.config import RunConfig
+from chexjax.trackers import StageClock, StageTimer
+
+Content = Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Stage:
+    """One step of the method.
+
+    Attributes:
+      name: Command, and name in progress lines.
+      folder: Where its artefact lies in the workdir.
+      kind: Kind of that artefact.
+      fields: Fields of `RunConfig` that decide its content.
+      reads: Stages whose artefacts it takes.
+      work: Fills a draft and finishes it.
+      extra: Content that is not in the config.
+    """
+
+    name: str
+    folder: str
+    kind: str
+    fields: Sequence[str]
+    reads: Sequence[Stage]
+    work: Callable[[Context, Draft, StageTimer], Artefact]
+    extra: Content = dataclasses.field(default_factory=dict)
+
+    def content(self, config: RunConfig) -> Content:
+        """What decides the content of the artefact."""
+        chosen = content(config)
+        return {name: chosen[name] for name in self.fields} | dict(self.extra)
+
+
+@dataclasses.dataclass(frozen=True)
+class Context:
+    """One run: config, folder, devices, clock."""
+
+    config: RunConfig
+    workdir: Path
+    clock: StageClock
+
+    @functools.cached_property
+    def mesh(self) -> Mesh:
+        """The devices of the run."""
+        return make_mesh(self.config.mesh)
+
+    @functools.cached_property
+    def family(self) -> Family:
+        """The policy's shapes and texts."""
+        return preset(self.config.policy.preset)
+
+    @property
+    def dtype(self) -> Any:
+        """Compute dtype of the policy."""
+        name = self.config.policy.compute_dtype
+        if name == "auto":
+            on_cpu = self.mesh.devices.flat[0].platform == "cpu"
+            name = "float32" if on_cpu else "bfloat16"
+        return jnp.dtype(name)
+
+    def artefact(self, stage: Stage) -> Artefact:
+        """The finished artefact of a stage, exactly as this config would make it.
+
+        Raises:
+          ArtefactError: it is missing, damaged, or of another config.
+        """
+        asked = stage.content(self.config)
+        inputs = {read.folder: self.artefact(read) for read in stage.reads}
+        expected = artefacts.identity(stage.kind, asked, inputs)
+        path = self.workdir / stage.folder
+        return artefacts.load(path, stage.kind, expected=expected, content=asked)
+
+    def run(self, stage: Stage) -> Artefact:
+        """Does a stage's work, or what is left of it; nothing where it is done."""
+        with self.clock.stage(stage.folder) as timer:
+            begun = artefacts.begin(
+                self.workdir / stage.folder,
+                stage.kind,
+                content=stage.content(self.config),
+                config=dataclasses.asdict(self.config),
+                inputs={read.folder: self.artefact(read) for read in stage.reads},
+            )
+            if isinstance(begun, Artefact):
+                timer.skip()
+                print(f"{stage.name}: {begun.path} is finished, nothing to do", flush=True)
+                return begun
+            return stage.work(self, begun, timer)

@@ -1,0 +1,58 @@
+"""`control`: SFT continued for the compute that alignment took.
+
+What sampling, reference log-probs and alignment cost in floating-point operations is spent on
+more supervised steps from the same policy, so that a gain of alignment is never one of compute.
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+
+from chexjax.artefacts import Artefact, Draft
+from chexjax.stages.align import ALIGN
+from chexjax.stages.context import Context, Stage
+from chexjax.stages.fitting import fit, make_examples
+from chexjax.stages.ingest import INGEST
+from chexjax.stages.policies import load_policy, load_tokens
+from chexjax.stages.reference import REFERENCE
+from chexjax.stages.sample import SAMPLE
+from chexjax.stages.sft import SFT, references
+from chexjax.trackers import StageTimer
+from chexjax.train import SFT as Supervised
+
+_EXTRA = (SAMPLE, REFERENCE, ALIGN)
+
+
+def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
+    sft = context.artefact(SFT)
+    extra = sum(context.artefact(stage).statistics["flops"] for stage in _EXTRA)
+    per_step = sft.statistics["flops"] / sft.statistics["steps"]
+    studies = context.artefact(INGEST).rows()
+    shutil.copytree(sft.path / "tokenizer", draft.path / "tokenizer", dirs_exist_ok=True)
+    tokens = load_tokens(context.family, sft)
+    examples, rejects = make_examples(references(studies), tokens)
+    return fit(
+        context,
+        draft,
+        timer,
+        label="control",
+        model=load_policy(context, sft, remat=context.config.sft.remat),
+        objective=Supervised(),
+        config=context.config.sft,
+        total=math.ceil(extra / per_step),
+        examples=examples,
+        rejects=rejects,
+        studies=studies,
+        tokens=tokens,
+    )
+
+
+CONTROL = Stage(
+    name="control",
+    folder="control",
+    kind="policy",
+    fields=("seed", "policy", "sft"),
+    reads=(INGEST, SFT, *_EXTRA),
+    work=_work,
+)

@@ -1,0 +1,112 @@
+"""`--dry_run`: shapes, parameters, placement, steps and memory of a config, with no work done."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+from flax import nnx
+from rich.console import Console
+from rich.table import Table
+
+from chexjax import judges, losses
+from chexjax.config import ConfigError
+from chexjax.data.sources import open_source
+from chexjax.mesh import check_batch, parameter_shardings, path_name
+from chexjax.models import VLM
+from chexjax.models.block import REMAT
+from chexjax.stages.context import Context
+from chexjax.stages.fitting import length_in_steps
+from chexjax.train import TrainConfig
+from chexjax.train.step import init_state, make_optimizer, split_params, state_shardings
+
+_GIB = 2**30
+
+
+def check(context: Context) -> None:
+    """Finds what is wrong with a config before any work is done.
+
+    Raises:
+      ConfigError: a name, a size or a regex that later stages would stumble over.
+    """
+    config = context.config
+    with _as_config_error():
+        model = nnx.merge(*VLM.abstract(context.family))
+        open_source(config.source)
+        judges.build(config.judge.name)
+        losses.build(config.loss.name, config.loss.options)
+        for name, train in (("sft", config.sft), ("align", config.align)):
+            split_params(model, train.freeze)
+            check_batch(train.batch_size // train.accumulate, context.mesh, f"{name}.batch_size")
+            length_in_steps(train, name, rows=1)
+            if train.remat not in REMAT:
+                raise ValueError(f"{name}.remat={train.remat!r} is none of {sorted(REMAT)}")
+
+
+@contextlib.contextmanager
+def _as_config_error() -> Iterator[None]:
+    try:
+        yield
+    except ConfigError:
+        raise
+    except ValueError as error:
+        raise ConfigError(f"config: {error}") from error
+
+
+def dry_run(context: Context, console: Console) -> None:
+    """Prints what a run with this config would be, from abstract shapes alone."""
+    family = context.family
+    model = nnx.merge(*VLM.abstract(family, dtype=context.dtype))
+    console.print(_parameters(context, model))
+    count = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(nnx.state(model)))
+    mesh = " x ".join(f"{axis}={size}" for axis, size in context.mesh.shape.items())
+    console.print(f"{family.name}: {count:,} parameters; mesh {mesh}; compute {context.dtype}")
+    console.print(
+        f"images {family.vision.size} x {family.vision.size} x {family.vision.channels}, "
+        f"{family.vision.tokens} tokens each, at most {family.max_images}; "
+        f"context {family.decoder.context}; vocabulary {family.decoder.vocabulary}"
+    )
+    console.print(_training(context, model))
+
+
+def _parameters(context: Context, model: VLM) -> Table:
+    table = Table("parameter", "shape", "placement", title="Parameters")
+    state = nnx.state(model)
+    placed = jax.tree.leaves(parameter_shardings(state, context.family.sharding, context.mesh))
+    leaves = jax.tree_util.tree_leaves_with_path(state)
+    for (path, leaf), sharding in zip(leaves, placed, strict=True):
+        table.add_row(path_name(path), str(leaf.shape), str(tuple(sharding.spec)))
+    return table
+
+
+def _training(context: Context, model: VLM) -> Table:
+    config = context.config
+    table = Table(title="Training")
+    for heading in ("stage", "batch", "rows at most", "steps", "trained", "state per device"):
+        table.add_column(heading, justify="left" if heading == "stage" else "right")
+    source = open_source(config.source)
+    sampled = config.sample.studies
+    table.add_row(*_row(context, model, "sft", config.sft, len(source)))
+    table.add_row(*_row(context, model, "align", config.align, sampled or len(source)))
+    return table
+
+
+def _row(
+    context: Context, model: VLM, name: str, config: TrainConfig, rows: int
+) -> tuple[str, ...]:
+    total = length_in_steps(config, name, rows)
+    _, trainable, frozen = split_params(model, config.freeze)
+    optimizer = make_optimizer(config.optimizer, total)
+    state = jax.eval_shape(lambda t, f: init_state(t, f, optimizer), trainable, frozen)
+    size = _bytes_per_device(state, state_shardings(state, context.family.sharding, context.mesh))
+    trained = sum(leaf.size for leaf in jax.tree.leaves(trainable))
+    batch = f"{config.batch_size} in {config.accumulate}"
+    return name, batch, f"{rows:,}", f"{total:,}", f"{trained:,}", f"{size / _GIB:.3f} GiB"
+
+
+def _bytes_per_device(state: Any, shardings: Any) -> int:
+    pairs = zip(jax.tree.leaves(state), jax.tree.leaves(shardings), strict=True)
+    return sum(math.prod(s.shard_shape(leaf.shape)) * leaf.dtype.itemsize for leaf, s in pairs)

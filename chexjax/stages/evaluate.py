@@ -1,0 +1,101 @@
+"""`evaluate`: what the policies wrote about held-out studies, in tables and on a page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from rich.console import Console
+
+from chexjax.artefacts import Artefact, Draft
+from chexjax.data.study import Study
+from chexjax.evaluate import report, table
+from chexjax.evaluate.metrics import System, evaluate
+from chexjax.judges import build
+from chexjax.judges.oracle import labels
+from chexjax.stages.align import ALIGN
+from chexjax.stages.context import Context, Stage
+from chexjax.stages.control import CONTROL
+from chexjax.stages.ingest import INGEST
+from chexjax.stages.pair import PAIR
+from chexjax.stages.predict import predict
+from chexjax.stages.sft import SFT
+from chexjax.trackers import JsonlTracker, StageTimer
+
+POLICIES = {"SFT": SFT, "SFT continued": CONTROL, "aligned": ALIGN}
+"""Systems of the report: the baseline first, the one under test last."""
+
+NOTES = {"SFT continued": "more SFT, for the compute that alignment took"}
+
+OWN = {name: predict(policy, shuffled=False) for name, policy in POLICIES.items()}
+SWAPPED = {name: predict(POLICIES[name], shuffled=True) for name in ("SFT", "aligned")}
+
+
+def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
+    config = context.config
+    own = {name: _reports(context, stage) for name, stage in OWN.items()}
+    swapped = {name: _reports(context, stage) for name, stage in SWAPPED.items()}
+    ids = own["SFT"].keys()
+    rows = context.artefact(INGEST).rows()
+    studies = [Study.from_row(row) for row in rows if row["id"] in ids]
+    systems = [
+        System(
+            name=name,
+            reports=[reports[study.id] for study in studies],
+            shuffled=[swapped[name][s.id] for s in studies] if name in swapped else None,
+            note=NOTES.get(name, ""),
+        )
+        for name, reports in own.items()
+    ]
+    evaluation = evaluate(
+        studies,
+        systems,
+        build(config.judge.name),
+        labels if config.source.name == "phantom" else None,
+        seed=config.seed,
+        long_ratio=config.evaluate.long_ratio,
+    )
+    table.write(evaluation, draft.path)
+    table.show(evaluation, Console())
+    curves = {
+        name: JsonlTracker.read(context.workdir / stage.folder / "metrics.jsonl")
+        for name, stage in POLICIES.items()
+    }
+    report.write(
+        evaluation,
+        studies,
+        curves=curves,
+        timings=context.clock.rows(),
+        facts=_facts(context),
+        path=draft.path / "report.html",
+    )
+    return draft.finish(rows=len(studies))
+
+
+def _reports(context: Context, stage: Stage) -> dict[str, str]:
+    rows = context.artefact(stage).rows()
+    return {row["id"]: row["candidates"][0]["report"] for row in rows}
+
+
+def _facts(context: Context) -> Mapping[str, str]:
+    config = context.config
+    trained = context.artefact(SFT).statistics
+    pairs = context.artefact(PAIR)
+    return {
+        "policy": f"{config.policy.preset}, {trained['parameters']:,} parameters",
+        "source": f"{config.source.name}, {context.artefact(INGEST).manifest.rows:,} studies",
+        "judge": config.judge.name,
+        "loss": f"{config.loss.name} {dict(config.loss.options)}",
+        "pairs": f"{pairs.manifest.rows:,}",
+        "studies dropped as ties": f"{pairs.statistics['share_dropped']:.1%}",
+        "seed": str(config.seed),
+    }
+
+
+EVALUATE = Stage(
+    name="evaluate",
+    folder="report",
+    kind="report",
+    fields=("judge", "evaluate"),
+    reads=(INGEST, PAIR, *POLICIES.values(), *OWN.values(), *SWAPPED.values()),
+    work=_work,
+)

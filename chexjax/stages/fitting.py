@@ -1,0 +1,138 @@
+"""What the stages that train have in common: examples, steps, the finished policy."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import jax
+
+from chexjax.artefacts import Artefact, ArtefactError, Draft, write_atomic
+from chexjax.config import ConfigError, steps
+from chexjax.data.batches import Plan, make_buckets
+from chexjax.data.examples import (
+    Collator,
+    Example,
+    UnusableExample,
+    image_slots,
+    lengths_of,
+    make_example,
+)
+from chexjax.data.study import Study
+from chexjax.data.tokens import Tokens
+from chexjax.families import Family
+from chexjax.models import VLM
+from chexjax.perf import flops
+from chexjax.rows import Reject
+from chexjax.stages.context import Context
+from chexjax.stages.policies import save_policy
+from chexjax.trackers import StageTimer
+from chexjax.train import TrainConfig, train
+from chexjax.train.objectives import Objective
+
+Item = tuple[Study, int, Sequence[str], Mapping[str, Sequence[Any]]]
+"""A study, its row, reports about it, and columns of numbers for them."""
+
+
+def make_examples(items: Iterable[Item], tokens: Tokens) -> tuple[list[Example], list[Reject]]:
+    """Examples of what fits the policy, and the rest with its reasons."""
+    examples, rejects = [], []
+    for study, row, reports, columns in items:
+        try:
+            examples.append(make_example(study, row, reports, tokens, **columns))
+        except UnusableExample as error:
+            rejects.append(Reject(study.id, str(error)))
+    return examples, rejects
+
+
+def write_rejects(draft: Draft, rejects: Sequence[Reject]) -> None:
+    """Writes `rejects.jsonl` where there are any."""
+    if rejects:
+        lines = [json.dumps({"id": r.id, "reason": r.reason}) + "\n" for r in rejects]
+        write_atomic(draft.path / "rejects.jsonl", "".join(lines))
+
+
+def length_in_steps(config: TrainConfig, field: str, rows: int) -> int:
+    """Steps of a run over `rows` examples; errors name the config field."""
+    try:
+        return steps(config, "total", batch_size=config.batch_size, rows=rows)
+    except ConfigError as error:
+        raise ConfigError(f"config.{field}: {error}") from error
+
+
+def fit(
+    context: Context,
+    draft: Draft,
+    timer: StageTimer,
+    *,
+    label: str,
+    model: VLM,
+    objective: Objective,
+    config: TrainConfig,
+    total: int,
+    examples: Sequence[Example],
+    rejects: Sequence[Reject],
+    studies: Sequence[Mapping[str, Any]],
+    tokens: Tokens,
+) -> Artefact:
+    """Trains on examples and finishes the policy artefact.
+
+    Raises:
+      ArtefactError: no example is left to train on.
+    """
+    write_rejects(draft, rejects)
+    if not examples:
+        raise ArtefactError(
+            f"{label}: no usable example is left of {len(rejects)}; "
+            f"see {draft.path / 'rejects.jsonl'} and the rejects of the stages before"
+        )
+    lengths = lengths_of(examples)
+    plan = Plan(
+        lengths=lengths,
+        buckets=make_buckets(lengths, config.buckets),
+        batch_size=config.batch_size,
+        seed=context.config.seed,
+    )
+    params = train(
+        model,
+        context.family,
+        objective,
+        plan,
+        Collator(examples, studies, tokens, image_slots(examples)),
+        config=config,
+        steps=total,
+        mesh=context.mesh,
+        folder=draft.path,
+        scratch=draft.scratch,
+        timer=timer,
+        label=label,
+    )
+    statistics = {
+        "steps": total,
+        "examples": len(examples),
+        "buckets": [list(bucket) for bucket in plan.buckets],
+        "parameters": sum(leaf.size for leaf in jax.tree.leaves(params)),
+        "flops": training_flops(context.family, plan, config, total, examples),
+    }
+    return save_policy(draft, context.family, params, statistics, len(rejects))
+
+
+def training_flops(
+    family: Family, plan: Plan, config: TrainConfig, total: int, examples: Sequence[Example]
+) -> float:
+    """Executed operations of a whole run, padding included."""
+    responses = len(examples[0].responses)
+    frozen_vision = any(pattern.startswith("vision") for pattern in config.freeze)
+    per_epoch = plan.epoch(0)
+    cost = 0.0
+    for batch in per_epoch:
+        work = flops.Work(
+            images=plan.batch_size * image_slots(examples),
+            prefixes=plan.batch_size,
+            prefix=batch.bucket.prefix,
+            responses=plan.batch_size * responses,
+            response=batch.bucket.response,
+        )
+        cost += flops.train_step(family, work, frozen_vision=frozen_vision)
+    return cost * total / len(per_epoch)

@@ -1,0 +1,90 @@
+"""`reference`: log-probabilities of all pairs under the starting policy, cached per token."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import numpy as np
+
+from chexjax.artefacts import Artefact, ArtefactError, Draft
+from chexjax.data.batches import PADDING, PlannedBatch, make_buckets
+from chexjax.data.examples import Collator, image_slots, lengths_of
+from chexjax.data.study import Study
+from chexjax.mesh import check_batch, place_batch
+from chexjax.perf import flops
+from chexjax.rows import Rows, Unit, map_units
+from chexjax.stages.context import Context, Stage
+from chexjax.stages.fitting import Item, make_examples
+from chexjax.stages.ingest import INGEST
+from chexjax.stages.pair import PAIR
+from chexjax.stages.policies import load_policy, load_tokens
+from chexjax.stages.sft import SFT
+from chexjax.trackers import StageTimer
+from chexjax.train import make_scorer
+
+
+def pair_items(studies: Rows, pairs: Rows) -> list[Item]:
+    """Studies with their chosen and rejected report, in the order of the pairs."""
+    return [
+        (
+            Study.from_row(studies[pair["row"]]),
+            pair["row"],
+            [pair["chosen"], pair["rejected"]],
+            {"rewards": pair["rewards"]},
+        )
+        for pair in pairs
+    ]
+
+
+def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
+    size = context.config.reference.unit
+    check_batch(size, context.mesh, "config.reference.unit")
+    studies, pairs = context.artefact(INGEST).rows(), context.artefact(PAIR).rows()
+    policy = context.artefact(SFT)
+    tokens = load_tokens(context.family, policy)
+    examples, rejects = make_examples(pair_items(studies, pairs), tokens)
+    if not examples:
+        raise ArtefactError(f"no pair fits the context: {rejects[0].id}: {rejects[0].reason}")
+    slots = image_slots(examples)
+    [bucket] = make_buckets(lengths_of(examples), 1)
+    collate = Collator(examples, studies, tokens, slots)
+    score = make_scorer(load_policy(context, policy))
+    units = -(-len(examples) // size)
+
+    def unit(number: int) -> Unit:
+        rows = np.arange(number * size, min((number + 1) * size, len(examples)))
+        padded = np.pad(rows, (0, size - len(rows)), constant_values=PADDING)
+        batch = place_batch(collate(PlannedBatch(bucket, padded)), context.mesh)
+        logps = np.asarray(jax.device_get(score(batch)))
+        return Unit(
+            [_row(examples[k], logps[i]) for i, k in enumerate(rows)],
+            rejects if number == 0 else [],
+        )
+
+    work = flops.Work(
+        images=size * slots,
+        prefixes=size,
+        prefix=bucket.prefix,
+        responses=2 * size,
+        response=bucket.response,
+    )
+    cost = units * flops.forward(context.family, work)
+    return map_units(
+        draft, units, unit, describe="reference", summarise=lambda rows: {"flops": cost}
+    )
+
+
+def _row(example: Any, logps: np.ndarray) -> dict[str, Any]:
+    kept = [logps[n, : len(r)].copy() for n, r in enumerate(example.responses)]
+    return {"id": example.id, "ref_logps": kept}
+
+
+REFERENCE = Stage(
+    name="reference",
+    folder="reference",
+    kind="reference",
+    fields=("policy", "reference"),
+    reads=(INGEST, SFT, PAIR),
+    work=_work,
+)

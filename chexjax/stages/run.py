@@ -1,0 +1,39 @@
+"""From a command line to stages that run, in order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+
+from chexjax.config import freeze, render
+from chexjax.config.command import parse
+from chexjax.stages.chain import COMMANDS
+from chexjax.stages.config import RunConfig
+from chexjax.stages.context import Context
+from chexjax.stages.dry_run import check, dry_run
+from chexjax.trackers import StageClock
+
+
+def execute(argv: Sequence[str]) -> None:
+    """Runs one command.
+
+    Raises:
+      ConfigError: the command line or the config cannot be used.
+      ArtefactError: the workdir or something in it cannot be used.
+    """
+    command = parse(argv, sorted(COMMANDS), RunConfig)
+    context = Context(
+        freeze(RunConfig, command.config), command.workdir, StageClock(command.workdir)
+    )
+    console = Console()
+    console.print(render(context.config), highlight=False, markup=False)
+    check(context)
+    if command.dry_run:
+        dry_run(context, console)
+        return
+    for stage in COMMANDS[command.stage]:
+        context.run(stage)
+    if command.stage == "run":
+        console.print(context.clock.table())
+        console.print(f"report: {command.workdir / 'report' / 'report.html'}")

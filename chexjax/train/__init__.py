@@ -1,0 +1,10 @@
+"""Training: objectives, one jitted step, one loop."""
+
+from __future__ import annotations
+
+from chexjax.train.config import OptimizerConfig, TrainConfig
+from chexjax.train.loop import train
+from chexjax.train.objectives import SFT, Preference
+from chexjax.train.reference import make_scorer
+
+__all__ = ["SFT", "OptimizerConfig", "Preference", "TrainConfig", "make_scorer", "train"]

@@ -1,0 +1,76 @@
+"""How a policy is trained: the fields of `config.sft` and `config.align.train`."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from chexjax.config import local
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class OptimizerConfig:
+    """AdamW with linear warm-up and cosine decay.
+
+    Attributes:
+      learning_rate: Peak.
+      warmup_share: Share of all steps that warm up, 0 to 1.
+      final_share: Learning rate at the end, as a share of the peak.
+      b1: Decay of the first moment.
+      b2: Decay of the second moment.
+      weight_decay: Applied to kernels, not to norms, biases or embeddings.
+      clip: Global gradient norm above which gradients are scaled down.
+    """
+
+    learning_rate: float = 1e-3
+    warmup_share: float = 0.1
+    final_share: float = 0.0
+    b1: float = 0.9
+    b2: float = 0.999
+    weight_decay: float = 0.0
+    clip: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Checks ranges."""
+        for name in ("warmup_share", "final_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name}={getattr(self, name)} is not within 0 and 1")
+        if self.learning_rate <= 0:
+            raise ValueError(f"learning_rate={self.learning_rate} must be above 0")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """One training run.
+
+    Attributes:
+      batch_size: Rows of a global batch, over all devices and micro-batches.
+      accumulate: Micro-batches that a batch is cut into to save memory.
+      total_steps: Length of the run; exactly one of the three durations is set.
+      total_epochs: Length in passes over the data.
+      total_examples: Length in rows.
+      buckets: Padded shapes, and so compiled programs, at most.
+      freeze: Regexes over parameter paths that are left untouched.
+      remat: What is kept for the backward pass; see `models.block.REMAT`.
+      optimizer: See `OptimizerConfig`.
+      checkpoint_every: Steps between checkpoints.
+      log_every: Steps between lines of `metrics.jsonl`.
+    """
+
+    batch_size: int = 32
+    accumulate: int = 1
+    total_steps: int | None = None
+    total_epochs: float | None = None
+    total_examples: int | None = None
+    buckets: int = 1
+    freeze: tuple[str, ...] = ()
+    optimizer: OptimizerConfig = OptimizerConfig()
+    remat: str = local("none")
+    checkpoint_every: int = local(200)
+    log_every: int = local(10)
+
+    def __post_init__(self) -> None:
+        """Checks that a batch can be cut."""
+        if self.batch_size < 1 or self.accumulate < 1 or self.batch_size % self.accumulate:
+            raise ValueError(
+                f"batch_size={self.batch_size} is no multiple of accumulate={self.accumulate}"
+            )

@@ -1,0 +1,117 @@
+"""The training loop, from a policy to a trained policy. Reads top to bottom."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import jax
+from flax import nnx
+from jax.sharding import Mesh
+
+from chexjax.checkpoint import Checkpoints
+from chexjax.data.batches import Collate, Plan, iterate
+from chexjax.families import Family
+from chexjax.mesh import check_batch, place_batch
+from chexjax.models import VLM
+from chexjax.trackers import JsonlTracker, Progress, StageTimer
+from chexjax.train.config import TrainConfig
+from chexjax.train.metrics import MetricLog
+from chexjax.train.objectives import Objective
+from chexjax.train.step import (
+    init_state,
+    learning_rate,
+    make_optimizer,
+    make_step,
+    split_params,
+    state_shardings,
+)
+
+
+def train(
+    model: VLM,
+    family: Family,
+    objective: Objective,
+    plan: Plan,
+    collate: Collate,
+    *,
+    config: TrainConfig,
+    steps: int,
+    mesh: Mesh,
+    folder: Path,
+    scratch: Path,
+    timer: StageTimer,
+    label: str,
+) -> nnx.State:
+    """Trains `model` for `steps` steps and returns all of its parameters.
+
+    A run that was killed goes on from its newest checkpoint in `folder`, with the same batches
+    and the same losses as if nothing had happened.
+
+    Args:
+      model: The policy to start from; its parameters are consumed.
+      family: Gives the sharding table.
+      objective: What is optimised.
+      plan: Which rows make which batch.
+      collate: Makes the arrays of a batch.
+      config: Batch size, optimizer, freezing, cadences.
+      steps: Length of the whole run.
+      mesh: Devices.
+      folder: Gets `metrics.jsonl`.
+      scratch: Gets the checkpoints of a run on its way.
+      timer: Gets the time spent waiting for data.
+      label: Name in progress lines.
+
+    Raises:
+      NonFiniteRun: too many steps in a row were not finite.
+    """
+    check_batch(config.batch_size // config.accumulate, mesh, "batch_size / accumulate")
+
+    # State: parameters on their devices, optimizer moments beside them.
+    graph, trainable, frozen = split_params(model, config.freeze)
+    optimizer = make_optimizer(config.optimizer, steps)
+    first = functools.partial(init_state, optimizer=optimizer)
+    places = state_shardings(jax.eval_shape(first, trainable, frozen), family.sharding, mesh)
+    state = jax.jit(first, out_shardings=places)(trainable, frozen)
+
+    # Where an earlier attempt stopped.
+    checkpoints = Checkpoints(scratch / "checkpoints", every=config.checkpoint_every)
+    state, start = checkpoints.restore(state) or (state, 0)
+    log = MetricLog(JsonlTracker(folder / "metrics.jsonl"), start=start, every=config.log_every)
+
+    # The loop: dispatch a step, and read its metrics when the next one is on its way.
+    schedule = learning_rate(config.optimizer, steps)
+    step = make_step(graph, objective, optimizer, schedule, accumulate=config.accumulate)
+    batches = _timed(
+        iterate(
+            plan,
+            collate,
+            start=start,
+            total=steps,
+            process=jax.process_index(),
+            processes=jax.process_count(),
+        ),
+        timer,
+    )
+    with Progress(steps, label, unit="steps", done=start) as progress:
+        for number, batch in enumerate(batches, start + 1):
+            state, metrics = step(state, place_batch(batch, mesh))
+            progress.advance(note=log.push(number, metrics))
+            checkpoints.save(number, state, next_batch=number)
+        log.flush()
+    checkpoints.close()
+    return nnx.merge_state(state.trainable, state.frozen)
+
+
+def _timed(batches: Iterator[dict[str, Any]], timer: StageTimer) -> Iterator[dict[str, Any]]:
+    """Counts the time from asking for a batch to having it, in which devices may stand idle."""
+    while True:
+        began = perf_counter()
+        batch = next(batches, None)
+        timer.add("data_wait", perf_counter() - began)
+        if batch is None:
+            return
+        yield batch

@@ -1,0 +1,191 @@
+"""One jitted training step for any objective."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import nnx
+from jax.sharding import Mesh
+
+from chexjax.losses import Rows
+from chexjax.mesh import parameter_shardings, path_name, replicated
+from chexjax.models import VLM
+from chexjax.train.config import OptimizerConfig
+from chexjax.train.objectives import Batch, Objective
+
+Metrics = dict[str, jax.Array]
+Step = Callable[["TrainState", Batch], tuple["TrainState", Metrics]]
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class TrainState:
+    """All that a step changes or needs.
+
+    Attributes:
+      step: Steps taken, skipped ones included, `i32[]`.
+      skipped: Steps whose loss or gradient was not finite, `i32[]`.
+      trainable: Parameters that are optimised.
+      frozen: Parameters that are not; nothing is computed for their gradients.
+      optimizer: Optax state of the trainable ones.
+    """
+
+    step: jax.Array
+    skipped: jax.Array
+    trainable: nnx.State
+    frozen: nnx.State
+    optimizer: optax.OptState
+
+
+def split_params(model: VLM, freeze: Sequence[str]) -> tuple[nnx.GraphDef, nnx.State, nnx.State]:
+    """Cuts a model into its graph, what is trained and what is frozen.
+
+    Raises:
+      ValueError: a regex matches no parameter, or nothing is left to train.
+    """
+    names = [path_name(p) for p, _ in jax.tree_util.tree_leaves_with_path(nnx.state(model))]
+    for pattern in freeze:
+        if not any(re.search(pattern, name) for name in names):
+            raise ValueError(
+                f"freeze: {pattern!r} matches no parameter; names look like {names[0]}"
+            )
+
+    def is_trainable(path: Sequence[Any], _: Any) -> bool:
+        return not any(re.search(pattern, "/".join(map(str, path))) for pattern in freeze)
+
+    graph, trainable, frozen = nnx.split(model, is_trainable, ...)
+    if not jax.tree.leaves(trainable):
+        raise ValueError(f"freeze={tuple(freeze)} leaves nothing to train")
+    return graph, trainable, frozen
+
+
+def make_optimizer(config: OptimizerConfig, steps: int) -> optax.GradientTransformation:
+    """Clipping, AdamW, warm-up and cosine decay over `steps`."""
+    schedule = learning_rate(config, steps)
+
+    def decayed(params: nnx.State) -> Any:
+        is_kernel = lambda path, _: path_name(path).endswith("kernel")  # noqa: E731
+        return jax.tree_util.tree_map_with_path(is_kernel, params)
+
+    return optax.chain(
+        optax.clip_by_global_norm(config.clip),
+        optax.adamw(schedule, config.b1, config.b2, weight_decay=config.weight_decay, mask=decayed),
+    )
+
+
+def learning_rate(config: OptimizerConfig, steps: int) -> optax.Schedule:
+    """Learning rate of each step."""
+    return optax.warmup_cosine_decay_schedule(
+        init_value=0.0,
+        peak_value=config.learning_rate,
+        warmup_steps=round(config.warmup_share * steps),
+        decay_steps=steps,
+        end_value=config.final_share * config.learning_rate,
+    )
+
+
+def init_state(
+    trainable: nnx.State, frozen: nnx.State, optimizer: optax.GradientTransformation
+) -> TrainState:
+    """The state before the first step."""
+    return TrainState(
+        step=jnp.zeros((), jnp.int32),
+        skipped=jnp.zeros((), jnp.int32),
+        trainable=trainable,
+        frozen=frozen,
+        optimizer=optimizer.init(trainable),
+    )
+
+
+def state_shardings(state: TrainState, table: Any, mesh: Mesh) -> TrainState:
+    """Where a (possibly abstract) state lives; moments lie with their parameters."""
+    whole = replicated(mesh)
+
+    def moments(path: Sequence[Any], leaf: Any) -> Any:
+        if leaf.ndim == 0:
+            return whole
+        return parameter_shardings({path_name(path): leaf}, table, mesh)[path_name(path)]
+
+    return TrainState(
+        step=whole,
+        skipped=whole,
+        trainable=parameter_shardings(state.trainable, table, mesh),
+        frozen=parameter_shardings(state.frozen, table, mesh),
+        optimizer=jax.tree_util.tree_map_with_path(moments, state.optimizer),
+    )
+
+
+def make_step(
+    graph: nnx.GraphDef,
+    objective: Objective,
+    optimizer: optax.GradientTransformation,
+    schedule: optax.Schedule,
+    *,
+    accumulate: int,
+) -> Step:
+    """The jitted step; it consumes the state that it is given.
+
+    The loss is the sum of values over the sum of weights of the whole global batch, so neither
+    micro-batches nor devices change it. A step whose loss or gradient is not finite leaves
+    parameters and moments as they were and is counted.
+    """
+
+    def summed(trainable: nnx.State, frozen: nnx.State, batch: Batch) -> tuple[jax.Array, Rows]:
+        rows = objective(nnx.merge(graph, trainable, frozen), batch)
+        return rows.value.sum(), rows
+
+    gradient = jax.grad(summed, has_aux=True)
+
+    def totals(trainable: nnx.State, frozen: nnx.State, batch: Batch) -> Any:
+        grads, rows = gradient(trainable, frozen, batch)
+        return grads, (rows.value.sum(), rows.weight.sum(), rows.metrics)
+
+    def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+        grads, (value, weight, metrics) = _accumulated(totals, state, batch, accumulate)
+        weight = jnp.maximum(weight, 1.0)
+        grads = jax.tree.map(lambda g: g / weight, grads)
+        norm = optax.global_norm(grads)
+        finite = jnp.isfinite(value) & jnp.isfinite(norm)
+        updates, moments = optimizer.update(grads, state.optimizer, state.trainable)
+        keep = lambda new, old: jnp.where(finite, new, old)  # noqa: E731
+        new = TrainState(
+            step=state.step + 1,
+            skipped=state.skipped + ~finite,
+            trainable=jax.tree.map(
+                keep, optax.apply_updates(state.trainable, updates), state.trainable
+            ),
+            frozen=state.frozen,
+            optimizer=jax.tree.map(keep, moments, state.optimizer),
+        )
+        named = {name: total / jnp.maximum(count, 1.0) for name, (total, count) in metrics.items()}
+        return new, named | {
+            "loss": value / weight,
+            "grad_norm": norm,
+            "lr": schedule(state.step),
+            "skipped": new.skipped,
+        }
+
+    return jax.jit(step, donate_argnums=0)
+
+
+def _accumulated(totals: Callable[..., Any], state: TrainState, batch: Batch, parts: int) -> Any:
+    """Sums over micro-batches; each takes every `parts`-th row, so every device has its share."""
+    if parts == 1:
+        return totals(state.trainable, state.frozen, batch)
+    cut = jax.tree.map(lambda x: x.reshape(-1, parts, *x.shape[1:]).swapaxes(0, 1), batch)
+
+    def add(total: Any, micro: Batch) -> tuple[Any, None]:
+        part = totals(state.trainable, state.frozen, micro)
+        return jax.tree.map(jnp.add, total, part), None
+
+    shapes = jax.eval_shape(
+        totals, state.trainable, state.frozen, jax.tree.map(lambda x: x[0], cut)
+    )
+    zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
+    return jax.lax.scan(add, zeros, cut)[0]

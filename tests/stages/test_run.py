@@ -1,0 +1,168 @@
+"""What a user relies on of a run: it finishes, repeats, resumes, and refuses what does not fit."""
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from chexjax import artefacts
+from chexjax.__main__ import main
+from tests.stages.conftest import CONFIG
+
+FOLDERS = ("studies", "sft", "candidates", "scores", "pairs", "reference", "aligned", "control")
+
+
+def manifest(workdir, folder):
+    return json.loads((workdir / folder / "manifest.json").read_text())
+
+
+def contents(folder):
+    """Bytes of every record shard below a folder."""
+    files = sorted(folder.rglob("*.arrayrecord"))
+    return {str(file.relative_to(folder)): file.read_bytes() for file in files}
+
+
+def losses(workdir, folder):
+    lines = (workdir / folder / "metrics.jsonl").read_text().splitlines()
+    return [(row["step"], row["loss"], row["grad_norm"]) for row in map(json.loads, lines)]
+
+
+def test_no_row_is_lost_between_stages(finished):
+    rows = {folder: manifest(finished, folder)["rows"] for folder in FOLDERS}
+    assert rows["studies"] + manifest(finished, "studies")["rejects"] == 80
+    assert rows["candidates"] == rows["scores"] == 24
+    pairs = manifest(finished, "pairs")
+    assert rows["pairs"] + pairs["statistics"]["ties"] == 24
+    assert rows["reference"] + manifest(finished, "reference")["rejects"] == rows["pairs"]
+
+
+def test_the_control_gets_at_least_the_compute_of_alignment(finished):
+    spent = sum(
+        manifest(finished, folder)["statistics"]["flops"]
+        for folder in ("candidates", "reference", "aligned")
+    )
+    given = manifest(finished, "control")["statistics"]["flops"]
+    per_step = given / manifest(finished, "control")["statistics"]["steps"]
+    assert spent <= given < spent + per_step * 1.001
+
+
+def test_the_report_is_one_file_that_needs_no_network(finished):
+    page = (finished / "report" / "report.html").read_text()
+    assert "<script src" not in page and "http://" not in page.replace("http://www.w3.org", "")
+    numbers = json.loads((finished / "report" / "report.json").read_text())
+    assert {system["name"] for system in numbers["systems"]} == {
+        "SFT",
+        "SFT continued",
+        "aligned",
+    }
+
+
+def test_a_finished_run_is_a_no_op(finished, capsys):
+    def times():
+        return {f: f.stat().st_mtime_ns for f in finished.rglob("*") if f.is_file()}
+
+    before = times()
+    assert main(["run", CONFIG, f"--workdir={finished}"]) == 0
+    after = times()
+    after.pop(finished / "timings.json"), before.pop(finished / "timings.json")
+    assert before == after
+    assert "nothing to do" in capsys.readouterr().out
+
+
+def test_an_artefact_of_another_config_is_refused_by_field(finished, capsys):
+    other = ["--config.sft.optimizer.learning_rate=0.5", f"--workdir={finished}"]
+    assert main(["sft", CONFIG, *other]) == 2
+    message = capsys.readouterr().err
+    assert "sft.optimizer.learning_rate" in message and "0.5" in message
+
+
+def test_an_upstream_change_is_refused_downstream(finished, capsys):
+    assert main(["pair", CONFIG, "--config.judge.name=bleu", f"--workdir={finished}"]) == 2
+    assert "judge.name" in capsys.readouterr().err
+
+
+def test_a_truncated_shard_is_refused_by_name(finished, tmp_path, capsys):
+    workdir = shutil.copytree(finished, tmp_path / "run")
+    shard = workdir / "studies" / "rows-00001.arrayrecord"
+    shard.write_bytes(shard.read_bytes()[:-100])
+    assert main(["sft", CONFIG, f"--workdir={workdir}"]) == 2
+    assert "rows-00001.arrayrecord" in capsys.readouterr().err
+
+
+def test_a_missing_input_says_which_stage_makes_it(tmp_path, capsys):
+    assert main(["sample", CONFIG, f"--workdir={tmp_path}"]) == 2
+    assert "studies" in capsys.readouterr().err
+
+
+def test_all_ties_are_an_error_with_a_remedy(finished, tmp_path, capsys):
+    workdir = shutil.copytree(finished, tmp_path / "run")
+    shutil.rmtree(workdir / "pairs")
+    assert main(["pair", CONFIG, "--config.pair.tie=2.0", f"--workdir={workdir}"]) == 2
+    message = capsys.readouterr().err
+    assert "no usable pair" in message and "temperature" in message
+    assert not (workdir / "pairs" / "manifest.json").exists()
+
+
+def test_a_dry_run_does_no_work(tmp_path, capsys):
+    assert main(["run", CONFIG, f"--workdir={tmp_path / 'none'}", "--dry_run"]) == 0
+    assert not (tmp_path / "none").exists()
+    out = capsys.readouterr().out
+    assert "parameters" in out and "decoder/head/kernel" in out and "steps" in out
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ("--config.sft.optimizer.learning_rat=1", "learning_rate"),
+        ("--config.sft.batch_size=many", "batch_size"),
+        ("--config.sft.total_steps=3", "total_epochs"),
+        ("--config.loss.name=dpoo", "dpo"),
+        ("--config.judge.name=orakel", "oracle"),
+        ("--config.policy.preset=chexagent2_tini", "chexagent2_tiny"),
+        ("--config.align.freeze=('visoin/',)", "visoin/"),
+        ("--config.mesh.data=3", "mesh"),
+    ],
+)
+def test_a_wrong_config_is_named_before_any_work(change, named, tmp_path, capsys):
+    assert main(["run", CONFIG, change, f"--workdir={tmp_path / 'run'}"]) == 2
+    assert named in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_workdir_that_is_a_file_is_refused(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    assert main(["ingest", CONFIG, f"--workdir={tmp_path / 'file'}"]) == 2
+    assert "file" in capsys.readouterr().err
+
+
+def test_a_run_killed_again_and_again_ends_with_the_same_bytes(finished, tmp_path):
+    workdir = tmp_path / "killed"
+    command = [sys.executable, "-m", "chexjax", "run", CONFIG, f"--workdir={workdir}"]
+    rng = random.Random(0)
+    kills = 0
+    for _ in range(40):
+        process = subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=os.environ
+        )
+        try:
+            code = process.wait(timeout=rng.uniform(8, 16))
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            kills += 1
+        else:
+            assert code == 0
+            break
+    assert kills > 0
+    for folder in ("studies", "candidates", "scores", "pairs", "reference", "predictions"):
+        assert contents(workdir / folder) == contents(finished / folder), folder
+    for folder in ("sft", "aligned", "control"):
+        assert losses(workdir, folder) == losses(finished, folder), folder
+        assert artefacts.load(workdir / folder, "policy").identity == (
+            artefacts.load(finished / folder, "policy").identity
+        )
