@@ -84,18 +84,45 @@ class Plan:
 
 
 def make_buckets(lengths: np.ndarray, count: int, multiple: int = 8) -> tuple[Bucket, ...]:
-    """At most `count` shapes, cut where the response lengths have their quantiles.
+    """At most `count` shapes, cut so that the response tokens to be padded are the fewest.
 
     Args:
       lengths: `i32[M, 2]`, prefix and response.
       count: How many programs a run may compile for this data.
       multiple: Shapes are rounded up to it.
+
+    Raises:
+      ValueError: there are no rows.
     """
     if not len(lengths):
         raise ValueError("no rows to make buckets for")
     prefix = _round_up(lengths[:, 0].max(), multiple)
-    cuts = np.quantile(lengths[:, 1], np.arange(1, count + 1) / count, method="higher")
-    return tuple(Bucket(prefix, r) for r in sorted({_round_up(cut, multiple) for cut in cuts}))
+    sizes, rows = np.unique(-(-lengths[:, 1] // multiple) * multiple, return_counts=True)
+    return tuple(Bucket(prefix, int(size)) for size in _best_cuts(sizes, rows, count))
+
+
+def _best_cuts(sizes: np.ndarray, rows: np.ndarray, count: int) -> tuple[int, ...]:
+    """At most `count` of `sizes`, the last included, with the least padded total.
+
+    Dynamic programming: `best[k]` is the cheapest way to hold all rows up to size k.
+    """
+    below = [0, *np.cumsum(rows).tolist()]
+    values = sizes.tolist()
+    best: list[tuple[int, tuple[int, ...]]]
+    best = [(value * below[k + 1], (value,)) for k, value in enumerate(values)]
+    for _ in range(count - 1):
+        before = best
+        best = [
+            min(
+                [before[k]]
+                + [
+                    (before[j][0] + value * (below[k + 1] - below[j + 1]), (*before[j][1], value))
+                    for j in range(k)
+                ]
+            )
+            for k, value in enumerate(values)
+        ]
+    return best[-1][1]
 
 
 def _round_up(value: float, multiple: int) -> int:

@@ -8,12 +8,13 @@ import io
 from PIL import Image
 
 from chexjax.data import findings, grammar
+from chexjax.data.findings import KINDS
 from chexjax.data.phantom_draw import draw
 from chexjax.data.phantom_scene import REPORT, Scene, sample_scene, stream
 from chexjax.data.study import SPLITS, Study
 
-# Zlib's fastest: phantoms are noisy, so more effort hardly makes them smaller.
-_COMPRESS_LEVEL = 1
+# Run lengths only: the film's grain leaves nothing else to find, and this is quickest.
+_PNG = {"compress_level": 1, "compress_type": 3}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -26,6 +27,7 @@ class PhantomConfig:
       test: Held-out studies.
       size: Width and height of each picture, pixels.
       lateral: Share of studies that have a lateral view too, in [0, 1].
+      kinds: What the phantoms can show, names out of `findings.KINDS`.
       prior: Share of reports that compare with a prior study, in [0, 1].
       seed: Another seed, other people.
     """
@@ -35,6 +37,7 @@ class PhantomConfig:
     test: int = 512
     size: int = 128
     lateral: float = 0.0
+    kinds: tuple[str, ...] = tuple(KINDS)
     prior: float = 0.2
     seed: int = 0
 
@@ -45,6 +48,10 @@ class PhantomConfig:
         for name in (*SPLITS, "seed"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name}={getattr(self, name)} is negative; give 0 or more")
+        if unknown := [kind for kind in self.kinds if kind not in KINDS]:
+            raise ValueError(f"kinds: {unknown} are none of {', '.join(KINDS)}")
+        if not self.kinds:
+            raise ValueError(f"kinds is empty; give some of {', '.join(KINDS)}")
         if self.size < 32:
             raise ValueError(f"size={self.size} is too small to show findings; give 32 or more")
 
@@ -53,7 +60,7 @@ class PhantomSource:
     """A sequence of studies, each wholly determined by `config.seed` and its index.
 
     The splits follow each other by index: train, validate, test. What an index holds depends on
-    no other field but `prior` (in the report), `lateral` (in the views) and `size` (in the
+    no other field but `kinds`, `prior` (in the report), `lateral` (in the views) and `size` (in the
     pixels), so a larger training split moves the held-out studies to other indices: other
     people, never the same ones.
     """
@@ -74,7 +81,7 @@ class PhantomSource:
         if not 0 <= index < len(self):
             raise IndexError(f"phantom {index} does not exist; there are {len(self)}")
         seed = self.config.seed
-        scene = sample_scene(seed, index)
+        scene = sample_scene(seed, index, self.config.kinds)
         rng = stream(seed, index, REPORT)
         two_views = rng.random() < self.config.lateral
         content = grammar.plan(scene.findings, rng, prior=self.config.prior)
@@ -105,5 +112,5 @@ def png(scene: Scene, view: str, size: int) -> bytes:
     """The scene as a grey PNG file of `size` x `size` pixels."""
     buffer = io.BytesIO()
     image = Image.fromarray(draw(scene, view, size))
-    image.save(buffer, "png", compress_level=_COMPRESS_LEVEL)
+    image.save(buffer, "png", **_PNG)
     return buffer.getvalue()

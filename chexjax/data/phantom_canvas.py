@@ -30,15 +30,17 @@ def axes(size: int) -> tuple[Field, Field]:
 
 
 def edge(distance: Field, width: float) -> Field:
-    """1 where `distance` (positive inside) is over width / 2, 0 under -width / 2, a ramp between."""
+    """A ramp from 0 where `distance` (positive inside) is -width / 2 to 1 where it is width / 2."""
     out = distance * np.float32(1 / width)
     out += np.float32(0.5)
-    return np.clip(out, 0, 1, out=out)
+    return out.clip(0, 1, out=out)
 
 
 def bump(x: Field, centre: float, width: float) -> Field:
     """A bell of height 1; the product of a row's and a column's is a round one."""
-    return np.exp(-(((x - np.float32(centre)) * np.float32(1 / width)) ** 2))
+    off = (x - np.float32(centre)) * np.float32(1 / width)
+    bell: Field = np.exp(-off * off)
+    return bell
 
 
 def band(distance: Field, width: float, size: int) -> Field:
@@ -118,8 +120,8 @@ def vessels(tree: int, size: int) -> Field:
     rng = np.random.Generator(np.random.Philox(tree))
     strokes = Strokes(size)
     for side in (-1, 1):
-        for angle in np.linspace(-1.35, 1.25, 9) + rng.normal(0, 0.08, 9):
-            _branch(strokes, rng, (side * 0.17, -0.08 + 0.1 * angle), side, float(angle), 0.034)
+        for angle in np.linspace(-1.3, 1.2, 7) + rng.normal(0, 0.12, 7):
+            _branch(strokes, rng, (side * 0.17, -0.08 + 0.1 * angle), side, float(angle), 0.030)
     return strokes.mask()
 
 
@@ -127,16 +129,17 @@ def _branch(
     strokes: Strokes, rng: np.random.Generator, start: Point, side: int, angle: float, width: float
 ) -> None:
     """Draws one vessel and, finer, the two that it parts into."""
-    if width < 0.008:
+    if width < 0.007:
         return
-    length = 0.10 + 3.2 * width * rng.uniform(0.7, 1.2)
+    length = 0.07 + 4.5 * width * rng.uniform(0.6, 1.3)
     x, y = start
     path = [start]
     for _ in range(4):
-        angle += rng.normal(0, 0.07)
+        angle += rng.normal(0, 0.10)
         x += side * math.cos(angle) * length / 4
         y += math.sin(angle) * length / 4
         path.append((x, y))
-    strokes.line(path, width, level=min(0.35 + 20 * width, 1.0))
-    for turn in (-0.32, 0.3):
-        _branch(strokes, rng, (x, y), side, angle + turn + rng.normal(0, 0.1), width * 0.66)
+    strokes.line(path, width, level=min(0.15 + 28 * width, 1.0))
+    for turn in (-0.34, 0.30):
+        thinner = width * rng.uniform(0.55, 0.75)
+        _branch(strokes, rng, (x, y), side, angle + turn + rng.normal(0, 0.15), thinner)

@@ -67,9 +67,12 @@ _LETTERS = {
 def _mark(picture: Field, view: str, rng: np.random.Generator) -> None:
     """The technician's lead letter: R at the patient's right or L at the left."""
     letter = "R" if view == "frontal" and rng.random() < 0.5 else "L"
-    x = -0.93 if letter == "R" else 0.84
-    y = -0.93 + 0.08 * rng.random()
-    strokes = Strokes(len(picture))
+    size = len(picture)
+    side = size // 8
+    strokes = Strokes(side)
     for path in _LETTERS[letter]:
-        strokes.line([(x + 0.1 * a, y + 0.12 * b) for a, b in path], 0.03)
-    np.maximum(picture, np.float32(0.95) * strokes.mask(), out=picture)
+        strokes.line([(1.4 * a - 0.5, 1.6 * b - 0.8) for a, b in path], 0.36)
+    top = round(size * (0.02 + 0.04 * rng.random()))
+    left = size // 32 if letter == "R" else size - side - size // 32
+    corner = picture[top : top + side, left : left + side]
+    np.maximum(corner, np.float32(0.95) * strokes.mask(), out=corner)

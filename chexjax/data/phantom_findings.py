@@ -46,83 +46,86 @@ def add(picture: Field, scene: Scene, chest: Chest, tree: Field, rng: np.random.
 
 
 def _lung_markings(picture: Field, chest: Chest, tree: Field, found: dict[str, Finding]) -> None:
-    full = {"mild": 1.7, "moderate": 2.0, "severe": 2.0}
-    strength = full[found["edema"].severity or "mild"] if "edema" in found else 1.0
-    picture += np.float32(0.16 * strength) * tree * chest.clear
+    """Vessels, which fill in failure."""
+    strength = 0.24 if "edema" in found else 0.16
+    picture += np.float32(strength) * tree * chest.clear
 
 
 def _edema(picture: Field, chest: Chest, finding: Finding, rng: np.random.Generator) -> None:
     """Haze spreading from the hila; septal lines at the edge of the bases from moderate on."""
     grade = ("mild", "moderate", "severe").index(finding.severity or "mild")
-    amount, reach = ((0.16, 0.20), (0.27, 0.27), (0.42, 0.36))[grade]
-    haze = bump(chest.x, 0.30, reach) * bump(chest.v, 0.0, reach * 1.5)
-    patches = 1 + np.float32((0.15, 0.3, 0.45)[grade]) * clouds(rng, 12, chest.size)
-    picture += np.float32(amount) * haze * patches * chest.lung
+    amount, reach = ((0.55, 0.16), (0.70, 0.25), (0.90, 0.38))[grade]
+    haze = bump(chest.x, 0.30, reach) * bump(chest.v, -0.02, reach * 1.4)
+    haze = haze * (1 + np.float32((0.2, 0.3, 0.4)[grade]) * clouds(rng, 16, chest.size))
+    lift(picture, 0.68, np.clip(np.float32(amount) * haze, 0, 0.9) * chest.clear)
     if grade == 0:
         return
     lines = Strokes(chest.size)
     for side in (-1, 1):
-        for k in range(5):
-            y = 0.12 + 0.065 * k
-            x = 0.78 - 0.06 * (k % 2)
-            lines.line([(side * (x - 0.14), y + 0.012), (side * x, y)], 0.014)
-    picture += np.float32(0.26) * lines.mask() * chest.clear
+        for k in range(6):
+            y, x = 0.08 + 0.06 * k + 0.015 * rng.random(), 0.78 - 0.03 * rng.random()
+            lines.line([(side * (x - 0.12), y + 0.012), (side * x, y)], 0.014)
+    picture += np.float32(0.24) * lines.mask() * chest.clear
 
 
 def _consolidation(
     picture: Field, chest: Chest, finding: Finding, rng: np.random.Generator
 ) -> None:
+    """White with a ragged border; the bronchi in it keep their air."""
     (side,) = sides(finding)
-    x = 0.44 + 0.04 * rng.uniform(-1, 1)
+    x = 0.46 + 0.04 * rng.uniform(-1, 1)
     y = ZONES[finding.zone or "mid"] + 0.03 * rng.uniform(-1, 1)
-    across, down = 0.20 + 0.04 * rng.random(), 0.15 + 0.03 * rng.random()
+    across, down = 0.25 + 0.04 * rng.random(), 0.17 + 0.03 * rng.random()
     depth = 1 - ((chest.u * side - np.float32(x)) / across) ** 2 - ((chest.v - y) / down) ** 2
-    depth = depth + np.float32(0.35) * clouds(rng, 14, chest.size)
-    filled = edge(depth, 0.9) * chest.lung * chest.half(side)
-    lift(picture, 0.70, np.float32(0.85) * filled * (0.35 + 0.65 * chest.clear))
-    # Bronchi keep their air: dark branches in the white.
+    depth = depth + np.float32(0.40) * clouds(rng, 18, chest.size)
+    filled = edge(depth, 1.1) * chest.lung * chest.half(side)
+    lift(picture, 0.72, np.float32(0.88) * filled * (0.3 + 0.7 * chest.clear))
     air = Strokes(chest.size)
-    for turn in (-0.5, 0.1, 0.6):
-        end = (side * (x + 0.12 * math.cos(turn)), y + 0.12 * math.sin(turn))
-        air.line([(side * (x - 0.12), y - 0.03), (side * x, y), end], 0.014)
-    picture -= np.float32(0.16) * air.mask() * filled
+    for turn in (-0.45, 0.35):
+        middle = (side * (x - 0.02), y + 0.02 * turn)
+        end = (side * (x + 0.13 * math.cos(turn)), y + 0.13 * math.sin(turn))
+        air.line(curve([(side * (x - 0.16), y - 0.03), middle, end]), 0.012)
+    picture -= np.float32(0.12) * air.mask() * filled
 
 
 def _atelectasis(picture: Field, chest: Chest, finding: Finding, rng: np.random.Generator) -> None:
     """Plates at the base; the raised diaphragm belongs to the anatomy."""
     plates = Strokes(chest.size)
     for side in sides(finding):
-        slope = rng.uniform(-0.05, 0.05)
-        for k, height in enumerate((0.06, 0.135, 0.21)):
+        slope = rng.uniform(-0.04, 0.04)
+        for k, height in enumerate((0.055, 0.12, 0.19)):
             y = chest.base[side] - height
-            inner, outer = 0.26 + 0.05 * k, 0.70 - 0.04 * k
+            inner, outer = 0.24 + 0.06 * k, 0.72 - 0.05 * k + 0.03 * rng.random()
             path = [(side * inner, y + slope), (side * 0.48, y - 0.012), (side * outer, y + 0.02)]
-            plates.line(curve(path), 0.030)
-    picture += np.float32(0.36) * plates.mask() * chest.lung
+            plates.line(curve(path), 0.028, 1 - 0.12 * k)
+    lift(picture, 0.80, np.float32(0.85) * plates.mask() * chest.lung)
 
 
 def _lesion(picture: Field, chest: Chest, finding: Finding, rng: np.random.Generator) -> None:
+    """A round nodule, or a lumpy mass more than twice as wide."""
     (side,) = sides(finding)
-    radius = (0.06 if finding.severity == "mild" else 0.145) * (1 + 0.08 * rng.uniform(-1, 1))
+    radius = (0.06 if finding.severity == "mild" else 0.15) * (1 + 0.08 * rng.uniform(-1, 1))
     x = 0.46 + 0.07 * rng.uniform(-1, 1)
     y = ZONES[finding.zone or "mid"] + 0.03 * rng.uniform(-1, 1)
     far = np.hypot(chest.u - np.float32(side * x), chest.v - np.float32(y)) / np.float32(radius)
-    rough = np.float32(0.10) * clouds(rng, 24, chest.size) if finding.severity == "severe" else 0
-    ball = edge(1 - far + rough, max(0.3, 3 / (chest.size * radius)))
-    picture += np.float32(0.36) * ball * (1 - 0.2 * np.minimum(far, 1))
+    if finding.severity == "severe":
+        far = far + np.float32(0.07) * clouds(rng, 20, chest.size)
+    ball = edge(1 - far, max(0.25, 3 / (chest.size * radius)))
+    # Round: thickest in the middle.
+    lift(picture, 0.84, ball * (0.85 - 0.25 * np.minimum(far, 1)))
 
 
 def _effusion(picture: Field, chest: Chest, finding: Finding, rng: np.random.Generator) -> None:
-    """Fluid whose surface climbs at the side: a meniscus."""
-    level, climb = {"mild": (0.00, 0.17), "moderate": (-0.27, 0.24), "severe": (-0.70, 0.28)}[
+    """Fluid over the diaphragm, whose surface climbs at the side: a meniscus."""
+    level, climb = {"mild": (0.08, 0.15), "moderate": (-0.30, 0.22), "severe": (-0.76, 0.24)}[
         finding.severity or "moderate"
     ]
-    rise = np.clip((chest.x - np.float32(0.28)) / np.float32(0.5), 0, 1.2) ** 2
-    inside = edge(chest.inside, 0.03)
+    rise = np.clip((chest.x - np.float32(0.28)) * np.float32(2), 0, 1.2) ** 2
+    inside = edge(np.minimum(chest.inside, chest.dome + np.float32(0.06) - chest.v), 0.03)
     for side in sides(finding):
-        top = chest.base[side] + level + 0.04 * rng.uniform(-1, 1) - climb * rise
+        top = chest.base[side] + level + 0.03 * rng.uniform(-1, 1) - climb * rise
         fluid = edge(chest.v - top, 0.05) * inside * chest.half(side)
-        lift(picture, FLUID, np.float32(0.92) * fluid)
+        lift(picture, FLUID, np.float32(0.95) * fluid)
 
 
 def _pneumothorax(picture: Field, chest: Chest, finding: Finding, rng: np.random.Generator) -> None:
@@ -154,11 +157,11 @@ def _fracture(picture: Field, chest: Chest, finding: Finding, rng: np.random.Gen
         def at(there: float, step: float, rib: int = rib) -> tuple[float, float]:
             return side * there, chest.posterior(rib, there) + step
 
-        bone.line([at(x - d, 0.0) for d in (0.15, 0.09, 0.03)], 0.05)
-        bone.line([at(x + d, 0.055) for d in (0.03, 0.09, 0.16)], 0.05)
-        gap.line([at(x + 0.02, -0.05), at(x - 0.015, 0.10)], 0.022)
-    picture += np.float32(0.22) * bone.mask()
-    lift(picture, 0.10, np.float32(0.8) * gap.mask())
+        bone.line([at(x - d, 0.0) for d in (0.17, 0.10, 0.03)], 0.05)
+        bone.line([at(x + d, 0.06) for d in (0.03, 0.09, 0.16)], 0.05)
+        gap.line([at(x + 0.012, -0.02), at(x - 0.008, 0.08)], 0.024)
+    lift(picture, 0.72, np.float32(0.7) * bone.mask())
+    lift(picture, 0.08, np.float32(0.85) * gap.mask())
 
 
 def _pacemaker(picture: Field, chest: Chest, finding: Finding, rng: np.random.Generator) -> None:
@@ -173,20 +176,22 @@ def _pacemaker(picture: Field, chest: Chest, finding: Finding, rng: np.random.Ge
 
 
 def _catheter(picture: Field, chest: Chest, finding: Finding, rng: np.random.Generator) -> None:
+    """From under the collar bone through the upper vena cava to the heart."""
     (side,) = sides(finding)
     line = Strokes(chest.size)
-    start = [(side * 0.98, -0.62), (side * 0.70, -0.76), (side * 0.40, -0.66)]
-    path = [*start, (side * 0.14, -0.55), (-0.10, -0.42), (-0.13, -0.25)]
+    start = [(side * 0.80, -0.50), (side * 0.62, -0.66), (side * 0.38, -0.66)]
+    path = [*start, (side * 0.14, -0.56), (-0.09, -0.42), (-0.13, -0.25)]
     line.line(curve([*path, (-0.13, -0.05 + 0.05 * rng.uniform(-1, 1))]), 0.026)
     lift(picture, 0.93, line.mask())
 
 
 def _tube(picture: Field, chest: Chest, finding: Finding, rng: np.random.Generator) -> None:
-    tip = -0.50 + 0.04 * rng.uniform(-1, 1)
+    """In the windpipe, its tip above the carina; one wall is marked with lead."""
+    tip = -0.48 + 0.04 * rng.uniform(-1, 1)
     tube = Strokes(chest.size)
-    tube.line([(-0.036, -1.0), (-0.034, tip)], 0.022)
+    tube.line([(-0.036, -1.0), (-0.034, tip)], 0.026)
     tube.line([(0.036, -1.0), (0.034, tip + 0.03)], 0.022, 0.85)
-    lift(picture, 0.95, tube.mask())
+    lift(picture, 0.97, tube.mask())
 
 
 _SHADOWS = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from typing import TypeVar
 
 import numpy as np
 
@@ -48,7 +49,7 @@ class Chest:
     @property
     def size(self) -> int:
         """Pixels a side."""
-        return self.u.shape[1]
+        return int(self.u.shape[1])
 
     def half(self, side: int) -> Field:
         """1 on one side of the midline, `[1, S]`; -1 is the patient's right."""
@@ -56,10 +57,11 @@ class Chest:
 
     def posterior(self, rib: int, x: float) -> float:
         """Height of a posterior rib at distance x from the midline."""
-        return self.ribs + RIB_SPACING * rib + _posterior(x)
+        return self.ribs + RIB_SPACING * rib + _course(x)
 
 
 RIB_SPACING = 0.142
+X = TypeVar("X", float, Field)
 
 
 def frontal(scene: Scene, size: int, rng: np.random.Generator) -> Field:
@@ -81,19 +83,16 @@ def _silhouette(scene: Scene, u: Field, v: Field) -> Field:
     """Distance from the border of heart and great vessels, `[S, S]`."""
     body, heart, wide = scene.body, scene.find("cardiomegaly"), scene.find("mediastinum")
     grown = HEART_GROWTH[heart.severity if heart else None] * (1 + 0.05 * body.heart)
-    vessels_width = 0.15 if wide else 0.0
-    shift = 0.04 * body.turn + _push(scene)
-    upper = edge(v + 0.92, 0.3) * edge(np.float32(0.12) - v, 0.5)
-    upper_right = 0.10 + vessels_width * upper
+    widened = (0.17 if wide else 0.0) * bump(v, -0.48, 0.30)
+    upper_right = 0.115 + widened
     # The aortic knob and, under it, the pulmonary trunk.
-    upper_left = 0.09 + vessels_width * upper + 0.085 * bump(v, -0.40, 0.10)
-    upper_left = upper_left + 0.05 * bump(v, -0.18, 0.12)
-    right = _oval(v, 0.20, 0.40) * (0.225 * (1 + 0.8 * (grown - 1)))
-    left = _oval(v, 0.24, 0.42) * (0.47 * grown)
-    apex = np.clip((v + np.float32(0.25)) * np.float32(2.2), 0, 1)
-    left = left * (0.55 + 0.45 * apex)
+    upper_left = 0.105 + widened + 0.085 * bump(v, -0.40, 0.10) + 0.06 * bump(v, -0.18, 0.12)
+    right = _oval(v, 0.20, 0.42) * (0.225 * (1 + 0.8 * (grown - 1)))
+    apex = np.clip((v + np.float32(0.42)) * np.float32(1.5), 0, 1)
+    left = _oval(v, 0.17, 0.52, 2.6) * (0.47 * grown)
+    left = left * (0.35 + 0.65 * apex * apex * (3 - 2 * apex))
     right, left = _either(upper_right, right), _either(upper_left, left)
-    moved = u - np.float32(shift)
+    moved = u - np.float32(0.04 * body.turn + _push(scene))
     return np.minimum(right + moved, left - moved)
 
 
@@ -105,8 +104,10 @@ def _push(scene: Scene) -> float:
     return -0.1 if air.side == "left" else 0.1
 
 
-def _oval(v: Field, centre: float, half: float) -> Field:
-    return np.sqrt(np.clip(1 - ((v - np.float32(centre)) / np.float32(half)) ** 2, 0, 1))
+def _oval(v: Field, centre: float, half: float, power: float = 2.0) -> Field:
+    """Half-width of an ellipse of half-width 1 (squarer for a higher power) at each height."""
+    off = np.abs((v - np.float32(centre)) * np.float32(1 / half))
+    return np.clip(1 - off**power, 0, 1) ** np.float32(1 / power)
 
 
 def _either(a: Field, b: Field) -> Field:
@@ -117,7 +118,7 @@ def _either(a: Field, b: Field) -> Field:
 def _chest(scene: Scene, u: Field, v: Field, silhouette: Field) -> Chest:
     body = scene.body
     x = np.abs(u)
-    wall = np.float32(0.81 + 0.035 * body.width) * _oval(v, 0.22, 1.06)
+    wall = np.float32(0.81 + 0.035 * body.width) * _oval(v, 0.22, 1.04, 2.3)
     level = 0.46 + 0.06 * body.depth
     base = {-1: level - 0.03, 1: level + 0.02}
     loss = scene.find("atelectasis")
@@ -140,35 +141,32 @@ def _dome(x: Field) -> Field:
 
 def _soft_tissue(scene: Scene, chest: Chest) -> Field:
     v = chest.v
-    shoulder = np.clip((v + np.float32(0.90)) * np.float32(2.6), 0, 1)
+    shoulder = np.clip((v + np.float32(1.04)) * np.float32(2.5), 0, 1)
     shoulder = shoulder * shoulder * (3 - 2 * shoulder)
-    half = 0.22 + 0.75 * shoulder - 0.05 * edge(v + np.float32(0.1), 0.8)
-    half = half + np.float32(0.03 * scene.body.fat)
+    half = 0.24 + 0.74 * shoulder - 0.05 * edge(v + np.float32(0.1), 0.8)
+    depth = half + np.float32(0.03 * scene.body.fat) - chest.x
     tissue = np.float32(SOFT_TISSUE + 0.03 * scene.body.fat)
-    picture = (tissue * edge(half - chest.x, 0.06)).astype(np.float32)
-    # The beam passes less tissue near the skin, and more where shoulders and breasts are.
-    picture *= 0.62 + 0.38 * edge(half - chest.x - np.float32(0.06), 0.22)
-    for side in (-1, 1):
-        picture += np.float32(0.05) * bump(chest.u, side * 0.45, 0.26) * bump(v, 0.36, 0.20)
+    # The beam passes less tissue near the skin, and more where the breasts are.
+    picture = tissue * edge(depth, 0.05) * (0.6 + 0.4 * edge(depth - np.float32(0.08), 0.24))
+    breasts = bump(chest.x, 0.45, 0.26) * bump(v, 0.36, 0.20)
+    picture += np.float32(0.05) * breasts
     return picture
 
 
 def _mediastinum(picture: Field, chest: Chest, silhouette: Field) -> None:
-    u, v = chest.u, chest.v
-    heart = edge(silhouette, 0.05 + 2 / chest.size)
-    picture += np.float32(0.10) * heart * edge(v + np.float32(0.9), 0.3)
+    u, v, x = chest.u, chest.v, chest.x
+    heart = edge(silhouette, 0.07 + 2 / chest.size)
+    picture += heart * (np.float32(0.10) * edge(v + np.float32(0.9), 0.3))
     # Vertebrae shine through, one by one; discs between them.
-    bodies = 0.75 + 0.25 * np.cos(v * np.float32(2 * math.pi / 0.135))
-    picture += np.float32(0.11) * edge(np.float32(0.085) - chest.x, 0.04) * bodies
+    bodies = 0.08 + 0.03 * np.cos(v * np.float32(2 * math.pi / 0.135))
+    picture += edge(np.float32(0.08) - x, 0.06) * bodies
     # Air in the windpipe down to the carina, and in the main bronchi.
-    windpipe = edge(np.float32(0.034) - chest.x, 0.03) * edge(np.float32(-0.33) - v, 0.06)
-    for side in (-1, 1):
-        along = u * side
-        stem = band(v + np.float32(0.34) - along * np.float32(0.75), 0.055, chest.size)
-        windpipe = windpipe + 0.7 * stem * edge(along, 0.03) * edge(0.17 - along, 0.06)
+    windpipe = edge(np.float32(0.036) - x, 0.03) * edge(np.float32(-0.33) - v, 0.06)
+    reach = edge(x, 0.03) * edge(np.float32(0.17) - x, 0.06)
+    windpipe += band(v + np.float32(0.34) - 0.75 * x, 0.055, chest.size) * (0.7 * reach)
     picture -= np.float32(0.15) * windpipe
     for side, height in ((-1, -0.06), (1, -0.11)):
-        picture += np.float32(0.13) * bump(u, side * 0.20, 0.075) * bump(v, height, 0.12)
+        picture += (np.float32(0.14) * bump(u, side * 0.21, 0.08)) * bump(v, height, 0.12)
 
 
 def _belly(picture: Field, chest: Chest, rng: np.random.Generator) -> None:
@@ -181,31 +179,36 @@ def _belly(picture: Field, chest: Chest, rng: np.random.Generator) -> None:
     picture -= np.float32(0.30) * edge(gas, 0.6)
 
 
-def _posterior(x: Field | float) -> Field | float:
+def _course(x: X) -> X:
     """Course of a posterior rib: from the spine up a little, then down to the side."""
     return 0.62 * (x - 0.2) ** 2
 
 
 def _bones(picture: Field, scene: Scene, chest: Chest) -> None:
     x, v, size = chest.x, chest.v, chest.size
-    cage = edge(chest.inside + np.float32(0.05), 0.05)
-    cage *= edge(np.float32(0.80) - v + 0 * x, 0.3)
-    back = _ribs(v - _posterior(x) - np.float32(chest.ribs), RIB_SPACING, 0.055, size)
-    picture += np.float32(0.085) * back * cage
-    slope = chest.ribs + 0.02 + 0.48 * (np.float32(0.8) - x)
+    ribs = _ribs(v - _course(x) - np.float32(chest.ribs), RIB_SPACING, 0.055, size)
+    ribs *= edge(x - np.float32(0.09), 0.08) * np.float32(0.12)
+    slope = np.float32(chest.ribs + 0.02) + 0.48 * (np.float32(0.8) - x)
     front = _ribs(v - slope, 0.165, 0.06, size)
-    front *= edge(x - np.float32(0.30), 0.1) * edge(v + np.float32(0.5), 0.2)
-    picture += np.float32(0.05) * front * cage
-    turn = np.float32(0.03 * scene.body.turn)
-    collar = v + np.float32(0.60) + 0.22 * (x - np.float32(0.1))
-    collar = (
-        collar + 0.05 * np.sin((x - np.float32(0.1)) * np.float32(8.5)) + turn * np.sign(chest.u)
-    )
-    shaft = band(collar, 0.062, size) * edge(x - np.float32(0.07), 0.05)
-    picture += np.float32(0.15) * shaft * edge(np.float32(0.80) - x, 0.06)
-    blade = x - np.float32(0.70) - 0.22 * (v + np.float32(0.15))
-    blade = edge(blade, 0.06) * edge(np.float32(0.26) - np.abs(v + np.float32(0.34)), 0.2)
-    picture += np.float32(0.06) * blade * edge(np.float32(0.97) - x, 0.1)
+    front *= edge(x - np.float32(0.30), 0.1) * np.float32(0.06)
+    ribs += front * edge(v + np.float32(0.5), 0.2)
+    # Where heart and belly are bright the film shows little of them.
+    ribs *= edge(chest.wall + np.float32(0.05) - x, 0.05)
+    ribs *= (1 - 0.75 * edge(v - chest.dome, 0.10)) * (0.5 + 0.5 * chest.clear)
+    picture += ribs
+    _shoulder(picture, scene, chest)
+
+
+def _shoulder(picture: Field, scene: Scene, chest: Chest) -> None:
+    """Collar bones, S-shaped and skewed by a turned body, and the shoulder blades' inner edges."""
+    x, v = chest.x, chest.v
+    collar = 0.17 * (x - np.float32(0.1)) + 0.035 * np.sin((x - np.float32(0.1)) * np.float32(8))
+    collar += np.float32(0.55) + np.float32(0.03 * scene.body.turn) * np.sign(chest.u)
+    ends = edge(x - np.float32(0.07), 0.05) * edge(np.float32(0.80) - x, 0.06)
+    picture += band(v + collar, 0.07, chest.size) * (np.float32(0.17) * ends)
+    blade = x - np.float32(0.72) - 0.25 * (v + np.float32(0.15))
+    blade = edge(blade, 0.05) * edge(np.float32(0.26) - np.abs(v + np.float32(0.34)), 0.2)
+    picture += blade * (np.float32(0.08) * edge(np.float32(0.97) - x, 0.1))
 
 
 def _ribs(height: Field, spacing: float, width: float, size: int) -> Field:

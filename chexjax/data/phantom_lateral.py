@@ -30,23 +30,37 @@ def lateral(scene: Scene, size: int, rng: np.random.Generator) -> Field:
     """Draws a lateral view, `f32[size, size]`."""
     u, v = axes(size)
     body = scene.body
-    front = -0.52 - 0.10 * bump(v, 0.35, 0.7) - 0.03 * body.width + 0.28 * edge(-0.55 - v, 0.5)
-    back = 0.62 + 0.08 * bump(v, -0.1, 0.5)
-    inside = np.minimum(u - front.astype(np.float32), back.astype(np.float32) - u)
+    inside = np.minimum(u - _breast(v) + np.float32(0.03 * body.width), _back(v) - u)
     picture = np.float32(0.50 + 0.03 * body.fat) * edge(inside + np.float32(0.24), 0.14)
     base = 0.42 + 0.06 * body.depth
-    domes = [base + d + _dome(u) for d in (0.0, 0.05)]
-    lung = edge(np.minimum(np.minimum(inside, v + np.float32(0.78)), domes[1] - v), 0.05)
+    # The two domes are never quite in line.
+    near, far = base + _dome(u), base + 0.05 + _dome(u)
+    apex = v + np.float32(0.80) - 0.9 * (u - np.float32(0.06)) ** 2
+    lung = edge(np.minimum(np.minimum(inside, apex), far - v), 0.05)
     picture -= np.float32(0.30) * lung
     _heart(picture, scene, u, v, lung)
     _bones(picture, u, v, inside, size)
     tree = vessels(int(rng.integers(VESSEL_TREES)), size)
-    picture += np.float32(0.07) * (tree + tree[:, ::-1]) * lung
-    for dome, amount in zip(domes, (0.30, 0.6), strict=True):
+    # Both lungs lie on each other: their hila meet in the middle.
+    shift = round(0.12 * size)
+    front, back = np.roll(tree, shift, axis=1), np.roll(tree, -shift, axis=1)
+    both = front * edge(-u, 0.1) + back * edge(u, 0.1)
+    picture += np.float32(0.10) * both * lung
+    for dome, amount in ((near, 0.30), (far, 0.6)):
         below = edge(v - dome, 0.03) * edge(inside + np.float32(0.05), 0.08)
         lift(picture, 0.70, np.float32(amount) * below)
     _findings(picture, scene, u, v, lung, inside, base, rng)
     return picture
+
+
+def _breast(v: Field) -> Field:
+    """Inner border of the front wall: the breastbone, sloping up and back."""
+    slope = np.clip((-v - np.float32(0.05)) * np.float32(1.2), 0, 1)
+    return np.float32(-0.62) + 0.30 * slope * slope + 0.05 * v * v
+
+
+def _back(v: Field) -> Field:
+    return 0.62 + 0.08 * bump(v, -0.1, 0.5)
 
 
 def _dome(u: Field) -> Field:
@@ -61,7 +75,7 @@ def _heart(picture: Field, scene: Scene, u: Field, v: Field, lung: Field) -> Non
     across = (u + np.float32(0.20)) * 0.9 + (v - np.float32(0.2)) * 0.35
     along = (v - np.float32(0.2)) * 0.95 - (u + np.float32(0.20)) * 0.3
     oval = 1 - (across / (0.30 * grown)) ** 2 - (along / (0.36 * grown)) ** 2
-    picture += np.float32(0.24) * edge(oval, 0.25) * lung
+    picture += np.float32(0.24) * edge(oval, 0.5) * lung
     wide = 0.13 if scene.find("mediastinum") else 0.0
     # The aortic arch over the hila, and the windpipe down to them.
     arch = np.hypot(u - np.float32(0.08), (v + np.float32(0.22)) * 0.8) - np.float32(0.20)
@@ -78,11 +92,12 @@ def _bones(picture: Field, u: Field, v: Field, inside: Field, size: int) -> None
     column = edge(np.float32(0.085) - np.abs(bend), 0.03)
     # The spine darkens downwards: less shoulder, more lung in front of it.
     picture += np.float32(0.20) * column * bodies * (1 - 0.25 * v)
-    plate = u + np.float32(0.60) + 0.10 * bump(v, 0.35, 0.7) - 0.25 * edge(-0.55 - v, 0.5)
-    picture += np.float32(0.20) * band(plate, 0.05, size) * edge(0.25 - np.abs(v + 0.25), 0.1)
+    plate = band(u - _breast(v) + np.float32(0.04), 0.05, size)
+    picture += np.float32(0.20) * plate * edge(0.27 - np.abs(v + 0.25), 0.1)
     slope = v - 0.45 * (np.float32(_SPINE) - u) + 0.25 * (u + np.float32(0.1)) ** 2
     off = slope * np.float32(1 / 0.15)
     off = np.abs(off - np.rint(off)) * np.float32(0.15)
+    inside = np.minimum(inside, v + np.float32(0.75))
     picture += np.float32(0.055) * edge(np.float32(0.025) - off, 0.03) * edge(inside, 0.1)
 
 

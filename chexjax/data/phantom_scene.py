@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -70,24 +71,24 @@ class Scene:
         return next((f for f in self.findings if f.kind == kind), None)
 
 
-def sample_scene(seed: int, index: int) -> Scene:
-    """The scene of a study; every call with the same arguments gives the same."""
+def sample_scene(seed: int, index: int, kinds: Sequence[str] = tuple(KINDS)) -> Scene:
+    """The scene of a study with findings out of `kinds`; the same for the same arguments."""
     rng = stream(seed, index, SCENE)
     names = [f.name for f in dataclasses.fields(Body) if f.name != "shift"]
     # Triangular: most bodies are near the average.
     values = dict(zip(names, rng.triangular(-1, 0, 1, len(names)).tolist(), strict=True))
     x, y = rng.triangular(-1, 0, 1, 2).tolist()
     body = Body(shift=(x, y), **values)
-    return Scene(findings=_sample_findings(rng), body=body, key=(seed, index))
+    return Scene(findings=_sample_findings(rng, kinds), body=body, key=(seed, index))
 
 
-def _sample_findings(rng: np.random.Generator) -> tuple[Finding, ...]:
+def _sample_findings(rng: np.random.Generator, kinds: Sequence[str]) -> tuple[Finding, ...]:
     if rng.random() < NORMAL_SHARE:
         return ()
-    count = 1 + int(rng.choice(len(COUNT_ODDS), p=COUNT_ODDS))
-    weights = np.array([kind.weight for kind in KINDS.values()])
-    kinds = rng.choice(list(KINDS), count, replace=False, p=weights / weights.sum())
-    return tuple(_sample_finding(str(kind), rng) for kind in kinds)
+    count = 1 + int(np.searchsorted(np.cumsum(COUNT_ODDS), rng.random()))
+    # The smallest of exponential times at these rates: drawing by weight, no kind twice.
+    keys = rng.exponential(size=len(kinds)) / np.array([KINDS[kind].weight for kind in kinds])
+    return tuple(_sample_finding(kinds[k], rng) for k in np.argsort(keys)[:count])
 
 
 def _sample_finding(kind: str, rng: np.random.Generator) -> Finding:

@@ -1,18 +1,15 @@
 """Reads a report back into findings, whoever wrote it.
 
-A small lexer and a clause-by-clause state machine, not the grammar's templates turned round: a
+Clause by clause with a small lexicon, not by the grammar's templates turned round: a
 language model seldom writes a template word by word, and what it does write must still be read.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import re
-from collections.abc import Iterator
 
 from chexjax.data.findings import KINDS, LUNG_KINDS, Finding
-
-Span = tuple[int, int]
+from chexjax.data.lexicon import Span, Token, clauses
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -47,7 +44,7 @@ class Reading:
       affirmed: Present findings, at most one of a kind, in order of their mention.
       denied: Statements of absence; no kind twice, none that was affirmed before.
       compared: Comparisons with a prior study; no change twice.
-      conflicts: Affirmed findings that contradict an earlier statement, which wins.
+      conflicts: Affirmed findings that contradict an earlier statement, which wins; none twice.
       unread: Clauses without any statement.
     """
 
@@ -63,57 +60,6 @@ class Reading:
         return tuple(a.finding for a in self.affirmed)
 
 
-# (role, value, pattern); the first that matches at a word wins, so longer ones come first.
-_LEXICON: tuple[tuple[str, str, str], ...] = (
-    ("change", "unchanged", r"no (?:significant |interval )*change|unchanged|stable"),
-    ("change", "worse", r"wors(?:e|ened|ening)|increased|larger|progress(?:ed|ion)"),
-    ("change", "improved", r"improve(?:d|ment)|decreased|smaller|resol(?:ved|ving)"),
-    ("prior", "", r"prior|previous(?:ly)?|compar(?:ed|ison)|interval"),
-    ("not", "", r"no|not|without|(?:free|clear) of|negative for"),
-    ("break", "", r"there (?:is|are)|but|however|while|although"),
-    ("join", "", r"and|with|or|nor"),
-    ("kind", "cardiomegaly", r"cardiomegaly"),
-    ("kind", "effusion", r"effusions?"),
-    ("kind", "pneumothorax", r"pneumothora(?:x|ces)"),
-    ("kind", "consolidation", r"consolidations?"),
-    ("kind", "atelectasis", r"atelecta(?:sis|tic)"),
-    ("kind", "edema", r"o?edema"),
-    ("kind", "lesion mild", r"nodules?"),
-    ("kind", "lesion severe", r"mass(?:es)?"),
-    ("kind", "fracture", r"fractur(?:es?|ed)"),
-    ("kind", "pacemaker", r"pacemaker"),
-    ("kind", "catheter", r"catheter|central (?:venous )?line"),
-    ("kind", "tube", r"endotracheal tube"),
-    ("subject", "heart mediastinum", r"cardiomediastinal"),
-    ("subject", "summary", r"cardiopulmonary"),
-    ("subject", "heart", r"heart|cardiac"),
-    ("subject", "mediastinum", r"mediastin(?:um|al)"),
-    ("subject", "lungs", r"lungs|lung fields"),
-    ("subject", "vessels", r"vasculature|vascularity|vessels"),
-    ("subject", "pleura", r"pleural spaces"),
-    ("subject", "angles", r"costophrenic angles"),
-    ("subject", "bones", r"ribs|bones|bony|osseous"),
-    ("state", "normal", r"normal|clear|unremarkable|intact|sharp"),
-    ("state", "large", r"enlarge(?:d|ment)|wide(?:ned|ning)?"),
-    ("state", "abnormal", r"abnormalit(?:y|ies)|abnormal|process"),
-    ("severity", "mild", r"mild(?:ly)?|small|slight(?:ly)?|minimal(?:ly)?|trace|tiny"),
-    ("severity", "moderate", r"moderate(?:ly)?"),
-    ("severity", "severe", r"severe(?:ly)?|large|marked(?:ly)?|massive"),
-    ("side", "left", r"left"),
-    ("side", "right", r"right"),
-    ("side", "bilateral", r"bilateral(?:ly)?|both"),
-    ("zone", "upper", r"upper|apical"),
-    ("zone", "mid", r"mid(?:dle)?"),
-    ("zone", "lower", r"lower|basal|basilar|bases?"),
-)
-_STOP = len(_LEXICON) + 1
-_COMMA = _STOP + 1
-_LEXER = re.compile(
-    r"\b(?:"
-    + "|".join("(" + p.replace(" ", r"\s+") + ")" for _, _, p in _LEXICON)
-    + r")\b|([.;!?](?=\s|$)|\n)|(,)",
-    re.IGNORECASE,
-)
 _SUBJECTS = {
     "heart": ("cardiomegaly",),
     "mediastinum": ("mediastinum",),
@@ -140,9 +86,6 @@ class _Segment:
     negated: bool = False
 
 
-Token = tuple[str, str, int, int]
-
-
 def read(report: str) -> Reading:
     """Reads `report`, which may be any text.
 
@@ -154,26 +97,9 @@ def read(report: str) -> Reading:
     rules out just the kinds that were not affirmed before).
     """
     reader = _Reader(report)
-    for span, tokens in _clauses(report):
+    for span, tokens in clauses(report):
         reader.clause(span, tokens)
     return reader.reading()
-
-
-def _clauses(text: str) -> Iterator[tuple[Span, list[Token]]]:
-    start, tokens = 0, list[Token]()
-    for match in _LEXER.finditer(text):
-        index = match.lastindex or 0
-        if index == _STOP:
-            yield (start, match.end()), tokens
-            start, tokens = match.end(), []
-        elif index == _COMMA:
-            tokens.append(("join", ",", *match.span()))
-        elif _LEXICON[index - 1][0] == "break":
-            yield (start, match.start()), tokens
-            start, tokens = match.start(), []
-        else:
-            tokens.append((*_LEXICON[index - 1][:2], *match.span()))
-    yield (start, len(text)), tokens
 
 
 class _Reader:
@@ -184,7 +110,7 @@ class _Reader:
         self._affirmed: dict[str, Affirmed] = {}
         self._denied: dict[str, Denied] = {}
         self._compared: dict[str, Compared] = {}
-        self._conflicts: list[Affirmed] = []
+        self._conflicts: dict[Finding, Affirmed] = {}
         self._unread: list[Span] = []
 
     def reading(self) -> Reading:
@@ -193,7 +119,7 @@ class _Reader:
             affirmed=tuple(self._affirmed.values()),
             denied=tuple(dict.fromkeys(self._denied.values())),
             compared=tuple(self._compared.values()),
-            conflicts=tuple(self._conflicts),
+            conflicts=tuple(self._conflicts.values()),
             unread=tuple(self._unread),
         )
 
@@ -202,19 +128,23 @@ class _Reader:
         span = self._trim(span)
         if span[0] == span[1]:
             return
-        denied: list[str] = []
-        affirms = False
         segments = _segments(span[0], tokens)
-        ends = [s.start for s in segments[1:]] + [span[1]]
-        for segment, end in zip(segments, ends, strict=True):
-            affirmed = _affirmed_by(segment)
-            for finding in affirmed:
-                self._affirm(finding, self._trim((segment.start, end)))
-            affirms = affirms or bool(affirmed)
-            denied += _denied_by(segment)
-        compared = self._comparison(span, tokens)
-        self._deny(denied, span)
-        if not (affirms or denied or compared):
+        starts = [s.start for s in segments]
+        read = self._comparison(span, tokens)
+        for segment, end in zip(segments, [*starts[1:], span[1]], strict=True):
+            where = self._trim((segment.start, end))
+            findings, kinds = _affirmed_by(segment), _denied_by(segment)
+            for finding in findings:
+                self._affirm(finding, where)
+            if not segment.negated:
+                self._deny(kinds, where)
+            read = read or bool(findings or kinds)
+        # All that one "no" or "without" reaches is one statement.
+        negated = [s for s in segments if s.negated]
+        if negated:
+            span_negated = self._trim((negated[0].start, span[1]))
+            self._deny([kind for s in negated for kind in _denied_by(s)], span_negated)
+        if not read:
             self._unread.append(span)
 
     def _comparison(self, span: Span, tokens: list[Token]) -> bool:
@@ -229,13 +159,13 @@ class _Reader:
         new = Affirmed(finding=finding, span=span)
         old = self._affirmed.get(finding.kind)
         if finding.kind in self._denied:
-            self._conflicts.append(new)
+            self._conflicts.setdefault(finding, new)
         elif old is None:
             self._affirmed[finding.kind] = new
         else:
             merged = _merge(old.finding, finding)
             if merged is None:
-                self._conflicts.append(new)
+                self._conflicts.setdefault(finding, new)
             elif merged != old.finding:
                 # Point at the statement that says more; usually a comparison came first.
                 self._affirmed[finding.kind] = Affirmed(finding=merged, span=span)
@@ -243,7 +173,7 @@ class _Reader:
     def _deny(self, kinds: list[str], span: Span) -> None:
         new = [k for k in kinds if k not in self._affirmed and k not in self._denied]
         statement = Denied(kinds=tuple(dict.fromkeys(new)), span=span)
-        self._denied.update({kind: statement for kind in new})
+        self._denied.update(dict.fromkeys(new, statement))
 
     def _trim(self, span: Span) -> Span:
         start, end = span

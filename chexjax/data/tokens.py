@@ -74,12 +74,15 @@ class Tokens:
     @property
     def end(self) -> int:
         """Id that ends a report."""
-        return self.tokenizer.convert_tokens_to_ids(self.family.template.end)
+        return self._id(self.family.template.end)
 
     @property
     def placeholder(self) -> int:
         """Id that stands where a visual token goes."""
-        return self.tokenizer.convert_tokens_to_ids(self.family.template.placeholder)
+        return self._id(self.family.template.placeholder)
+
+    def _id(self, token: str) -> int:
+        return self.tokenizer.get_vocab()[token]
 
     def prompt(self, images: int, indication: str) -> list[int]:
         """Ids of the whole prompt of a study that shows `images` images."""
@@ -92,4 +95,4 @@ class Tokens:
 
     def text(self, ids: Sequence[int]) -> str:
         """Inverse of `report`, special tokens left out."""
-        return self.tokenizer.decode(list(ids), skip_special_tokens=True).strip()
+        return str(self.tokenizer.decode(list(ids), skip_special_tokens=True)).strip()

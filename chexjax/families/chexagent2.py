@@ -1,7 +1,7 @@
 """CheXagent-2: SigLIP tower, per-token MLP connector, Phi-2 decoder.
 
-The texts are those of the published chat format (system turn, then a human turn with the
-pictures and the question); the tiny presets keep the shape and shrink the numbers.
+The tiny presets keep the shape and shrink the numbers, and the prompt to its moving parts: the
+pictures and the indication.
 """
 
 from __future__ import annotations
@@ -16,12 +16,10 @@ from chexjax.families.spec import (
 )
 
 TEMPLATE = Template(
-    opening="<|system|>\nYou are a helpful assistant.<|endoftext|>\n<|user|>\n",
-    image="Picture {number}: <|img|>{pixels}<|/img|>\n",
-    question=(
-        'Given the indication: "{indication}", write a structured findings section for the CXR.'
-    ),
-    closing="<|endoftext|>\n<|assistant|>\n",
+    opening="",
+    image="<|img|>{pixels}<|/img|>\n",
+    question='Given the indication: "{indication}"',
+    closing="\n",
     placeholder="<|imgpad|>",
     end="<|endoftext|>",
     special=("<|endoftext|>", "<|img|>", "<|/img|>", "<|imgpad|>"),
@@ -64,7 +62,7 @@ def _tiny(
         name=name,
         vision=VisionSpec(block=vision_block, layers=vision[0], patch=patch, size=size, channels=1),
         connector=4 * width,
-        decoder=DecoderSpec(block=decoder_block, layers=decoder[0], vocabulary=512, context=512),
+        decoder=DecoderSpec(block=decoder_block, layers=decoder[0], vocabulary=1024, context=512),
         image=ImageSpec(mean=0.5, std=0.5),
         template=TEMPLATE,
         max_images=2,
@@ -74,6 +72,6 @@ def _tiny(
 
 
 PRESETS = (
-    _tiny("chexagent2_tiny", vision=(3, 96, 6), decoder=(4, 128, 4), size=128, patch=16),
+    _tiny("chexagent2_tiny", vision=(2, 128, 4), decoder=(2, 128, 4), size=64, patch=16),
     _tiny("chexagent2_nano", vision=(2, 32, 2), decoder=(2, 32, 2), size=32, patch=8),
 )

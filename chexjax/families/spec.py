@@ -83,8 +83,9 @@ class ImageSpec:
 class Template:
     """The text around a study. Fields of `question` are filled by name.
 
-    The prompt is `opening`, then for every image `image` (with `{number}` from 1 and the
-    placeholders in place of `{pixels}`), then `question` with `{indication}`, then `closing`.
+    The prompt is `opening`, then for every image `image` (with `{number}` from 1, where it is
+    asked for, and the placeholders in place of `{pixels}`), then `question` with `{indication}`,
+    then `closing`.
     """
 
     opening: str

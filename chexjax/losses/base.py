@@ -93,10 +93,11 @@ def register(name: str) -> Callable[[Loss], Loss]:
     """Class decorator: a frozen keyword-only dataclass, a pytree, and a name for configs."""
 
     def decorate(cls: Loss) -> Loss:
-        frozen = dataclasses.dataclass(frozen=True, kw_only=True)(cls)
-        fields = [field.name for field in dataclasses.fields(frozen)]  # type: ignore[arg-type]
-        LOSSES[name] = jax.tree_util.register_dataclass(frozen, fields, [])
-        return frozen
+        dataclasses.dataclass(frozen=True, kw_only=True)(cls)
+        numbers = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
+        jax.tree_util.register_dataclass(cls, numbers, [])
+        LOSSES[name] = cls
+        return cls
 
     return decorate
 

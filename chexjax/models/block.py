@@ -34,8 +34,9 @@ class Attention(nnx.Module):
     def __init__(self, spec: BlockSpec, *, dtype: jnp.dtype, rngs: nnx.Rngs) -> None:
         """Makes the four projections `[D, D]`."""
         self.spec = spec
-        for name in ("query", "key", "value", "out"):
-            setattr(self, name, linear(spec.width, spec.width, dtype=dtype, rngs=rngs))
+        self.query, self.key, self.value, self.out = (
+            linear(spec.width, spec.width, dtype=dtype, rngs=rngs) for _ in range(4)
+        )
 
     def segment(self, x: jax.Array, positions: jax.Array, valid: jax.Array) -> Segment:
         """Keys and values of the normed stream `x: [*batch, T, D]`."""

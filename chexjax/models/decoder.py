@@ -82,8 +82,8 @@ class Decoder(nnx.Module):
             return (x, y), None
 
         (x, y), _ = scan(self.body, body, (prefix.x, responses.x), None, remat=remat)
-        segment = self.last.segment(x, prefix.positions, prefix.valid)
-        y, _ = self.last(y, responses.positions, responses.valid, (segment,))
+        shared = self.last.segment(x, prefix.positions, prefix.valid)
+        y, _own = self.last(y, responses.positions, responses.valid, (shared,))
         return self.norm(y)
 
     def prefill(self, prefix: Stream) -> Cache:

@@ -6,6 +6,7 @@ to be compiled for them.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import jax
@@ -13,6 +14,7 @@ import numpy as np
 from flax import nnx
 
 from chexjax.mesh import path_name
+from chexjax.models.vlm import sincos_table
 from chexjax.rng import hash_words
 
 
@@ -20,8 +22,9 @@ def random_params(state: nnx.State, *, layers: int, seed: int) -> nnx.State:
     """Fills an abstract state with float32 numbers.
 
     Kernels are normal with variance 1 / inputs, and those that write to the residual stream are
-    divided by sqrt(2 layers) besides (GPT-2); embeddings and positions are normal with standard
-    deviation 0.02; scales are 1, biases 0.
+    divided by sqrt(2 layers) besides (GPT-2); embeddings are normal with standard deviation 0.02;
+    image positions start as the sine-cosine table, so that the tower knows where a patch is from
+    the first step on; scales are 1, biases 0.
 
     Args:
       state: Shapes, from `nnx.eval_shape`.
@@ -35,6 +38,8 @@ def random_params(state: nnx.State, *, layers: int, seed: int) -> nnx.State:
             return np.zeros(leaf.shape, np.float32)
         if name.endswith("scale"):
             return np.ones(leaf.shape, np.float32)
+        if name.endswith("position"):
+            return sincos_table(math.isqrt(leaf.shape[-2]), leaf.shape[-1])
         deviation = 0.02
         if name.endswith("kernel"):
             residual = name.endswith(("out/kernel", "fc2/kernel"))

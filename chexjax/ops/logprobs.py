@@ -24,7 +24,7 @@ def token_logprobs(
       head: The vocabulary projection.
       hidden: `[*batch, D]`.
       targets: `i32[*batch]`.
-      chunk: Rows that meet the vocabulary at a time.
+      chunk: Most rows that meet the vocabulary at a time.
 
     Returns:
       `f32[*batch]`.
@@ -33,7 +33,7 @@ def token_logprobs(
     flat = targets.reshape(-1)
     count = rows.shape[0]
     chunks = -(-count // chunk)
-    padding = chunks * chunk - count
+    padding = -count % chunks  # chunks of equal size pad the least
     rows = jnp.pad(rows, ((0, padding), (0, 0))).reshape(chunks, -1, rows.shape[-1])
     flat = jnp.pad(flat, (0, padding)).reshape(chunks, -1)
     body = jax.checkpoint(lambda pair: _chunk_logprobs(head, *pair))

@@ -86,12 +86,12 @@ class Writer:
         rows = np.arange(first, min(first + self._unit, len(self._examples)))
         padded = np.pad(rows, (0, self._unit - len(rows)), constant_values=PADDING)
         batch = self._collate(PlannedBatch(Bucket(self._prefix, self._limit), padded))
-        examples = [self._examples[k] for k in rows]
-        filled = examples + [self._examples[0]] * (self._unit - len(rows))
+        examples = self._examples[first : first + self._unit]
+        filled = [*examples] + [self._examples[0]] * (self._unit - len(rows))
         keys = row_keys(self._context.config.seed, self._stage, [e.id for e in filled], self._draws)
         last = np.asarray([e.prompt[-1] for e in filled], np.int32)
-        prefix, last = place_batch((batch["prefix"], last), self._context.mesh)
-        result = jax.device_get(self._generate(Prefix(**prefix), last, keys))
+        prefix, starts = place_batch((batch["prefix"], last), self._context.mesh)
+        result = jax.device_get(self._generate(Prefix(**prefix), starts, keys))
         return [
             (example, [self._row(result, k, n) for n in range(self._draws)])
             for k, example in enumerate(examples)

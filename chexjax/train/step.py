@@ -14,7 +14,7 @@ from flax import nnx
 from jax.sharding import Mesh
 
 from chexjax.losses import Rows
-from chexjax.mesh import parameter_shardings, path_name, replicated
+from chexjax.mesh import Table, parameter_shardings, path_name, replicated
 from chexjax.models import VLM
 from chexjax.train.config import OptimizerConfig
 from chexjax.train.objectives import Batch, Objective
@@ -59,7 +59,7 @@ def split_params(model: VLM, freeze: Sequence[str]) -> tuple[nnx.GraphDef, nnx.S
     def is_trainable(path: Sequence[Any], _: Any) -> bool:
         return not any(re.search(pattern, "/".join(map(str, path))) for pattern in freeze)
 
-    graph, trainable, frozen = nnx.split(model, is_trainable, ...)
+    graph, trainable, frozen = nnx.split(model, is_trainable, ...)  # type: ignore[misc]
     if not jax.tree.leaves(trainable):
         raise ValueError(f"freeze={tuple(freeze)} leaves nothing to train")
     return graph, trainable, frozen
@@ -103,7 +103,7 @@ def init_state(
     )
 
 
-def state_shardings(state: TrainState, table: Any, mesh: Mesh) -> TrainState:
+def state_shardings(state: TrainState, table: Table, mesh: Mesh) -> Any:
     """Where a (possibly abstract) state lives; moments lie with their parameters."""
     whole = replicated(mesh)
 
@@ -112,7 +112,8 @@ def state_shardings(state: TrainState, table: Any, mesh: Mesh) -> TrainState:
             return whole
         return parameter_shardings({path_name(path): leaf}, table, mesh)[path_name(path)]
 
-    return TrainState(
+    return dataclasses.replace(
+        state,
         step=whole,
         skipped=whole,
         trainable=parameter_shardings(state.trainable, table, mesh),
