@@ -93,7 +93,7 @@ def batch_sharding(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec(("data", "fsdp")))
 
 
-def place_batch(batch: Tree, mesh: Mesh) -> Tree:
+def place_batch(batch: Any, mesh: Mesh) -> Any:
     """Global arrays from each process's slice of a batch."""
     sharding = batch_sharding(mesh)
 

@@ -1,7 +1,7 @@
 """The whole method on chest X-ray phantoms, in minutes on two CPU cores.
 
 Arguments: `small` shrinks everything to seconds, for a look at the machinery; `seed=K` draws
-another policy and other random bits from the same studies.
+other phantoms, another policy and other random bits.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
     """The run's config."""
     given = arguments(arg, small=False, seed=0)
     config = config_dict(RunConfig())
-    config.seed = given.seed
+    config.seed = config.source.phantom.seed = given.seed
 
     # Five kinds of finding: common enough, each, to be learnt in two minutes.
     config.source.phantom.update(

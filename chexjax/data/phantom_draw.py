@@ -10,7 +10,7 @@ from PIL import Image
 from chexjax.data.phantom_canvas import Field, Strokes, clouds
 from chexjax.data.phantom_frontal import frontal
 from chexjax.data.phantom_lateral import lateral
-from chexjax.data.phantom_scene import DRAWING, Body, Scene, stream
+from chexjax.data.phantom_scene import DRAWING, FILM, Body, Scene, stream
 
 VIEWS = {"frontal": frontal, "lateral": lateral}
 
@@ -23,10 +23,13 @@ def draw(scene: Scene, view: str, size: int) -> np.ndarray:
     """
     if view not in VIEWS:
         raise ValueError(f"no view {view!r}; there are {sorted(VIEWS)}")
-    rng = stream(*scene.key, DRAWING + 3 * list(VIEWS).index(view))
-    picture = _position(VIEWS[view](scene, size, rng), scene.body)
-    _expose(picture, scene.body, rng)
-    _mark(picture, view, rng)
+    # Streams of their own, so that a finding changes what it touches and nothing else.
+    own = (FILM + 1) * list(VIEWS).index(view)
+    picture = VIEWS[view](scene, size, stream(*scene.key, DRAWING + own))
+    picture = _position(picture, scene.body)
+    film = stream(*scene.key, FILM + own)
+    _expose(picture, scene.body, film)
+    _mark(picture, view, film)
     return (np.clip(picture, 0, 1) * np.float32(255)).astype(np.uint8)
 
 

@@ -36,7 +36,8 @@ def sides(finding: Finding | None) -> tuple[int, ...]:
 def add(picture: Field, scene: Scene, chest: Chest, tree: Field, rng: np.random.Generator) -> None:
     """Adds the lungs' vessels and every finding of the scene but those of heart and mediastinum.
 
-    Shadows in the lung come first, then air and fluid around it, then bones, then metal.
+    Shadows in the lung come first, then air and fluid around it, then bones, then metal. Plates of
+    atelectasis come after the fluid that squeezes them, so that they are seen through it.
     """
     found = {f.kind: f for f in scene.findings}
     _lung_markings(picture, chest, tree, found)
@@ -198,9 +199,9 @@ _SHADOWS = {
     "edema": _edema,
     "consolidation": _consolidation,
     "lesion": _lesion,
-    "atelectasis": _atelectasis,
     "pneumothorax": _pneumothorax,
     "effusion": _effusion,
+    "atelectasis": _atelectasis,
     "fracture": _fracture,
     "catheter": _catheter,
     "tube": _tube,

@@ -14,7 +14,7 @@ NORMAL_SHARE = 0.35
 COUNT_ODDS = (0.3, 0.4, 0.3)
 """Odds of one, two and three findings in the others."""
 
-SCENE, DRAWING, REPORT = range(3)
+SCENE, DRAWING, REPORT, FILM = range(4)
 """The independent random streams of one study."""
 
 
@@ -88,7 +88,20 @@ def _sample_findings(rng: np.random.Generator, kinds: Sequence[str]) -> tuple[Fi
     count = 1 + int(np.searchsorted(np.cumsum(COUNT_ODDS), rng.random()))
     # The smallest of exponential times at these rates: drawing by weight, no kind twice.
     keys = rng.exponential(size=len(kinds)) / np.array([KINDS[kind].weight for kind in kinds])
-    return tuple(_sample_finding(kinds[k], rng) for k in np.argsort(keys)[:count])
+    found = [_sample_finding(kinds[k], rng) for k in np.argsort(keys)[:count]]
+    fluid = next((f for f in found if f.kind == "effusion"), None)
+    return tuple(f for f in found if fluid is None or not _drowned(f, fluid))
+
+
+_COVERED = {"mild": (), "moderate": ("lower",), "severe": ("mid", "lower")}
+
+
+def _drowned(finding: Finding, fluid: Finding) -> bool:
+    """Whether an effusion hides another finding, which nobody could then report."""
+    if fluid.severity == "severe" and finding.kind in ("cardiomegaly", "edema"):
+        return True
+    covered = finding.zone in _COVERED[fluid.severity or "mild"]
+    return covered and fluid.side in ("bilateral", finding.side)
 
 
 def _sample_finding(kind: str, rng: np.random.Generator) -> Finding:

@@ -77,8 +77,8 @@ class Decoder(nnx.Module):
         def body(
             block: Block, carry: tuple[jax.Array, jax.Array], _: None
         ) -> tuple[tuple[jax.Array, jax.Array], None]:
-            x, segment = block(carry[0], prefix.positions, prefix.valid)
-            y, _ = block(carry[1], responses.positions, responses.valid, (segment,))
+            x, shared = block(carry[0], prefix.positions, prefix.valid)
+            y, _own = block(carry[1], responses.positions, responses.valid, (shared,))
             return (x, y), None
 
         (x, y), _ = scan(self.body, body, (prefix.x, responses.x), None, remat=remat)

@@ -99,7 +99,7 @@ def _row(
 ) -> tuple[str, ...]:
     total = length_in_steps(config, name, rows)
     _, trainable, frozen = split_params(model, config.freeze)
-    optimizer = make_optimizer(config.optimizer, total)
+    optimizer = make_optimizer(config.optimizer)
     state = jax.eval_shape(lambda t, f: init_state(t, f, optimizer), trainable, frozen)
     size = _bytes_per_device(state, state_shardings(state, context.family.sharding, context.mesh))
     trained = sum(leaf.size for leaf in jax.tree.leaves(trainable))

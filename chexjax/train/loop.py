@@ -23,7 +23,7 @@ from chexjax.train.metrics import MetricLog
 from chexjax.train.objectives import Objective
 from chexjax.train.step import (
     init_state,
-    learning_rate,
+    learning_rates,
     make_optimizer,
     make_step,
     split_params,
@@ -72,7 +72,7 @@ def train(
 
     # State: parameters on their devices, optimizer moments beside them.
     graph, trainable, frozen = split_params(model, config.freeze)
-    optimizer = make_optimizer(config.optimizer, steps)
+    optimizer = make_optimizer(config.optimizer)
     first = functools.partial(init_state, optimizer=optimizer)
     places = state_shardings(jax.eval_shape(first, trainable, frozen), family.sharding, mesh)
     state = jax.jit(first, out_shardings=places)(trainable, frozen)
@@ -83,8 +83,8 @@ def train(
     log = MetricLog(JsonlTracker(folder / "metrics.jsonl"), start=start, every=config.log_every)
 
     # The loop: dispatch a step, and read its metrics when the next one is on its way.
-    schedule = learning_rate(config.optimizer, steps)
-    step = make_step(graph, objective, optimizer, schedule, accumulate=config.accumulate)
+    rates = learning_rates(config.optimizer, steps)
+    step = make_step(graph, objective, optimizer, accumulate=config.accumulate)
     batches = _timed(
         iterate(
             plan,
@@ -98,7 +98,7 @@ def train(
     )
     with Progress(steps, label, unit="steps", done=start) as progress:
         for number, batch in enumerate(batches, start + 1):
-            state, metrics = step(state, place_batch(batch, mesh))
+            state, metrics = step(state, place_batch(batch, mesh), rates[number - 1])
             progress.advance(note=log.push(number, metrics))
             checkpoints.save(number, state, next_batch=number)
         log.flush()

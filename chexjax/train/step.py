@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from flax import nnx
 from jax.sharding import Mesh
@@ -20,7 +21,8 @@ from chexjax.train.config import OptimizerConfig
 from chexjax.train.objectives import Batch, Objective
 
 Metrics = dict[str, jax.Array]
-Step = Callable[["TrainState", Batch], tuple["TrainState", Metrics]]
+Step = Callable[["TrainState", Batch, Any], tuple["TrainState", Metrics]]
+"""(state, batch, learning rate) -> (state, metrics)."""
 
 
 @jax.tree_util.register_dataclass
@@ -65,29 +67,35 @@ def split_params(model: VLM, freeze: Sequence[str]) -> tuple[nnx.GraphDef, nnx.S
     return graph, trainable, frozen
 
 
-def make_optimizer(config: OptimizerConfig, steps: int) -> optax.GradientTransformation:
-    """Clipping, AdamW, warm-up and cosine decay over `steps`."""
-    schedule = learning_rate(config, steps)
+def make_optimizer(config: OptimizerConfig) -> optax.GradientTransformation:
+    """Clipping and AdamW at learning rate 1; `make_step` scales by the rate of the step.
+
+    The rate is an input of the step and no constant in it, so that runs of different lengths
+    share one compiled program.
+    """
 
     def decayed(params: nnx.State) -> Any:
-        is_kernel = lambda path, _: path_name(path).endswith("kernel")  # noqa: E731
-        return jax.tree_util.tree_map_with_path(is_kernel, params)
+        return jax.tree_util.tree_map_with_path(
+            lambda path, _: path_name(path).endswith("kernel"), params
+        )
 
     return optax.chain(
         optax.clip_by_global_norm(config.clip),
-        optax.adamw(schedule, config.b1, config.b2, weight_decay=config.weight_decay, mask=decayed),
+        optax.scale_by_adam(config.b1, config.b2),
+        optax.add_decayed_weights(config.weight_decay, decayed),
     )
 
 
-def learning_rate(config: OptimizerConfig, steps: int) -> optax.Schedule:
-    """Learning rate of each step."""
-    return optax.warmup_cosine_decay_schedule(
+def learning_rates(config: OptimizerConfig, steps: int) -> np.ndarray:
+    """Learning rate of each step, `f32[steps]`: linear warm-up, then cosine decay."""
+    schedule = optax.warmup_cosine_decay_schedule(
         init_value=0.0,
         peak_value=config.learning_rate,
         warmup_steps=round(config.warmup_share * steps),
         decay_steps=steps,
         end_value=config.final_share * config.learning_rate,
     )
+    return np.asarray(schedule(jnp.arange(steps)), np.float32)
 
 
 def init_state(
@@ -112,21 +120,20 @@ def state_shardings(state: TrainState, table: Table, mesh: Mesh) -> Any:
             return whole
         return parameter_shardings({path_name(path): leaf}, table, mesh)[path_name(path)]
 
-    return dataclasses.replace(
-        state,
+    places: Any = dict(
         step=whole,
         skipped=whole,
         trainable=parameter_shardings(state.trainable, table, mesh),
         frozen=parameter_shardings(state.frozen, table, mesh),
         optimizer=jax.tree_util.tree_map_with_path(moments, state.optimizer),
     )
+    return TrainState(**places)
 
 
 def make_step(
     graph: nnx.GraphDef,
     objective: Objective,
     optimizer: optax.GradientTransformation,
-    schedule: optax.Schedule,
     *,
     accumulate: int,
 ) -> Step:
@@ -147,13 +154,14 @@ def make_step(
         grads, rows = gradient(trainable, frozen, batch)
         return grads, (rows.value.sum(), rows.weight.sum(), rows.metrics)
 
-    def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+    def step(state: TrainState, batch: Batch, rate: jax.Array) -> tuple[TrainState, Metrics]:
         grads, (value, weight, metrics) = _accumulated(totals, state, batch, accumulate)
         weight = jnp.maximum(weight, 1.0)
         grads = jax.tree.map(lambda g: g / weight, grads)
         norm = optax.global_norm(grads)
         finite = jnp.isfinite(value) & jnp.isfinite(norm)
-        updates, moments = optimizer.update(grads, state.optimizer, state.trainable)
+        directions, moments = optimizer.update(grads, state.optimizer, state.trainable)
+        updates = jax.tree.map(lambda d: -rate * d, directions)
         keep = lambda new, old: jnp.where(finite, new, old)  # noqa: E731
         new = TrainState(
             step=state.step + 1,
@@ -168,7 +176,7 @@ def make_step(
         return new, named | {
             "loss": value / weight,
             "grad_norm": norm,
-            "lr": schedule(state.step),
+            "lr": rate,
             "skipped": new.skipped,
         }
 
