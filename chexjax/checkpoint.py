@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,10 +21,11 @@ class Checkpoints:
 
     def __init__(self, folder: Path, *, every: int, keep: int = 2) -> None:
         """Opens `folder`; saves happen at multiples of `every` steps, `keep` are kept."""
+        self._every = every
+        _remove_unfinished(folder)
         self._manager = ocp.CheckpointManager(
             folder.absolute(),
             options=ocp.CheckpointManagerOptions(
-                save_interval_steps=every,
                 max_to_keep=keep,
                 cleanup_tmp_directories=True,
                 enable_async_checkpointing=True,
@@ -44,21 +46,32 @@ class Checkpoints:
         )
         return restored["state"], int(restored["data"]["next_batch"])
 
+    def due(self, step: int) -> bool:
+        """Whether the state after `step` is to be saved."""
+        return step % self._every == 0
+
     def save(self, step: int, state: Any, *, next_batch: int) -> None:
-        """Starts a save if `step` is due; the arrays are copied before this returns."""
-        if self._manager.should_save(step):
-            self._manager.save(
-                step,
-                args=ocp.args.Composite(
-                    state=ocp.args.StandardSave(state),
-                    data=ocp.args.JsonSave({"next_batch": next_batch}),
-                ),
-            )
+        """Starts a save; the arrays are copied before this returns."""
+        self._manager.save(
+            step,
+            args=ocp.args.Composite(
+                state=ocp.args.StandardSave(state),
+                data=ocp.args.JsonSave({"next_batch": next_batch}),
+            ),
+        )
 
     def close(self) -> None:
         """Waits for saves under way."""
         self._manager.wait_until_finished()
         self._manager.close()
+
+
+def _remove_unfinished(folder: Path) -> None:
+    """Removes step folders that lack what Orbax writes last: it would take them for newest."""
+    if jax.process_index() == 0:
+        for step in folder.glob("[0-9]*"):
+            if not (step / "_CHECKPOINT_METADATA").exists():
+                shutil.rmtree(step)
 
 
 def save_params(folder: Path, params: Any) -> None:

@@ -31,6 +31,15 @@ class MeshConfig:
     fsdp: int = 1
     tensor: int = 1
 
+    def __post_init__(self) -> None:
+        """Checks each axis, and that at most one is left open."""
+        sizes = dataclasses.asdict(self)
+        for axis, size in sizes.items():
+            if size < 1 and size != -1:
+                raise ValueError(f"{axis}={size} must be 1 or more, or -1 for all that are left")
+        if list(sizes.values()).count(-1) > 1:
+            raise ValueError(f"{sizes}: only one axis can be -1")
+
 
 def make_mesh(config: MeshConfig) -> Mesh:
     """A mesh over all devices of all processes.
@@ -40,7 +49,7 @@ def make_mesh(config: MeshConfig) -> Mesh:
     """
     sizes = [config.data, config.fsdp, config.tensor]
     count = jax.device_count()
-    if sizes.count(-1) == 1:
+    if -1 in sizes:
         sizes[sizes.index(-1)] = max(1, count // -math.prod(sizes))
     if math.prod(sizes) != count:
         wanted = " x ".join(f"{axis}={size}" for axis, size in zip(AXES, sizes, strict=True))

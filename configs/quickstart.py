@@ -28,9 +28,11 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
     )
 
     config.sft.update(batch_size=16, total_epochs=3.0, buckets=2)
-    config.sft.optimizer.learning_rate = 1.2e-3
+    config.sft.optimizer.learning_rate = 6e-4
 
+    # A nucleus of 0.8: candidates differ where the policy is in doubt, not by slips of the die.
     config.sample.update(studies=1024, max_new_tokens=96)
+    config.sample.sampler.update(temperature=1.0, top_p=0.8)
 
     config.align.update(batch_size=16, total_epochs=1.0)
     config.align.optimizer.learning_rate = 3e-4

@@ -6,12 +6,13 @@ from collections.abc import Mapping
 
 from rich.console import Console
 
-from chexjax.artefacts import Artefact, Draft
+from chexjax.artefacts import Artefact, Draft, write_atomic
 from chexjax.data.study import Study
-from chexjax.evaluate import report, table
+from chexjax.evaluate import plots, report, table
 from chexjax.evaluate.metrics import System, evaluate
 from chexjax.judges import build
 from chexjax.judges.oracle import labels
+from chexjax.page import standalone
 from chexjax.stages.align import ALIGN
 from chexjax.stages.context import Context, Stage
 from chexjax.stages.control import CONTROL
@@ -68,6 +69,7 @@ def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
         facts=_facts(context),
         path=draft.path / "report.html",
     )
+    write_atomic(draft.path / "four_bars.svg", standalone(plots.four_bars(evaluation)))
     return draft.finish(rows=len(studies))
 
 

@@ -100,7 +100,9 @@ def train(
         for number, batch in enumerate(batches, start + 1):
             state, metrics = step(state, place_batch(batch, mesh), rates[number - 1])
             progress.advance(note=log.push(number, metrics))
-            checkpoints.save(number, state, next_batch=number)
+            if checkpoints.due(number):
+                log.flush()  # what a resumed run does not repeat must have been logged
+                checkpoints.save(number, state, next_batch=number)
         log.flush()
     checkpoints.close()
     return nnx.merge_state(state.trainable, state.frozen)

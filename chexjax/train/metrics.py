@@ -25,10 +25,8 @@ class MetricLog:
         tracker.truncate(start)
         self._tracker, self._every = tracker, every
         self._pending: tuple[int, dict[str, jax.Array]] | None = None
-        self._sums: dict[str, float] = {}
-        self._count = 0
+        self._steps: list[dict[str, float]] = []
         self._in_a_row = 0
-        self._skipped = 0.0
         self._since = perf_counter()
         self._note = ""
 
@@ -44,31 +42,35 @@ class MetricLog:
         return self._note
 
     def flush(self) -> None:
-        """Reads the last step."""
+        """Reads the last step and writes the line under way, however few steps it is of."""
         if self._pending is not None:
-            self._read(*self._pending)
-            self._pending = None
+            last, self._pending = self._pending, None
+            self._read(*last)
+            if self._steps:
+                self._write(last[0])
 
     def _read(self, step: int, metrics: dict[str, jax.Array]) -> None:
         values = {name: float(value) for name, value in jax.device_get(metrics).items()}
-        self._in_a_row = self._in_a_row + 1 if values["skipped"] > self._skipped else 0
-        self._skipped = values["skipped"]
+        self._in_a_row = 0 if _is_finite(values) else self._in_a_row + 1
         if self._in_a_row >= PATIENCE:
             raise NonFiniteRun(
                 f"the last {PATIENCE} steps up to {step} had a loss or gradient that is not "
                 f"finite; lower the learning rate and run again"
             )
-        if math.isfinite(values["loss"]):
-            for name, value in values.items():
-                self._sums[name] = self._sums.get(name, 0.0) + value
-            self._count += 1
+        self._steps.append(values)
         self._note = f"loss {values['loss']:.3f}"
         if step % self._every == 0:
             self._write(step)
 
     def _write(self, step: int) -> None:
-        now = perf_counter()
-        means = {name: total / max(self._count, 1) for name, total in self._sums.items()}
-        means["perf/step_ms"] = 1000 * (now - self._since) / max(self._count, 1)
-        self._tracker.log(step, means)
-        self._sums, self._count, self._since = {}, 0, now
+        """Logs means over the steps that were not skipped, and how many were so far."""
+        now, taken = perf_counter(), [values for values in self._steps if _is_finite(values)]
+        line = {name: sum(v[name] for v in taken) / len(taken) for name in (taken or [{}])[0]}
+        line["skipped"] = self._steps[-1]["skipped"]
+        line["perf/step_ms"] = 1000 * (now - self._since) / len(self._steps)
+        self._tracker.log(step, line)
+        self._steps, self._since = [], now
+
+
+def _is_finite(values: dict[str, float]) -> bool:
+    return math.isfinite(values["loss"]) and math.isfinite(values["grad_norm"])

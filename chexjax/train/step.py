@@ -88,11 +88,13 @@ def make_optimizer(config: OptimizerConfig) -> optax.GradientTransformation:
 
 def learning_rates(config: OptimizerConfig, steps: int) -> np.ndarray:
     """Learning rate of each step, `f32[steps]`: linear warm-up, then cosine decay."""
+    length = max(steps, 1)
     schedule = optax.warmup_cosine_decay_schedule(
         init_value=0.0,
         peak_value=config.learning_rate,
-        warmup_steps=round(config.warmup_share * steps),
-        decay_steps=steps,
+        # One step at least is left for the decay, or optax refuses.
+        warmup_steps=min(round(config.warmup_share * length), length - 1),
+        decay_steps=length,
         end_value=config.final_share * config.learning_rate,
     )
     return np.asarray(schedule(jnp.arange(steps)), np.float32)

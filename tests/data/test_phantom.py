@@ -180,10 +180,24 @@ def test_a_view_that_does_not_exist_is_refused() -> None:
         draw(Scene(findings=()), "oblique", 64)
 
 
+def test_kinds_limits_what_is_drawn() -> None:
+    scenes = [sample_scene(0, k, ("effusion", "tube")) for k in range(200)]
+    assert {f.kind for s in scenes for f in s.findings} == {"effusion", "tube"}
+
+
 @pytest.mark.parametrize(
-    "fields", [{"lateral": 1.5}, {"prior": -0.1}, {"train": -1}, {"size": 8}, {"seed": -1}]
+    "fields",
+    [
+        {"lateral": 1.5},
+        {"prior": -0.1},
+        {"train": -1},
+        {"size": 8},
+        {"seed": -1},
+        {"kinds": ("flu",)},
+        {"kinds": ()},
+    ],
 )
-def test_configs_that_make_no_sense_are_refused(fields: dict[str, float]) -> None:
+def test_configs_that_make_no_sense_are_refused(fields: dict[str, object]) -> None:
     (name,) = fields
     with pytest.raises(ValueError, match=name):
         PhantomConfig(**fields)  # type: ignore[arg-type]

@@ -31,11 +31,10 @@ def make_keys(rows):
     return jax.random.split(jax.random.key(7), (rows, DRAWS))
 
 
-def written(model, prompts, sampler, end, keys=None):
+def written(model, prompts, sampler, end):
     prefix, last = prompts
     generate = make_generate(model, sampler, end=end, limit=LIMIT)
-    result = generate(Prefix(**prefix), last, make_keys(len(last)) if keys is None else keys)
-    return jax.device_get(result)
+    return jax.device_get(generate(Prefix(**prefix), last, make_keys(len(last))))
 
 
 @pytest.fixture(scope="module")
@@ -104,20 +103,11 @@ def test_reports_end_with_the_end_token_or_at_the_limit(model, prompts, endless)
     assert result.finished[1, 2] and not result.finished.all()
 
 
-def test_decoding_stops_when_all_reports_have_ended(model, prompts):
-    """Greedy draws of one study are one report: no step follows its end token."""
-    prefix, last = (jax.tree.map(lambda leaf: leaf[:1], part) for part in prompts)
-    endless = written(model, (prefix, last), Sampler(temperature=0.0), NEVER)
-    end = int(endless.tokens[0, 0, 1])
-    result = written(model, (prefix, last), Sampler(temperature=0.0), end)
-    first = endless.tokens[0, 0].tolist().index(end) + 1
-    assert result.lengths.tolist() == [[first] * DRAWS] and result.finished.all()
-
-
 def test_a_study_is_written_the_same_alone_and_in_a_batch(model, prompts, endless):
     prefix, last = prompts
+    generate = make_generate(model, Sampler(), end=NEVER, limit=LIMIT)
     for k in range(3):
         alone = jax.tree.map(lambda leaf, k=k: leaf[k : k + 1], prefix)
-        result = written(model, (alone, last[k : k + 1]), Sampler(), NEVER, make_keys(3)[k : k + 1])
+        result = generate(Prefix(**alone), last[k : k + 1], make_keys(3)[k : k + 1])
         np.testing.assert_array_equal(result.tokens[0], endless.tokens[k])
         assert_close(result.logps[0], endless.logps[k], rtol=1e-5)

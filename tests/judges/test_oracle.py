@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from chexjax.data.grammar import plan, write
 from chexjax.data.phantom import PhantomConfig, PhantomSource
 from chexjax.data.phantom_scene import sample_scene
 from chexjax.judges.base import Judgement, length_controlled
@@ -124,7 +125,7 @@ def test_an_empty_reference_is_refused_with_a_remedy() -> None:
 
 
 def test_every_phantom_agrees_with_itself() -> None:
-    source = PhantomSource(PhantomConfig(train=150, validate=0, test=0, size=32, prior=0.4))
+    source = PhantomSource(PhantomConfig(train=80, validate=0, test=0, size=32, prior=0.4))
     for k in range(len(source)):
         study = source[k]
         assert labels(study.findings) == study.labels
@@ -134,10 +135,10 @@ def test_every_phantom_agrees_with_itself() -> None:
 
 
 def test_the_report_of_another_person_scores_far_less() -> None:
-    config = PhantomConfig(train=200, validate=0, test=0, size=32)
-    source = PhantomSource(config)
-    sick = [source[k].findings for k in range(200) if sample_scene(0, k).findings]
-    scores = PhantomOracle().judge(sick, sick[1:] + sick[:1])
+    sick = [findings for k in range(300) if (findings := sample_scene(0, k).findings)]
+    rngs = [np.random.default_rng(k) for k in range(len(sick))]
+    reports = [write(plan(f, rng), rng) for f, rng in zip(sick, rngs, strict=True)]
+    scores = PhantomOracle().judge(reports, reports[1:] + reports[:1])
     assert np.mean([s.score for s in scores]) < 0.55
 
 
