@@ -19,7 +19,7 @@ class UnusableImage(ValueError):
 
 
 def open_image(data: bytes) -> Image.Image:
-    """Decodes a file whole and checks that it shows something.
+    """Decodes a file whole and checks that it shows something; 16-bit files become 8-bit.
 
     Raises:
       UnusableImage: not an image, truncated, smaller than `MINIMUM_SIDE`, or of one value only.
@@ -32,10 +32,22 @@ def open_image(data: bytes) -> Image.Image:
     if min(image.size) < MINIMUM_SIDE:
         width, height = image.size
         raise UnusableImage(f"the image is {width} x {height} pixels, under {MINIMUM_SIDE}")
+    if image.mode.startswith("I"):
+        image = _to_8_bit(image)
     low, high = image.convert("L").getextrema()
     if low == high:
         raise UnusableImage(f"every pixel of the image is {low}")
     return image
+
+
+def _to_8_bit(image: Image.Image) -> Image.Image:
+    """Stretches the values of a 16-bit image to 0..255.
+
+    Pillow would cut them off at 255, and how many of the bits a scanner used is written nowhere.
+    """
+    values = np.asarray(image, np.float32)
+    low, high = values.min(), values.max()
+    return Image.fromarray(np.rint((values - low) * (255 / max(high - low, 1))).astype(np.uint8))
 
 
 def to_pixels(image: Image.Image, vision: VisionSpec, spec: ImageSpec) -> np.ndarray:

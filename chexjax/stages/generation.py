@@ -68,17 +68,22 @@ class Writer:
         """Units of work."""
         return -(-len(self._examples) // self._unit)
 
-    @property
-    def flops(self) -> float:
-        """Executed operations of all units, as if every report took the limit."""
+    def flops(self, rows: Sequence[Row]) -> float:
+        """Executed operations: a unit decodes until the longest of its reports ends."""
+        return sum(
+            self._unit_flops(rows[first : first + self._unit])
+            for first in range(0, len(rows), self._unit)
+        )
+
+    def _unit_flops(self, rows: Sequence[Row]) -> float:
         work = flops.Work(
             images=self._unit * self._slots,
             prefixes=self._unit,
             prefix=self._prefix,
             responses=self._unit * self._draws,
-            response=self._limit,
+            response=max(one["tokens"] for row in rows for one in row["candidates"]),
         )
-        return self.units * flops.forward(self._context.family, work)
+        return flops.forward(self._context.family, work)
 
     def write(self, unit: int) -> list[tuple[Example, list[Row]]]:
         """The reports of one unit: for each example `draws` rows of text, tokens and finish."""

@@ -65,7 +65,7 @@ def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
         return Unit(rows, rejects if number == 0 else [])
 
     def summarise(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-        return summary(rows) | {"flops": writer.flops}
+        return summary(rows) | {"flops": writer.flops(rows)}
 
     return map_units(draft, writer.units, unit, describe="sample", summarise=summarise)
 

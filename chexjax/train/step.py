@@ -160,7 +160,7 @@ def make_step(
         grads, (value, weight, metrics) = _accumulated(totals, state, batch, accumulate)
         weight = jnp.maximum(weight, 1.0)
         grads = jax.tree.map(lambda g: g / weight, grads)
-        norm = optax.global_norm(grads)
+        norm = optax.tree.norm(grads)
         finite = jnp.isfinite(value) & jnp.isfinite(norm)
         directions, moments = optimizer.update(grads, state.optimizer, state.trainable)
         updates = jax.tree.map(lambda d: -rate * d, directions)

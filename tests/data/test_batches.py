@@ -1,80 +1,155 @@
-"""The batch plan: every row once an epoch, the same for every process, resumable at any batch."""
+import collections
+import itertools
+import threading
 
 import numpy as np
 import pytest
 
-from chexjax.data.batches import PADDING, Bucket, Plan, PlannedBatch, iterate, make_buckets
+from chexjax.data.batches import PADDING, Bucket, Plan, iterate, make_buckets, pad_rows
 
 
-def plan(rows=37, batch=4, buckets=2, seed=3):
-    rng = np.random.default_rng(0)
-    lengths = np.stack([rng.integers(5, 20, rows), rng.integers(1, 60, rows)], 1)
+def make_plan(rows=103, *, batch_size=8, buckets=3, seed=0):
+    lengths = np.random.default_rng(5).integers(1, 90, (rows, 2)).astype(np.int32)
     return Plan(
-        lengths=lengths, buckets=make_buckets(lengths, buckets), batch_size=batch, seed=seed
+        lengths=lengths, buckets=make_buckets(lengths, buckets), batch_size=batch_size, seed=seed
     )
 
 
-def rows_of(batch: PlannedBatch):
-    return {"rows": batch.rows, "bucket": np.asarray(batch.bucket)}
+def collate(planned):
+    return {"rows": planned.rows.copy(), "bucket": np.asarray(planned.bucket)}
 
 
-@pytest.mark.parametrize("epoch", [0, 1, 5])
-@pytest.mark.parametrize("seed", [None, 3])
-def test_every_row_stands_in_exactly_one_batch_of_an_epoch(epoch, seed):
-    batches = plan(seed=seed).epoch(epoch)
-    rows = np.concatenate([batch.rows for batch in batches])
-    assert sorted(rows[rows != PADDING]) == list(range(37))
-    assert len(batches) == plan().batches_per_epoch == 10
+def flat(batches):
+    return [(batch.bucket, *batch.rows.tolist()) for batch in batches]
 
 
-def test_every_row_fits_its_bucket():
-    made = plan()
-    for batch in made.epoch(0):
-        lengths = made.lengths[batch.rows[batch.rows != PADDING]]
-        assert (lengths <= np.asarray(batch.bucket)).all()
+@pytest.mark.parametrize("rows", [1, 7, 8, 103])
+@pytest.mark.parametrize("buckets", [1, 3, 20])
+def test_each_row_stands_in_one_batch_of_each_epoch(rows, buckets):
+    plan = make_plan(rows, buckets=buckets)
+    for number in range(3):
+        batches = plan.epoch(number)
+        assert len(batches) == plan.batches_per_epoch == -(-rows // 8)
+        counts = collections.Counter(np.concatenate([batch.rows for batch in batches]).tolist())
+        padding = counts.pop(PADDING, 0)
+        assert counts == dict.fromkeys(range(rows), 1)
+        assert padding == -rows % 8
+        assert sum((batch.rows == PADDING).any() for batch in batches) == (padding > 0)
 
 
-def test_epochs_and_seeds_shuffle_differently_and_the_same_seed_alike():
-    def order(seed, epoch):
-        return np.concatenate([b.rows for b in plan(seed=seed).epoch(epoch)]).tolist()
+def test_every_row_fits_the_bucket_of_its_batch():
+    plan = make_plan()
+    used = set()
+    for bucket, rows in plan.epoch(0):
+        used.add(bucket)
+        real = rows[rows != PADDING]
+        assert (plan.lengths[real] <= np.asarray(bucket)).all()
+    assert used == set(plan.buckets)
 
-    assert order(3, 0) == order(3, 0)
-    assert order(3, 0) != order(3, 1)
-    assert order(3, 0) != order(4, 0)
+
+def test_epochs_and_seeds_shuffle_rows_and_batches():
+    plan, other = make_plan(), make_plan(seed=1)
+    orders = [flat(plan.epoch(0)), flat(plan.epoch(1)), flat(other.epoch(0))]
+    assert all(a != b for a, b in itertools.combinations(orders, 2))
+    assert flat(make_plan().epoch(1)) == orders[1]  # a function of seed and number alone
+    lengths = [batch.bucket.response for batch in plan.epoch(0)]
+    assert lengths != sorted(lengths)  # no curriculum from short to long
 
 
-def test_the_slices_of_all_processes_make_the_global_batch():
-    made = plan()
-    whole = list(iterate(made, rows_of, start=0, total=12))
-    halves = [
-        list(iterate(made, rows_of, start=0, total=12, process=p, processes=2)) for p in (0, 1)
+def test_without_a_seed_rows_keep_their_order():
+    plan = make_plan(20, buckets=1, seed=None)
+    for number in (0, 5):
+        rows = np.concatenate([batch.rows for batch in plan.epoch(number)])
+        assert rows.tolist() == [*range(20), *[PADDING] * 4]
+
+
+def test_processes_take_slices_of_the_same_batches():
+    plan = make_plan()
+    total = 2 * plan.batches_per_epoch + 3
+    whole = list(iterate(plan, collate, start=0, total=total))
+    slices = [
+        list(iterate(plan, collate, start=0, total=total, process=p, processes=4)) for p in range(4)
     ]
-    for one, first, second in zip(whole, *halves, strict=True):
-        np.testing.assert_array_equal(one["rows"], np.concatenate([first["rows"], second["rows"]]))
+    assert len(whole) == total
+    for step, batch in enumerate(whole):
+        parts = [part[step] for part in slices]
+        np.testing.assert_array_equal(np.concatenate([p["rows"] for p in parts]), batch["rows"])
+        assert all((p["bucket"] == batch["bucket"]).all() for p in parts)
 
 
-def test_starting_at_a_batch_continues_the_sequence_into_later_epochs():
-    made = plan()
-    whole = [b["rows"].tolist() for b in iterate(made, rows_of, start=0, total=25)]
-    rest = [b["rows"].tolist() for b in iterate(made, rows_of, start=13, total=25)]
-    assert len(whole) == 25
-    assert rest == whole[13:]
+def test_the_state_of_the_iterator_is_the_number_of_the_next_batch():
+    """Within an epoch, at its end, in a later one, and when nothing is left."""
+    plan = make_plan()
+    per_epoch = plan.batches_per_epoch
+    total = 2 * per_epoch + 3
+    whole = [tuple(b["rows"]) for b in iterate(plan, collate, start=0, total=total)]
+    expected = [tuple(b.rows) for number in range(3) for b in plan.epoch(number)]
+    assert whole == expected[:total]
+    for start in (1, per_epoch, per_epoch + 4, total - 1, total):
+        rest = iterate(plan, collate, start=start, total=total, threads=3)
+        assert [tuple(b["rows"]) for b in rest] == whole[start:]
 
 
-def test_a_batch_that_processes_cannot_share_is_refused():
-    with pytest.raises(ValueError, match="batch_size=4 .* 3 processes"):
-        iterate(plan(), rows_of, start=0, total=1, process=0, processes=3)
+def test_batches_are_made_ahead_and_off_the_main_thread():
+    threads = set()
+    ahead = threading.Event()
+
+    def slow(planned):
+        threads.add(threading.get_ident())
+        if len(made := [*threads]) and len(asked) > 1:
+            ahead.set()
+        asked.append(made)
+        return collate(planned)
+
+    asked = []
+    batches = iterate(make_plan(), slow, start=0, total=10)
+    next(batches)
+    assert ahead.wait(timeout=10)  # a further batch, though nobody asked for it
+    assert threading.get_ident() not in threads
 
 
-def test_buckets_are_cut_where_padding_is_least():
-    # By hand, in multiples of 8: rows of 8 x 3, 16 x 1, 64 x 1. Cut after 16 pads 8 x 3 = 24
-    # tokens; cut after 8 pads the 16 to 64, 48 tokens.
-    lengths = np.array([[4, 3], [4, 8], [9, 5], [4, 16], [4, 60]])
-    assert make_buckets(lengths, 2) == (Bucket(16, 16), Bucket(16, 64))
-    assert make_buckets(lengths, 1) == (Bucket(16, 64),)
-    assert make_buckets(lengths, 9) == (Bucket(16, 8), Bucket(16, 16), Bucket(16, 64))
+def test_a_batch_that_processes_cannot_share_is_an_error():
+    with pytest.raises(ValueError, match="batch_size=8 cannot be shared by 3 processes"):
+        iterate(make_plan(), collate, start=0, total=1, process=0, processes=3)
 
 
-def test_no_rows_are_refused():
+def test_buckets_by_hand():
+    """Responses of 3, 8, 9 and 30 tokens: 8, 8, 16, 32 when rounded up."""
+    lengths = np.asarray([[10, 3], [17, 8], [2, 9], [5, 30]])
+    assert make_buckets(lengths, 1) == (Bucket(24, 32),)
+    # Cut at 8: 8 + 8 + 32 + 32 = 80 tokens; at 16: 16 + 16 + 16 + 32 = 80; at both: 64.
+    assert make_buckets(lengths, 2)[-1] == Bucket(24, 32)
+    assert make_buckets(lengths, 3) == (Bucket(24, 8), Bucket(24, 16), Bucket(24, 32))
+    assert make_buckets(lengths, 9) == make_buckets(lengths, 3)
+    assert make_buckets(lengths, 1, multiple=5) == (Bucket(20, 30),)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+def test_no_other_cuts_pad_less(count):
+    """Against all ways to cut."""
+    rng = np.random.default_rng(count)
+    lengths = np.stack([rng.integers(1, 50, 60), rng.geometric(0.03, 60)], 1)
+    sizes = sorted({-(-int(length) // 8) * 8 for length in lengths[:, 1]})
+
+    def padded(cuts):
+        return sum(min(cut for cut in cuts if cut >= length) for length in lengths[:, 1])
+
+    best = min(
+        padded((*cuts, sizes[-1]))
+        for chosen in range(count)
+        for cuts in itertools.combinations(sizes[:-1], chosen)
+    )
+    buckets = make_buckets(lengths, count)
+    assert len(buckets) <= count
+    assert padded([bucket.response for bucket in buckets]) == best
+
+
+def test_no_rows_make_no_buckets():
     with pytest.raises(ValueError, match="no rows"):
-        make_buckets(np.zeros((0, 2), int), 2)
+        make_buckets(np.zeros((0, 2), np.int32), 1)
+
+
+def test_ragged_rows_are_padded_on_the_right():
+    padded = pad_rows([[1, 2, 3], [], [4]], 4, np.int32)
+    assert padded.dtype == np.int32
+    assert padded.tolist() == [[1, 2, 3, 0], [0, 0, 0, 0], [4, 0, 0, 0]]

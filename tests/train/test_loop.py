@@ -1,0 +1,156 @@
+"""A training run that is killed and started again is the run that nothing happened to.
+
+Run as a program, `test_loop.py FOLDER STEP`, this file trains and kills itself at STEP.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from chexjax.checkpoint import Checkpoints
+from chexjax.data.batches import PADDING, Bucket, Plan
+from chexjax.families import preset
+from chexjax.losses import Rows
+from chexjax.mesh import MeshConfig, make_mesh
+from chexjax.testing import random_batch, random_policy
+from chexjax.trackers import JsonlTracker, StageClock
+from chexjax.train import SFT, TrainConfig, train
+from chexjax.train.metrics import PATIENCE, MetricLog, NonFiniteRun
+
+FAMILY = preset("chexagent2_nano")
+STEPS = 9
+CONFIG = TrainConfig(
+    batch_size=4, total_steps=STEPS, checkpoint_every=3, log_every=2, freeze=("vision/",)
+)
+
+
+def collate(planned):
+    """Ten studies of one image; rows have one random report each."""
+    rows = np.where(planned.rows == PADDING, 0, planned.rows)
+    each = [random_batch(FAMILY, images=(1,), responses=1, seed=int(row)) for row in rows]
+    size = planned.bucket.prefix
+    for batch in each:
+        short = size - batch["prefix"]["tokens"].shape[1]
+        for name in ("tokens", "placeholder", "valid"):
+            batch["prefix"][name] = np.pad(batch["prefix"][name], ((0, 0), (0, short)))
+    batch = jax.tree.map(lambda *leaves: np.concatenate(leaves), *each)
+    batch["real"] = planned.rows != PADDING
+    batch["mask"] &= batch["real"][:, None, None]
+    return batch
+
+
+def run(folder, *, objective=None, config=CONFIG, steps=STEPS):
+    plan = Plan(lengths=np.ones((10, 2), np.int32), buckets=(Bucket(40, 8),), batch_size=4, seed=0)
+    with StageClock(folder).stage("sft") as timer:
+        params = train(
+            random_policy(FAMILY),
+            FAMILY,
+            objective or SFT(),
+            plan,
+            collate,
+            config=config,
+            steps=steps,
+            mesh=make_mesh(MeshConfig()),
+            folder=folder,
+            scratch=folder / "scratch",
+            timer=timer,
+            label="sft",
+        )
+    return nnx.to_pure_dict(params)
+
+
+def lines(folder):
+    """What was logged, without the times."""
+    rows = JsonlTracker.read(folder / "metrics.jsonl")
+    return [{k: v for k, v in row.items() if not k.startswith("perf/")} for row in rows]
+
+
+def same_bits(actual, expected):
+    jax.tree.map(np.testing.assert_array_equal, actual, expected)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("uninterrupted")
+    return run(folder), lines(folder)
+
+
+def test_the_loss_falls_and_every_step_is_logged_once(uninterrupted):
+    """Lines at every second step, at checkpoints, and at the end."""
+    rows = uninterrupted[1]
+    assert [row["step"] for row in rows] == [2, 3, 4, 6, 8, 9]
+    assert rows[-1]["loss"] < rows[0]["loss"]
+
+
+@pytest.mark.parametrize("step", [5, 7])
+def test_a_killed_run_goes_on_with_the_same_bits(uninterrupted, tmp_path, step):
+    killed = subprocess.run([sys.executable, __file__, str(tmp_path), str(step)], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    before = lines(tmp_path)
+    assert before and before[-1]["step"] < step
+    params = run(tmp_path)
+    assert lines(tmp_path) == uninterrupted[1]
+    same_bits(params, uninterrupted[0])
+
+
+def test_a_run_that_was_killed_when_all_steps_were_done_only_finishes(uninterrupted, tmp_path):
+    run(tmp_path)
+    again = run(tmp_path)
+    assert lines(tmp_path) == uninterrupted[1]
+    same_bits(again, uninterrupted[0])
+
+
+def test_no_steps_give_back_the_policy(tmp_path):
+    same_bits(run(tmp_path, steps=0), nnx.to_pure_dict(nnx.state(random_policy(FAMILY))))
+
+
+def test_a_run_without_finite_steps_is_given_up_and_saves_finite_parameters(tmp_path):
+    def objective(model, batch):
+        value = jnp.nan * batch["real"] * model.decoder.head.bias[...].sum()
+        return Rows(value, jnp.ones_like(value), {})
+
+    with pytest.raises(NonFiniteRun):
+        run(tmp_path, objective=objective, steps=PATIENCE + 5)
+    restored, _ = Checkpoints(tmp_path / "scratch" / "checkpoints", every=3).restore(None)
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(restored))
+
+
+def test_a_batch_that_devices_cannot_share_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("chexjax.train.loop.check_batch", _refuse)
+    with pytest.raises(ValueError, match="batch_size / accumulate=2"):
+        run(tmp_path, config=TrainConfig(batch_size=4, accumulate=2, total_steps=1))
+
+
+def _refuse(size, mesh, field):
+    raise ValueError(f"{field}={size}")
+
+
+@pytest.mark.parametrize("options", [{"batch_size": 6, "accumulate": 4}, {"batch_size": 0}])
+def test_a_batch_that_cannot_be_cut_is_refused(options):
+    with pytest.raises(ValueError, match="batch_size=.* is no multiple of accumulate="):
+        TrainConfig(**options)
+
+
+def _killed_at(step):
+    """Makes the log kill this process when it takes the metrics of `step`."""
+    push = MetricLog.push
+
+    def fatal(self, number, metrics):
+        if number == step:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return push(self, number, metrics)
+
+    MetricLog.push = fatal
+
+
+if __name__ == "__main__":
+    _killed_at(int(sys.argv[2]))
+    run(Path(sys.argv[1]))

@@ -1,0 +1,81 @@
+import numpy as np
+import pytest
+
+from chexjax.trackers import JsonlTracker
+from chexjax.train.metrics import PATIENCE, MetricLog, NonFiniteRun
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "metrics.jsonl"
+
+
+def values(loss, *, skipped=0, norm=1.0):
+    numbers = {"loss": loss, "grad_norm": norm, "skipped": skipped}
+    return {name: np.float32(value) for name, value in numbers.items()}
+
+
+def lines(path, *names):
+    return [tuple(line[name] for name in ("step", *names)) for line in JsonlTracker.read(path)]
+
+
+def test_a_line_is_the_mean_since_the_last_one(path):
+    log = MetricLog(JsonlTracker(path), start=0, every=2)
+    for step, loss in enumerate([1.0, 2.0, 3.0, 6.0, 7.0], 1):
+        log.push(step, values(loss))
+    assert lines(path, "loss") == [(2, 1.5), (4, 4.5)]
+    log.flush()
+    assert lines(path, "loss") == [(2, 1.5), (4, 4.5), (5, 7.0)]
+    log.flush()
+    assert len(lines(path)) == 3
+
+
+def test_metrics_are_read_one_step_late(path):
+    """So that the device has its next step before the host waits for the one before."""
+    log = MetricLog(JsonlTracker(path), start=0, every=1)
+    assert log.push(1, values(1.0)) == ""
+    assert lines(path) == []
+    assert log.push(2, values(2.0)) == "loss 1.000"
+    assert lines(path) == [(1,)]
+
+
+def test_a_new_attempt_drops_what_it_will_log_again(path):
+    log = MetricLog(JsonlTracker(path), start=0, every=1)
+    for step in range(1, 6):
+        log.push(step, values(float(step)))
+    log = MetricLog(JsonlTracker(path), start=3, every=1)
+    log.push(4, values(4.5))
+    log.flush()
+    assert lines(path, "loss") == [(1, 1.0), (2, 2.0), (3, 3.0), (4, 4.5)]
+
+
+@pytest.mark.parametrize("bad", [{"loss": np.nan}, {"loss": 1.0, "norm": np.inf}])
+def test_skipped_steps_are_counted_and_not_averaged(path, bad):
+    log = MetricLog(JsonlTracker(path), start=0, every=3)
+    log.push(1, values(1.0))
+    log.push(2, values(**bad, skipped=1))
+    log.push(3, values(3.0, skipped=1))
+    log.flush()
+    assert lines(path, "loss", "grad_norm", "skipped") == [(3, 2.0, 1.0, 1.0)]
+
+
+def test_a_line_of_skipped_steps_alone_still_counts_them(path):
+    log = MetricLog(JsonlTracker(path), start=0, every=2)
+    for step in (1, 2):
+        log.push(step, values(np.nan, skipped=step))
+    log.flush()
+    assert lines(path, "skipped") == [(2, 2.0)]
+
+
+def test_a_run_is_given_up_after_too_many_skipped_steps_in_a_row(path):
+    log = MetricLog(JsonlTracker(path), start=0, every=100)
+    skipped = 0
+    for step in range(1, PATIENCE):
+        skipped += 1
+        log.push(step, values(np.nan, skipped=skipped))
+    log.push(PATIENCE, values(1.0, skipped=skipped))  # one good step: counting starts again
+    with pytest.raises(NonFiniteRun, match="not finite; lower the learning rate"):
+        for step in range(PATIENCE + 1, 2 * PATIENCE + 2):
+            skipped += 1
+            log.push(step, values(np.nan, skipped=skipped))
+    assert step == 2 * PATIENCE + 1  # one late
