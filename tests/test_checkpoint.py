@@ -68,5 +68,5 @@ def test_parameters_come_back_with_the_bits_that_were_written(tmp_path):
 
 def test_parameters_of_another_shape_are_refused(tmp_path):
     save_params(tmp_path / "params", {"kernel": jnp.zeros((5, 7))})
-    with pytest.raises(ValueError, match="kernel"):
+    with pytest.raises(ValueError, match=r"\(5, 8\).*\(5, 7\)"):
         load_params(tmp_path / "params", {"kernel": jax.ShapeDtypeStruct((5, 8), jnp.float32)})

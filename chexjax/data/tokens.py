@@ -41,7 +41,12 @@ def train_bpe(texts: Iterable[str], template: Template, vocabulary: int) -> PreT
 
 
 def prompt_text(template: Template, images: int, tokens_per_image: int, indication: str) -> str:
-    """The prompt of a study, with placeholders where visual tokens will stand."""
+    """The prompt of a study, with placeholders where visual tokens will stand.
+
+    Special tokens in the indication are taken out: only the template places them.
+    """
+    for token in template.special:
+        indication = indication.replace(token, " ")
     pixels = template.placeholder * tokens_per_image
     pictures = (template.image.format(number=k + 1, pixels=pixels) for k in range(images))
     question = template.question.format(indication=indication.strip() or "None")
@@ -90,8 +95,9 @@ class Tokens:
         return self.tokenizer.encode(text, add_special_tokens=False)
 
     def report(self, text: str) -> list[int]:
-        """Ids of a report, the end token included."""
-        return [*self.tokenizer.encode(text, add_special_tokens=False), self.end]
+        """Ids of a report, the end token included; special tokens in the text are plain text."""
+        ids = self.tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True)
+        return [*ids, self.end]
 
     def text(self, ids: Sequence[int]) -> str:
         """Inverse of `report`, special tokens left out."""

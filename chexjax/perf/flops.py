@@ -38,11 +38,9 @@ def forward(family: Family, work: Work) -> float:
 def images(family: Family, count: int) -> float:
     """Tower and connector."""
     vision, width = family.vision, family.decoder.block.width
-    tokens = count * vision.tokens
-    patch = 2 * vision.patch**2 * vision.channels * vision.block.width
     layers = vision.layers * (_linear(vision.block) + _attention(vision.block, vision.tokens))
     bridge = 2 * (vision.block.width + width) * family.connector + 2 * width**2
-    return float(tokens * (patch + layers + bridge))
+    return float(count * vision.tokens * (layers + bridge)) + _patches(family, count)
 
 
 def text(family: Family, work: Work) -> float:
@@ -54,14 +52,34 @@ def text(family: Family, work: Work) -> float:
     in_prompt = (layers - 1) * (_linear(block) + _attention(block, work.prefix))
     last = 2 * 2 * block.width**2
     in_answer = layers * (_linear(block) + _attention(block, work.prefix + work.response))
-    head = 2 * block.width * decoder.vocabulary
-    return float(prompt * (in_prompt + last) + answer * (in_answer + head))
+    return float(prompt * (in_prompt + last) + answer * in_answer) + _head(family, work)
 
 
 def train_step(family: Family, work: Work, *, frozen_vision: bool) -> float:
-    """Forward and backward: the backward pass costs twice the forward of what is trained."""
-    tower = images(family, work.images)
-    return tower * (1 if frozen_vision else 3) + 3 * text(family, work)
+    """Forward and backward, layers not rematerialised.
+
+    The backward pass costs twice the forward of what is trained, and one more head, whose logits
+    are computed again. Pixels have no gradient.
+    """
+    tower, patches = images(family, work.images), _patches(family, work.images)
+    return (
+        (tower if frozen_vision else 3 * tower - patches)
+        + 3 * text(family, work)
+        + _head(family, work)
+    )
+
+
+def _patches(family: Family, count: int) -> float:
+    """Projection of the patches of `count` images."""
+    vision = family.vision
+    pixels = vision.patch**2 * vision.channels
+    return 2.0 * count * vision.tokens * pixels * vision.block.width
+
+
+def _head(family: Family, work: Work) -> float:
+    """Vocabulary projection of all response tokens."""
+    decoder = family.decoder
+    return 2.0 * work.responses * work.response * decoder.block.width * decoder.vocabulary
 
 
 def _linear(block: BlockSpec) -> int:

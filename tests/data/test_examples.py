@@ -1,5 +1,4 @@
-"""How studies and reports become the arrays of a batch."""
-
+import dataclasses
 import io
 
 import numpy as np
@@ -15,98 +14,159 @@ from chexjax.data.examples import (
     lengths_of,
     make_example,
 )
+from chexjax.data.images import pixel_stack
 from chexjax.data.study import Study
 from chexjax.data.tokens import Tokens, train_bpe
 from chexjax.families import preset
 
 FAMILY = preset("chexagent2_nano")
+REPORTS = ("Clear lungs.", "There is a small left pleural effusion. No pneumothorax.")
+BUCKET = Bucket(96, 64)
 
 
-def pixels(number):
-    """A picture that is its own number in the corner and not empty elsewhere."""
-    picture = np.arange(32 * 32, dtype=np.uint16).reshape(32, 32) % 200
-    picture[0, 0] = number
-    return picture.astype(np.uint8)
-
-
-def png(number):
+def png(seed):
+    noise = np.random.default_rng(seed).integers(0, 255, (32, 32), np.uint8)
     buffer = io.BytesIO()
-    Image.fromarray(pixels(number)).save(buffer, "png")
+    Image.fromarray(noise).save(buffer, "PNG")
     return buffer.getvalue()
 
 
-def study(name, images):
+def make_study(number, images=1, indication="cough"):
     return Study(
-        id=name,
+        id=f"s{number}",
         split="train",
-        images=tuple(png(10 * k + 10) for k in range(images)),
+        images=tuple(png(10 * number + k) for k in range(images)),
         views=("frontal",) * images,
-        indication="Cough.",
-        findings="The lungs are clear.",
+        indication=indication,
+        findings=REPORTS[0],
     )
+
+
+STUDIES = [make_study(0, images=2), make_study(1, images=0), make_study(2, images=1)]
 
 
 @pytest.fixture(scope="module")
 def tokens():
-    return Tokens(train_bpe(["The lungs are clear."], FAMILY.template, 1024), FAMILY)
+    return Tokens(train_bpe(REPORTS, FAMILY.template, FAMILY.decoder.vocabulary), FAMILY)
 
 
-@pytest.fixture
-def collate(tokens):
-    studies = [study("none", 0), study("two", 2)]
-    reports = [["a b", "the lungs are clear"], ["c", "d e f"]]
-    examples = [
-        make_example(s, k, r, tokens, rewards=[1.0, 0.5], ref_logps=[[-1.0], [-2.0, -3.0]])
-        for k, (s, r) in enumerate(zip(studies, reports, strict=True))
-    ]
-    rows = [s.to_row() for s in studies]
-    return Collator(examples, rows, tokens, image_slots(examples))
+def collated(examples, tokens, rows, bucket=BUCKET):
+    collator = Collator(examples, [s.to_row() for s in STUDIES], tokens, image_slots(examples))
+    return collator(PlannedBatch(bucket, np.asarray(rows)))
 
 
-def batch_of(collate, rows):
-    prefix, response = lengths_of(collate.examples).max(0)
-    return collate(PlannedBatch(Bucket(prefix + 3, response + 2), np.asarray(rows)))
+@pytest.fixture(scope="module")
+def examples(tokens):
+    """Two reports about each study, with a number for each report and for each token."""
+    made = []
+    for row, study in enumerate(STUDIES):
+        reports = REPORTS if row % 2 else REPORTS[::-1]
+        scores = [[0.5 * k for k, _ in enumerate(tokens.report(text))] for text in reports]
+        made.append(make_example(study, row, reports, tokens, rewards=[1.0, row], ref_logps=scores))
+    return made
 
 
-def test_responses_start_from_the_last_prompt_token_and_end_with_the_end_token(collate, tokens):
-    batch = batch_of(collate, [0, 1])
-    for row, example in enumerate(collate.examples):
-        length = len(example.prompt) - 1
-        assert batch["prefix"]["tokens"][row, :length].tolist() == list(example.prompt[:-1])
-        assert batch["prefix"]["valid"][row].sum() == length
+def test_a_response_predicts_the_next_token_from_the_last_prompt_token_on(examples, tokens):
+    batch = collated(examples, tokens, [2, 0])
+    for b, row in enumerate([2, 0]):
+        example = examples[row]
         for n, response in enumerate(example.responses):
-            count = len(response)
-            assert batch["targets"][row, n, :count].tolist() == list(response)
+            length = len(response)
             assert response[-1] == tokens.end
-            expected = [example.prompt[-1], *response[:-1]]
-            assert batch["inputs"][row, n, :count].tolist() == expected
-            assert batch["mask"][row, n].sum() == count
+            assert batch["targets"][b, n, :length].tolist() == response
+            inputs = [example.prompt[-1], *response[:-1]]
+            assert batch["inputs"][b, n, :length].tolist() == inputs
+            assert batch["mask"][b, n].tolist() == [True] * length + [False] * (64 - length)
+            for name in ("inputs", "targets", "ref_logps"):
+                assert not batch[name][b, n, length:].any()
 
 
-def test_images_fill_their_slots_and_nothing_else(collate):
-    images = batch_of(collate, [0, 1])["prefix"]["images"]
-    assert images.shape[:2] == (2, 2)
-    assert not images[0].any()
-    for slot, number in enumerate((10, 20)):
-        np.testing.assert_array_equal(images[1, slot, :, :, 0], pixels(number))
+def test_the_prefix_is_the_prompt_without_its_last_token(examples, tokens):
+    prefix = collated(examples, tokens, [0, 1, 2])["prefix"]
+    for b, example in enumerate(examples):
+        prompt = example.prompt[:-1]
+        assert prefix["tokens"][b, : len(prompt)].tolist() == list(prompt)
+        assert prefix["valid"][b].sum() == len(prompt) and prefix["valid"][b, : len(prompt)].all()
+        assert prefix["placeholder"][b].sum() == example.images * FAMILY.vision.tokens
+        assert not (prefix["placeholder"][b] & ~prefix["valid"][b]).any()
 
 
-def test_columns_are_padded_like_the_responses(collate):
-    batch = batch_of(collate, [1, 0])
-    np.testing.assert_array_equal(batch["rewards"], [[1.0, 0.5]] * 2)
-    assert batch["ref_logps"][0, 1, :2].tolist() == [-2.0, -3.0]
-    assert not batch["ref_logps"][:, :, 2:].any()
+def test_images_are_those_of_the_study_and_stay_8_bit(examples, tokens):
+    images = collated(examples, tokens, [2, 1, 0])["prefix"]["images"]
+    assert images.shape == (3, 2, 32, 32, 1) and images.dtype == np.uint8
+    for b, row in enumerate([2, 1, 0]):
+        expected = pixel_stack(STUDIES[row].images, 2, FAMILY.vision, FAMILY.image)
+        np.testing.assert_array_equal(images[b], expected)
 
 
-def test_a_padding_row_has_nothing_to_learn(collate):
-    batch = batch_of(collate, [1, PADDING])
-    assert batch["real"].tolist() == [True, False]
-    assert batch["mask"][0].any() and not batch["mask"][1].any()
+def test_numbers_travel_with_their_responses(examples, tokens):
+    batch = collated(examples, tokens, [2, 0])
+    np.testing.assert_array_equal(batch["rewards"], [[1, 2], [1, 0]])
+    for b, row in enumerate([2, 0]):
+        for n, response in enumerate(examples[row].responses):
+            expected = 0.5 * np.arange(len(response))
+            np.testing.assert_array_equal(batch["ref_logps"][b, n, : len(response)], expected)
+    assert batch["rewards"].dtype == batch["ref_logps"].dtype == np.float32
 
 
-def test_what_exceeds_the_context_is_refused_with_its_lengths(tokens):
-    with pytest.raises(UnusableExample, match=r"exceed the context of 512 positions"):
-        make_example(study("long", 1), 0, ["word " * 600], tokens)
-    fitting = make_example(study("short", 1), 0, [], tokens)
-    with pytest.raises(UnusableExample, match="a report of 500"):
-        check_context(fitting, tokens, 500)
+def test_padding_rows_have_the_shapes_of_real_ones_and_nothing_to_learn(examples, tokens):
+    batch = collated(examples, tokens, [1, PADDING, PADDING])
+    assert batch["real"].tolist() == [True, False, False]
+    assert batch["mask"][0].any() and not batch["mask"][1:].any()
+    whole = collated(examples, tokens, [1, 0, 2])
+    for name in batch["prefix"]:
+        assert batch["prefix"][name].shape == whole["prefix"][name].shape
+
+
+def test_prompts_alone_have_no_responses(tokens):
+    examples = [make_example(study, row, [], tokens) for row, study in enumerate(STUDIES)]
+    assert set(collated(examples, tokens, [0, 1])) == {"prefix", "real"}
+    assert lengths_of(examples).tolist() == [[len(e.prompt) - 1, 0] for e in examples]
+
+
+def test_lengths_are_those_of_the_prefix_and_the_longest_response(examples, tokens):
+    for example, (prefix, response) in zip(examples, lengths_of(examples), strict=True):
+        assert prefix == len(example.prompt) - 1
+        assert response == len(tokens.report(REPORTS[1]))
+    assert lengths_of([]).shape == (0, 2)
+
+
+def test_further_images_than_the_policy_takes_are_left_out(tokens):
+    example = make_example(make_study(0, images=4), 0, REPORTS, tokens)
+    assert example.images == FAMILY.max_images
+    assert example.prompt.count(tokens.placeholder) == FAMILY.max_images * FAMILY.vision.tokens
+
+
+def test_shapes_do_not_depend_on_whether_a_study_has_images(tokens):
+    assert image_slots([make_example(make_study(1, images=0), 0, REPORTS, tokens)]) == 1
+
+
+def short_of(tokens, positions):
+    """The same tokens for a policy with fewer positions."""
+    decoder = dataclasses.replace(FAMILY.decoder, context=positions)
+    return Tokens(tokens.tokenizer, dataclasses.replace(FAMILY, decoder=decoder))
+
+
+def test_a_report_longer_than_the_context_is_refused_with_the_numbers(tokens):
+    study = make_study(0)
+    prompt, report = len(tokens.prompt(1, "cough")), len(tokens.report(REPORTS[1]))
+    assert make_example(study, 0, REPORTS, short_of(tokens, prompt + report))
+    message = (
+        f"a prompt of {prompt} tokens and a report of {report} exceed the context of "
+        f"{prompt + report - 1} positions of chexagent2_nano"
+    )
+    with pytest.raises(UnusableExample, match=message):
+        make_example(study, 0, REPORTS, short_of(tokens, prompt + report - 1))
+
+
+def test_a_prompt_that_leaves_no_room_for_a_report_is_refused(tokens):
+    example = make_example(make_study(0), 0, [], tokens)
+    prompt = len(example.prompt)
+    check_context(example, short_of(tokens, prompt + 20), room=20)
+    with pytest.raises(UnusableExample, match="a report of 20 exceed"):
+        check_context(example, short_of(tokens, prompt + 19), room=20)
+
+
+def test_a_study_travels_through_a_row(tokens):
+    study = dataclasses.replace(STUDIES[0], labels={"Edema": 1}, truth={"side": "left"})
+    assert Study.from_row(study.to_row()) == study

@@ -1,14 +1,19 @@
-"""The tokenizer and the prompt around a study."""
-
-import dataclasses
-
 import pytest
 
 from chexjax.data.tokens import Tokens, prompt_text, train_bpe
-from chexjax.families import preset
+from chexjax.families import Template, preset
 
 FAMILY = preset("chexagent2_nano")
-TEXTS = ["The lungs are clear.", "No pneumothorax.", "The heart is enlarged, naïvely speaking."]
+TEXTS = [f"There is a small left pleural effusion, {k} mm. No pneumothorax." for k in range(40)]
+TEMPLATE = Template(
+    opening="<sys>\n",
+    image="{number}: <img>{pixels}</img>\n",
+    question='Why: "{indication}"?',
+    closing="<end>\n",
+    placeholder="<pad>",
+    end="<end>",
+    special=("<end>", "<pad>", "<img>", "</img>"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -16,47 +21,83 @@ def tokens():
     return Tokens(train_bpe(TEXTS, FAMILY.template, FAMILY.decoder.vocabulary), FAMILY)
 
 
-def test_there_are_as_many_ids_as_embedding_rows(tokens):
-    assert len(tokens.tokenizer) == FAMILY.decoder.vocabulary
+@pytest.mark.parametrize("texts", [[], ["clear lungs"], TEXTS])
+@pytest.mark.parametrize("vocabulary", [270, 1024])
+def test_there_are_exactly_as_many_ids_as_embedding_rows(texts, vocabulary):
+    tokenizer = train_bpe(texts, FAMILY.template, vocabulary)
+    assert sorted(tokenizer.get_vocab().values()) == list(range(vocabulary))
 
 
-def test_the_order_of_the_texts_does_not_matter(tokens):
-    again = train_bpe(TEXTS[::-1], FAMILY.template, FAMILY.decoder.vocabulary)
-    assert again.get_vocab() == tokens.tokenizer.get_vocab()
+def test_special_tokens_are_the_first_ids_and_single(tokens):
+    special = FAMILY.template.special
+    assert tokens.tokenizer.convert_tokens_to_ids(list(special)) == list(range(len(special)))
+    assert tokens.tokenizer.encode("".join(special), add_special_tokens=False) == [0, 1, 2, 3]
+    assert tokens.end == special.index(FAMILY.template.end)
+    assert tokens.placeholder == special.index(FAMILY.template.placeholder)
 
 
-@pytest.mark.parametrize("text", [*TEXTS, "Unseen: 3 × 4 mm → größer?", ""])
-def test_any_text_comes_back_from_its_ids(tokens, text):
-    assert tokens.text(tokens.report(text)) == text
+def test_the_order_of_texts_does_not_matter():
+    one, other = (train_bpe(texts, FAMILY.template, 400) for texts in (TEXTS, TEXTS[::-1]))
+    assert one.get_vocab() == other.get_vocab()
 
 
-def test_a_report_ends_with_the_end_token_and_has_it_nowhere_else(tokens):
-    ids = tokens.report("The lungs are clear.")
-    assert ids[-1] == tokens.end
-    assert tokens.end not in ids[:-1]
+def test_training_texts_become_few_tokens(tokens):
+    assert len(tokens.report(TEXTS[0])) < len(TEXTS[0]) / 4
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        TEXTS[3],
+        "Heart size normal .  Two spaces , and spaces before marks .",
+        "line\nbreaks\n\nand\ttabs",
+        "naïve – 5 µm, 肺, 🫁",
+        "",
+        "a literal <|endoftext|> or <|imgpad|> is text",
+    ],
+)
+def test_reports_come_back_as_written_also_from_disk(tokens, text, tmp_path):
+    tokens.tokenizer.save_pretrained(tmp_path)
+    loaded = Tokens.load(tmp_path, FAMILY)
+    ids = tokens.report(text)
+    assert loaded.report(text) == ids
+    assert tokens.text(ids) == loaded.text(ids) == text
+    assert ids[-1] == tokens.end and ids.count(tokens.end) == 1
+    assert tokens.placeholder not in ids
+
+
+def test_special_tokens_are_left_out_of_text(tokens):
+    ids = tokens.report("Clear.")
+    filler = tokens.tokenizer.convert_tokens_to_ids("<|extra_0|>")
+    assert tokens.text([tokens.placeholder, *ids, filler, tokens.end]) == "Clear."
+
+
+def test_the_layout_of_a_prompt():
+    assert prompt_text(TEMPLATE, 2, 3, " chest pain\n") == (
+        "<sys>\n"
+        "1: <img><pad><pad><pad></img>\n"
+        "2: <img><pad><pad><pad></img>\n"
+        'Why: "chest pain"?<end>\n'
+    )
+    assert prompt_text(TEMPLATE, 0, 3, "  ") == '<sys>\nWhy: "None"?<end>\n'
+
+
+def test_braces_in_an_indication_are_text():
+    assert 'Why: "{pixels} {0}"?' in prompt_text(TEMPLATE, 1, 1, "{pixels} {0}")
 
 
 @pytest.mark.parametrize("images", [0, 1, 2])
-def test_a_prompt_has_one_placeholder_for_each_visual_token(tokens, images):
-    prompt = tokens.prompt(images, "Cough.")
-    assert prompt.count(tokens.placeholder) == images * FAMILY.vision.tokens
-    for tag in ("<|img|>", "<|/img|>"):
-        assert prompt.count(tokens.tokenizer.convert_tokens_to_ids(tag)) == images
+def test_a_prompt_has_a_placeholder_for_each_visual_token(tokens, images):
+    """Also where the indication tries to be a template itself."""
+    for indication in ("cough", "<|imgpad|> <|img|> x <|endoftext|>"):
+        ids = tokens.prompt(images, indication)
+        assert ids.count(tokens.placeholder) == images * FAMILY.vision.tokens
+        expected = prompt_text(FAMILY.template, images, FAMILY.vision.tokens, indication)
+        assert tokens.tokenizer.decode(ids) == expected
+    assert ids.count(0) == expected.count(FAMILY.template.end)
 
 
-def test_a_missing_indication_reads_none():
-    assert prompt_text(FAMILY.template, 0, 0, "  ") == prompt_text(FAMILY.template, 0, 0, "None")
-
-
-def test_a_saved_tokenizer_loads_alike(tokens, tmp_path):
-    tokens.tokenizer.save_pretrained(tmp_path)
-    loaded = Tokens.load(tmp_path, FAMILY)
-    assert loaded.prompt(1, "Fever.") == tokens.prompt(1, "Fever.")
-    assert loaded.report(TEXTS[2]) == tokens.report(TEXTS[2])
-
-
-def test_a_tokenizer_with_more_ids_than_embedding_rows_is_refused(tokens, tmp_path):
-    tokens.tokenizer.save_pretrained(tmp_path)
-    small = dataclasses.replace(FAMILY, decoder=dataclasses.replace(FAMILY.decoder, vocabulary=300))
-    with pytest.raises(ValueError, match="300 embedding rows"):
-        Tokens.load(tmp_path, small)
+def test_a_tokenizer_with_more_ids_than_embedding_rows_is_refused(tmp_path):
+    train_bpe(TEXTS, FAMILY.template, FAMILY.decoder.vocabulary + 1).save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="tokens, but chexagent2_nano has .* embedding rows"):
+        Tokens.load(tmp_path, FAMILY)

@@ -1,29 +1,95 @@
-"""Counted work against sums done by hand."""
+"""The counts against the matrix products that the traced programs really have."""
+
+import jax
+import numpy as np
+import pytest
+from flax import nnx
+from jax.extend.core import ClosedJaxpr, Jaxpr
 
 from chexjax.families import preset
+from chexjax.models import VLM, Prefix
 from chexjax.perf import flops
+from chexjax.testing import random_batch, random_policy
+from chexjax.train import SFT
+from chexjax.train.step import split_params
 
 FAMILY = preset("chexagent2_nano")
+IMAGES, RESPONSES = (0, 1, 2), 2
 
 
-def test_text_by_hand():
-    # Width 32, MLP 128, 2 layers, 1,024 words; 3 prompt tokens, 1 response of 2 tokens.
-    linear = 2 * (4 * 32 * 32 + 2 * 32 * 128)
-    prompt = 3 * ((linear + 4 * 32 * 3) + 2 * 2 * 32 * 32)
-    answer = 2 * (2 * (linear + 4 * 32 * 5) + 2 * 32 * 1024)
-    work = flops.Work(images=0, prefixes=1, prefix=3, responses=1, response=2)
-    assert flops.forward(FAMILY, work) == prompt + answer
+def products(jaxpr: Jaxpr) -> int:
+    """Operations of all matrix products, those of scanned bodies as often as they run."""
+    total = 0
+    for equation in jaxpr.eqns:
+        if equation.primitive.name == "dot_general":
+            [contracted, _], _ = equation.params["dimension_numbers"]
+            depth = np.prod([equation.invars[0].aval.shape[d] for d in contracted], dtype=int)
+            total += 2 * int(np.prod(equation.outvars[0].aval.shape, dtype=int) * depth)
+        times = equation.params["length"] if equation.primitive.name == "scan" else 1
+        total += times * sum(products(inner) for inner in inner_programs(equation.params))
+    return total
 
 
-def test_a_frozen_tower_saves_its_backward_pass():
-    work = flops.Work(images=2, prefixes=1, prefix=40, responses=2, response=8)
-    whole = flops.train_step(FAMILY, work, frozen_vision=False)
-    frozen = flops.train_step(FAMILY, work, frozen_vision=True)
-    assert whole - frozen == 2 * flops.images(FAMILY, 2)
+def inner_programs(params):
+    for value in jax.tree.leaves(dict(params), is_leaf=lambda x: isinstance(x, Jaxpr)):
+        if isinstance(value, ClosedJaxpr):
+            yield value.jaxpr
+        elif isinstance(value, Jaxpr):
+            yield value
 
 
-def test_images_by_hand():
-    # 32 px in patches of 8: 16 tokens of 64 pixels; width 32, MLP 128, 2 layers, bridge of 128.
-    layer = 2 * (4 * 32 * 32 + 2 * 32 * 128) + 4 * 32 * 16
-    bridge = 2 * (32 * 128 + 128 * 32) + 2 * 32 * 32
-    assert flops.images(FAMILY, 3) == 3 * 16 * (2 * 64 * 32 + 2 * layer + bridge)
+@pytest.fixture(scope="module")
+def batch():
+    return random_batch(FAMILY, images=IMAGES, responses=RESPONSES)
+
+
+@pytest.fixture(scope="module")
+def work(batch):
+    rows, slots = batch["prefix"]["images"].shape[:2]
+    return flops.Work(
+        images=rows * slots,
+        prefixes=rows,
+        prefix=batch["prefix"]["tokens"].shape[1],
+        responses=rows * RESPONSES,
+        response=batch["inputs"].shape[-1],
+    )
+
+
+def test_the_counter_of_this_test_by_hand():
+    def program(a, b):
+        return jax.lax.scan(lambda x, _: (x @ b, None), a, None, length=5)[0]
+
+    traced = jax.make_jaxpr(program)(np.ones((2, 3)), np.ones((3, 3)))
+    assert products(traced.jaxpr) == 5 * 2 * (2 * 3 * 3)
+
+
+def test_a_forward_pass_is_counted_to_the_last_product(batch, work):
+    graph, params = VLM.abstract(FAMILY)
+
+    def forward(params):
+        model = nnx.merge(graph, params)
+        return model.logits(model.score(Prefix(**batch["prefix"]), batch["inputs"], batch["mask"]))
+
+    assert flops.forward(FAMILY, work) == products(jax.make_jaxpr(forward)(params).jaxpr)
+
+
+def test_the_tower_is_counted_to_the_last_product(batch, work):
+    graph, params = VLM.abstract(FAMILY)
+
+    def encode(params):
+        return nnx.merge(graph, params).encode_images(batch["prefix"]["images"])
+
+    counted = products(jax.make_jaxpr(encode)(params).jaxpr)
+    assert flops.images(FAMILY, work.images) == counted
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+def test_a_training_step_is_counted_to_the_last_product(batch, work, frozen):
+    freeze = ("vision/", "connector/") if frozen else ()
+    graph, trainable, rest = split_params(random_policy(FAMILY), freeze)
+
+    def loss(trainable):
+        return SFT()(nnx.merge(graph, trainable, rest), batch).value.sum()
+
+    counted = products(jax.make_jaxpr(jax.grad(loss))(trainable).jaxpr)
+    assert flops.train_step(FAMILY, work, frozen_vision=frozen) == counted

@@ -1,36 +1,52 @@
-"""Pairs are the best candidate against the worst, and ties are dropped."""
-
 import pytest
 
-from chexjax.stages.pair import best_against_worst
+from chexjax.stages.pair import _summary, best_against_worst
+
+TIE = 1e-8
 
 
 def row(*scores):
     return {
-        "id": "a",
+        "id": "s1",
         "row": 7,
-        "reference": "r",
         "candidates": [{"report": f"report {k}"} for k in range(len(scores))],
-        "judgements": [{"score": score, "details": {}} for score in scores],
+        "judgements": [{"score": score} for score in scores],
     }
 
 
-def test_the_best_is_chosen_and_the_worst_rejected():
-    pair = best_against_worst(row(0.25, 0.75, 0.5, 0.0), 1e-8)
-    assert pair == {
-        "id": "a",
+def test_the_best_candidate_stands_against_the_worst():
+    assert best_against_worst(row(0.5, 0.25, 1.0, 0.75), TIE) == {
+        "id": "s1",
         "row": 7,
-        "chosen": "report 1",
-        "rejected": "report 3",
-        "rewards": [0.75, 0.0],
+        "chosen": "report 2",
+        "rejected": "report 1",
+        "rewards": [1.0, 0.25],
     }
 
 
-def test_the_first_of_equals_is_taken():
-    pair = best_against_worst(row(0.5, 1.0, 0.5, 1.0), 1e-8)
+def test_of_equals_the_first_is_taken():
+    pair = best_against_worst(row(0.5, 1.0, 0.5, 1.0), TIE)
     assert (pair["chosen"], pair["rejected"]) == ("report 1", "report 0")
 
 
-@pytest.mark.parametrize("scores", [(0.5, 0.5, 0.5, 0.5), (0.5, 0.5 + 1e-9)])
-def test_a_tie_makes_no_pair(scores):
-    assert best_against_worst(row(*scores), 1e-8) is None
+@pytest.mark.parametrize("scores", [(0.5, 0.5), (0.0, 0.0, 0.0), (0.3, 0.3 + 1e-9)])
+def test_a_study_whose_candidates_tie_has_no_pair(scores):
+    assert best_against_worst(row(*scores), TIE) is None
+
+
+def test_the_least_difference_is_a_number_of_the_config():
+    assert best_against_worst(row(0.5, 0.6), 0.2) is None
+    assert best_against_worst(row(0.5, 0.8), 0.2)
+
+
+def test_statistics_by_hand():
+    pairs = [best_against_worst(row(*scores), TIE) for scores in ((1.0, 0.5), (0.25, 0.0, 0.5))]
+    assert _summary(pairs, studies=5) == {
+        "studies": 5,
+        "ties": 3,
+        "share_dropped": pytest.approx(0.6),
+        "reward_chosen": {"mean": 0.75, "sd": 0.25},
+        "reward_rejected": {"mean": 0.25, "sd": 0.25},
+        "words_chosen": 2.0,
+        "words_rejected": 2.0,
+    }

@@ -1,33 +1,37 @@
-"""Shuffled images: every study gets another one's, with as many pictures."""
+import collections
 
-import numpy as np
+import pytest
 
 from chexjax.data.examples import Example
 from chexjax.stages.predict import swap_images
 
 
-def examples(images):
+def make(images):
     return [
-        Example(id=str(k), row=10 + k, images=count, prompt=[1], responses=[])
+        Example(id=f"s{k}", row=100 + k, images=count, prompt=[k], responses=[])
         for k, count in enumerate(images)
     ]
 
 
-def test_no_study_keeps_its_own_images_and_none_is_used_twice():
-    before = examples([1, 2, 1, 1, 2, 2, 1])
-    after = swap_images(before, seed=0)
-    assert sorted(e.row for e in after) == sorted(e.row for e in before)
-    for old, new in zip(before, after, strict=True):
-        assert (new.id, new.prompt, new.images) == (old.id, old.prompt, old.images)
-        assert new.row != old.row
-        assert before[new.row - 10].images == old.images
+@pytest.mark.parametrize("seed", range(5))
+def test_every_study_gets_the_images_of_another_one_with_as_many(seed):
+    examples = make([1, 2, 1, 1, 0, 2, 0, 1])
+    swapped = swap_images(examples, seed)
+    count = {example.row: example.images for example in examples}
+    for before, after in zip(examples, swapped, strict=True):
+        assert after.row != before.row
+        assert count[after.row] == after.images == before.images
+        assert (after.id, after.prompt) == (before.id, before.prompt)
+    rows = collections.Counter(example.row for example in swapped)
+    assert rows == collections.Counter(example.row for example in examples)
 
 
-def test_the_swap_depends_on_the_seed_alone():
-    rows = [[e.row for e in swap_images(examples([1] * 20), seed)] for seed in (0, 0, 1)]
-    assert rows[0] == rows[1]
-    assert not np.array_equal(rows[0], rows[2])
+def test_a_study_that_is_alone_with_its_number_of_images_keeps_them():
+    swapped = swap_images(make([1, 2, 1]), 0)
+    assert [example.row for example in swapped] == [102, 101, 100]
 
 
-def test_a_study_alone_with_its_number_of_images_stays():
-    assert [e.row for e in swap_images(examples([2]), seed=0)] == [10]
+def test_seeds_shuffle_differently_and_repeat():
+    examples = make([1] * 50)
+    rows = [[e.row for e in swap_images(examples, seed)] for seed in (0, 1, 0)]
+    assert rows[0] != rows[1] and rows[0] == rows[2]
