@@ -25,7 +25,7 @@ def open_image(data: bytes) -> Image.Image:
       UnusableImage: not an image, truncated, smaller than `MINIMUM_SIDE`, or of one value only.
     """
     try:
-        image = Image.open(io.BytesIO(data))
+        image: Image.Image = Image.open(io.BytesIO(data))
         image.load()
     except (OSError, SyntaxError, UnidentifiedImageError, Image.DecompressionBombError) as error:
         raise UnusableImage(f"the image cannot be decoded ({error})") from error

@@ -84,7 +84,7 @@ def train(
 
     # The loop: dispatch a step, and read its metrics when the next one is on its way.
     rates = learning_rates(config.optimizer, steps)
-    step = make_step(graph, objective, optimizer, accumulate=config.accumulate)
+    step = make_step(graph, objective, optimizer, accumulate=config.accumulate, places=places)
     batches = _timed(
         iterate(
             plan,

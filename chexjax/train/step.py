@@ -138,8 +138,12 @@ def make_step(
     optimizer: optax.GradientTransformation,
     *,
     accumulate: int,
+    places: TrainState | None = None,
 ) -> Step:
     """The jitted step; it consumes the state that it is given.
+
+    The new state lies at `places` (see `state_shardings`), so that it is a state for the same
+    compiled step again; left to the compiler without them.
 
     The loss is the sum of values over the sum of weights of the whole global batch, so neither
     micro-batches nor devices change it. A step whose loss or gradient is not finite leaves
@@ -182,7 +186,7 @@ def make_step(
             "skipped": new.skipped,
         }
 
-    return jax.jit(step, donate_argnums=0)
+    return jax.jit(step, donate_argnums=0, out_shardings=(places, None))
 
 
 def _accumulated(totals: Callable[..., Any], state: TrainState, batch: Batch, parts: int) -> Any:

@@ -14,6 +14,8 @@ from chexjax import artefacts
 from chexjax.__main__ import main
 from tests.stages.conftest import CONFIG
 
+pytestmark = pytest.mark.timeout(1200)  # the first test waits for a whole shrunken run
+
 FOLDERS = ("studies", "sft", "candidates", "scores", "pairs", "reference", "aligned", "control")
 
 
@@ -140,7 +142,6 @@ def test_a_workdir_that_is_a_file_is_refused(tmp_path, capsys):
     assert "file" in capsys.readouterr().err
 
 
-@pytest.mark.timeout(1200)
 def test_a_run_killed_again_and_again_ends_with_the_same_bytes(finished, tmp_path):
     workdir = tmp_path / "killed"
     command = [sys.executable, "-m", "chexjax", "run", CONFIG, f"--workdir={workdir}"]
