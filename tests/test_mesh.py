@@ -116,8 +116,7 @@ def results(tmp_path_factory):
 def test_a_training_step_is_the_same_on_every_mesh(results, name):
     one, many = results["one"], results[name]
     assert_close(many["metrics"], one["metrics"], rtol=1e-5)
-    # atol: a bias of the tower's keys has no gradient but for rounding.
-    assert_close(many["gradient"], one["gradient"], rtol=1e-4, atol=1e-6)
+    assert_close(many["gradient"], one["gradient"], rtol=1e-4)
 
 
 @pytest.mark.parametrize("name", MESHES)
@@ -159,7 +158,7 @@ def test_parameters_saved_on_one_mesh_are_read_onto_another(results):
 def step_on(mesh):
     """One step of alignment, and some reports sampled."""
     batch = random_batch(FAMILY, images=(0, 1, 2, 1))
-    graph, trainable, frozen = split_params(random_policy(FAMILY), ())
+    graph, trainable, frozen = split_params(random_policy(FAMILY), ("vision/",))
     optimizer = make_optimizer(OptimizerConfig(clip=1e9))
     first = functools.partial(init_state, optimizer=optimizer)
     places = state_shardings(jax.eval_shape(first, trainable, frozen), FAMILY.sharding, mesh)

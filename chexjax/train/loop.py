@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Iterator
 from pathlib import Path
@@ -96,7 +97,10 @@ def train(
         ),
         timer,
     )
-    with Progress(steps, label, unit="steps", done=start) as progress:
+    with (
+        contextlib.closing(checkpoints),
+        Progress(steps, label, unit="steps", done=start) as progress,
+    ):
         for number, batch in enumerate(batches, start + 1):
             state, metrics = step(state, place_batch(batch, mesh), rates[number - 1])
             progress.advance(note=log.push(number, metrics))
@@ -104,7 +108,6 @@ def train(
                 log.flush()  # what a resumed run does not repeat must have been logged
                 checkpoints.save(number, state, next_batch=number)
         log.flush()
-    checkpoints.close()
     return nnx.merge_state(state.trainable, state.frozen)
 
 
