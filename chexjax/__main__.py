@@ -18,10 +18,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     from chexjax.artefacts import ArtefactError
     from chexjax.config import ConfigError
     from chexjax.stages.run import execute
+    from chexjax.train import NonFiniteRun
 
     try:
         execute(sys.argv[1:] if argv is None else argv)
-    except (ConfigError, ArtefactError) as error:
+    except (ConfigError, ArtefactError, NonFiniteRun) as error:
         print(f"chexjax: {error}", file=sys.stderr)
         return 2
     return 0

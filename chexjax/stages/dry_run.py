@@ -38,6 +38,8 @@ def check(context: Context) -> None:
         open_source(config.source)
         judges.build(config.judge.name)
         losses.build(config.loss.name, config.loss.options)
+        for name in ("sample", "reference", "evaluate"):
+            check_batch(getattr(config, name).unit, context.mesh, f"{name}.unit")
         for name, train in (("sft", config.sft), ("align", config.align)):
             split_params(model, train.freeze)
             check_batch(train.batch_size // train.accumulate, context.mesh, f"{name}.batch_size")

@@ -12,7 +12,7 @@ from chexjax.data.batches import PADDING, Bucket, PlannedBatch
 from chexjax.data.examples import Collator, Example, image_slots, lengths_of
 from chexjax.data.tokens import Tokens
 from chexjax.engine import Sampler, make_generate
-from chexjax.mesh import check_batch, place_batch
+from chexjax.mesh import place_batch
 from chexjax.models import VLM, Prefix
 from chexjax.perf import flops
 from chexjax.rng import row_keys
@@ -55,7 +55,6 @@ class Writer:
           limit: Most tokens of a report.
           unit: Studies decoded together.
         """
-        check_batch(unit, context.mesh, f"config.{stage}.unit")
         self._context, self._stage, self._tokens = context, stage, tokens
         self._examples, self._draws, self._limit, self._unit = examples, draws, limit, unit
         self._slots = image_slots(examples)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from chexjax.artefacts import Artefact, ArtefactError, Draft
-from chexjax.rows import Unit, map_units
+from chexjax.rows import Reject, Unit, map_units
 from chexjax.stages.context import Context, Stage
 from chexjax.stages.judge import JUDGE
 from chexjax.trackers import StageTimer
@@ -16,18 +17,33 @@ from chexjax.trackers import StageTimer
 
 def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
     config, scores = context.config, context.artefact(JUDGE).rows()
-    pairs = [pair for row in scores if (pair := best_against_worst(row, config.pair.tie))]
+    scored, rejects = with_scores(scores)
+    pairs = [pair for row in scored if (pair := best_against_worst(row, config.pair.tie))]
     if not pairs:
         raise ArtefactError(
-            f"no usable pair: all candidates of all {len(scores)} studies tie within "
+            f"no usable pair: all candidates of all {len(scored)} scored studies tie within "
             f"config.pair.tie={config.pair.tie} under judge {config.judge.name!r}; sample at a "
             f"higher temperature, take more candidates, or use another judge"
         )
 
     def summarise(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-        return _summary(rows, len(scores))
+        return summary(rows, len(scored))
 
-    return map_units(draft, 1, lambda _: Unit(pairs), describe="pair", summarise=summarise)
+    return map_units(draft, 1, lambda _: Unit(pairs, rejects), describe="pair", summarise=summarise)
+
+
+def with_scores(
+    rows: Sequence[dict[str, Any]],
+) -> tuple[list[dict[str, Any]], list[Reject]]:
+    """The studies all of whose candidates have a finite score, and the others rejected."""
+    scored, rejects = [], []
+    for row in rows:
+        bad = [j["score"] for j in row["judgements"] if not math.isfinite(j["score"])]
+        if bad:
+            rejects.append(Reject(row["id"], f"the judge gave a candidate the score {bad[0]}"))
+        else:
+            scored.append(row)
+    return scored, rejects
 
 
 def best_against_worst(row: dict[str, Any], tie: float) -> dict[str, Any] | None:
@@ -46,7 +62,8 @@ def best_against_worst(row: dict[str, Any], tie: float) -> dict[str, Any] | None
     }
 
 
-def _summary(rows: Sequence[dict[str, Any]], studies: int) -> dict[str, Any]:
+def summary(rows: Sequence[dict[str, Any]], studies: int) -> dict[str, Any]:
+    """Share dropped, rewards and lengths of pairs out of `studies` scored studies."""
     rewards = np.asarray([row["rewards"] for row in rows])
     words = np.asarray([[len(row[k].split()) for k in ("chosen", "rejected")] for row in rows])
     return {

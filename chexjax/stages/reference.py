@@ -11,7 +11,7 @@ from chexjax.artefacts import Artefact, ArtefactError, Draft
 from chexjax.data.batches import PADDING, PlannedBatch, make_buckets
 from chexjax.data.examples import Collator, image_slots, lengths_of
 from chexjax.data.study import Study
-from chexjax.mesh import check_batch, place_batch
+from chexjax.mesh import place_batch
 from chexjax.perf import flops
 from chexjax.rows import Rows, Unit, map_units
 from chexjax.stages.context import Context, Stage
@@ -39,7 +39,6 @@ def pair_items(studies: Rows, pairs: Rows) -> list[Item]:
 
 def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
     size = context.config.reference.unit
-    check_batch(size, context.mesh, "config.reference.unit")
     studies, pairs = context.artefact(INGEST).rows(), context.artefact(PAIR).rows()
     policy = context.artefact(SFT)
     tokens = load_tokens(context.family, policy)

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from chexjax.train.config import OptimizerConfig, TrainConfig
 from chexjax.train.loop import train
+from chexjax.train.metrics import NonFiniteRun
 from chexjax.train.objectives import SFT, Preference
 from chexjax.train.reference import make_scorer
 
-__all__ = ["SFT", "OptimizerConfig", "Preference", "TrainConfig", "make_scorer", "train"]
+__all__ = [
+    "SFT",
+    "NonFiniteRun",
+    "OptimizerConfig",
+    "Preference",
+    "TrainConfig",
+    "make_scorer",
+    "train",
+]

@@ -1,6 +1,6 @@
 import pytest
 
-from chexjax.stages.pair import _summary, best_against_worst
+from chexjax.stages.pair import best_against_worst, summary, with_scores
 
 TIE = 1e-8
 
@@ -41,7 +41,7 @@ def test_the_least_difference_is_a_number_of_the_config():
 
 def test_statistics_by_hand():
     pairs = [best_against_worst(row(*scores), TIE) for scores in ((1.0, 0.5), (0.25, 0.0, 0.5))]
-    assert _summary(pairs, studies=5) == {
+    assert summary(pairs, studies=5) == {
         "studies": 5,
         "ties": 3,
         "share_dropped": pytest.approx(0.6),
@@ -50,3 +50,11 @@ def test_statistics_by_hand():
         "words_chosen": 2.0,
         "words_rejected": 2.0,
     }
+
+
+def test_a_study_with_a_score_that_is_no_number_is_rejected_by_name():
+    good, bad = row(0.5, 1.0), row(0.5, float("nan")) | {"id": "b"}
+    scored, rejects = with_scores([bad, good])
+    assert scored == [good]
+    assert [reject.id for reject in rejects] == ["b"]
+    assert "nan" in rejects[0].reason
