@@ -31,7 +31,7 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
     config.sft.optimizer.learning_rate = 6e-4
 
     # A nucleus of 0.8: candidates differ where the policy is in doubt, not by slips of the die.
-    config.sample.update(studies=1024, max_new_tokens=96)
+    config.sample.update(studies=1024, max_new_tokens=72)
     config.sample.sampler.update(temperature=1.0, top_p=0.8)
 
     # A strong pull to the reference: with few pairs, a weak one unlearns rare findings.
@@ -39,7 +39,7 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
     config.align.update(batch_size=16, total_epochs=2.0)
     config.align.optimizer.learning_rate = 1e-4
 
-    config.evaluate.max_new_tokens = 96
+    config.evaluate.max_new_tokens = 72
 
     if given.small:
         _shrink(config)

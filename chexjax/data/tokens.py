@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -86,8 +87,12 @@ class Tokens:
         """Id that stands where a visual token goes."""
         return self._id(self.family.template.placeholder)
 
+    @functools.cached_property
+    def _vocabulary(self) -> dict[str, int]:
+        return dict(self.tokenizer.get_vocab())
+
     def _id(self, token: str) -> int:
-        return self.tokenizer.get_vocab()[token]
+        return self._vocabulary[token]
 
     def prompt(self, images: int, indication: str) -> list[int]:
         """Ids of the whole prompt of a study that shows `images` images."""

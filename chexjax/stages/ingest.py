@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
-from chexjax.artefacts import Artefact, Draft
-from chexjax.data.images import UnusableImage, open_image
+from chexjax.artefacts import Artefact, ArtefactError, Draft
+from chexjax.data.intake import Checked, reader
 from chexjax.data.sources import open_source
-from chexjax.data.study import Study, UnusableStudy
 from chexjax.rows import Reject, Unit, map_units
 from chexjax.stages.context import Context, Stage
 from chexjax.trackers import StageTimer
@@ -19,30 +17,30 @@ from chexjax.trackers import StageTimer
 
 def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
     config = context.config.source
-    source = open_source(config)
-    units = -(-len(source) // config.unit)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    rows = range(len(open_source(config)))
+    units = -(-len(rows) // config.unit)
+    with reader(config) as read:
 
         def unit(number: int) -> Unit:
-            first = number * config.unit
-            rows = range(first, min(first + config.unit, len(source)))
-            return ingest(pool.map(source.__getitem__, rows))
+            return sort_out(read(rows[number * config.unit : (number + 1) * config.unit]))
 
-        return map_units(draft, units, unit, describe="ingest", summarise=_summarise)
+        try:
+            return map_units(draft, units, unit, describe="ingest", summarise=_summarise)
+        except BrokenProcessPool as error:
+            raise ArtefactError(
+                "ingest: a process that read studies was killed, most often for lack of memory; "
+                "what is done is kept, run the same command again"
+            ) from error
 
 
-def ingest(studies: Iterable[Study]) -> Unit:
+def sort_out(studies: Iterable[Checked]) -> Unit:
     """Rows of the usable studies, and the others with their reasons."""
     done = Unit([], [])
-    for study in studies:
-        try:
-            study.check()
-            for image in study.images:
-                open_image(image)
-        except (UnusableStudy, UnusableImage) as error:
-            done.rejects.append(Reject(study.id, str(error)))
-        else:
+    for study, reason in studies:
+        if reason is None:
             done.rows.append(study.to_row())
+        else:
+            done.rejects.append(Reject(study.id, reason))
     return done
 
 

@@ -51,6 +51,20 @@ def test_top_p_keeps_the_smallest_set_that_reaches_p(p, kept):
     check_distribution(Sampler(top_p=p), np.where(np.isin(np.arange(6), kept), PROBABILITIES, 0))
 
 
+@pytest.mark.parametrize("p", [0.05, 0.5, 0.8, 0.999])
+def test_top_p_draws_from_what_a_sort_would_keep(p):
+    logits = 4 * np.random.default_rng(0).standard_normal((32, 500)).astype(np.float32)
+    probabilities = np.exp(logits.astype(np.float64))
+    probabilities /= probabilities.sum(-1, keepdims=True)
+    ordered = -np.sort(-probabilities, -1)
+    kept = (ordered.cumsum(-1) - ordered < p).sum(-1)
+    ranks = (-probabilities).argsort(-1).argsort(-1)
+    draw = jax.jit(Sampler(top_p=p).draw)
+    for key in range(20):
+        drawn = draw(jax.random.split(jax.random.key(key), 32), jnp.asarray(logits))
+        assert (ranks[np.arange(32), drawn] < kept).all()
+
+
 def test_top_p_is_of_what_top_k_left():
     """Of 0.4, 0.25, 0.2 the first has 0.47: enough for 0.45, where all six together are not."""
     check_distribution(Sampler(top_k=3, top_p=0.45), [0, 1, 0, 0, 0, 0])

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from chexjax.data.intake import check
 from chexjax.data.study import Study
-from chexjax.stages.ingest import ingest
+from chexjax.stages.ingest import sort_out
 
 
 def png(pixels):
@@ -41,7 +42,7 @@ def study(name, image=GOOD, findings="The lungs are clear."):
     ],
 )
 def test_an_unusable_study_is_named_and_the_others_go_on(bad, reason):
-    done = ingest([study("before"), bad, study("after")])
+    done = sort_out(check([study("before"), bad, study("after")]))
     assert [row["id"] for row in done.rows] == ["before", "after"]
     [reject] = done.rejects
     assert reject.id == "x"
@@ -50,4 +51,4 @@ def test_an_unusable_study_is_named_and_the_others_go_on(bad, reason):
 
 def test_a_study_comes_back_from_its_row_unchanged():
     before = study("a")
-    assert Study.from_row(ingest([before]).rows[0]) == before
+    assert Study.from_row(sort_out(check([before])).rows[0]) == before
