@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pytest
+
 # Before anything imports JAX, which reads them once. Whoever sets them outside is obeyed.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 _cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
@@ -12,3 +14,13 @@ os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_cache / "chexjax" / "jax
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+
+@pytest.fixture(scope="session")
+def real_models():
+    """The folder with trained weights and what they are known to compute."""
+    default = Path(__file__).parents[2] / "shared" / "models"
+    folder = Path(os.environ.get("CHEXJAX_MODELS", default))
+    if not folder.is_dir():
+        pytest.skip("no trained weights here; CHEXJAX_MODELS can name a folder that has them")
+    return folder

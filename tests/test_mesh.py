@@ -19,7 +19,7 @@ from jax.sharding import AbstractMesh, AxisType, PartitionSpec
 
 from chexjax.checkpoint import load_params, save_params
 from chexjax.engine import Sampler, make_generate
-from chexjax.families import preset
+from chexjax.families import Family, preset
 from chexjax.losses import DPO
 from chexjax.mesh import (
     AXES,
@@ -38,7 +38,7 @@ from chexjax.train.step import init_state, make_optimizer, make_step, split_para
 
 pytestmark = pytest.mark.timeout(900)  # one process compiles every program for four meshes
 
-FAMILY = preset("chexagent2_nano")
+FAMILY = preset("chexagent2_nano", Family)
 MESHES = {"data": (4, 1, 1), "fsdp": (1, 4, 1), "data_tensor": (2, 1, 2), "fsdp_tensor": (1, 2, 2)}
 
 

@@ -51,7 +51,8 @@ def prompt_text(template: Template, images: int, tokens_per_image: int, indicati
     pixels = template.placeholder * tokens_per_image
     pictures = (template.image.format(number=k + 1, pixels=pixels) for k in range(images))
     question = template.question.format(indication=indication.strip() or "None")
-    return template.opening + "".join(pictures) + question + template.closing
+    opening = template.opening.format(pixels=pixels if images else "")
+    return opening + "".join(pictures) + question + template.closing
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,7 +97,7 @@ class Tokens:
 
     def prompt(self, images: int, indication: str) -> list[int]:
         """Ids of the whole prompt of a study that shows `images` images."""
-        text = prompt_text(self.family.template, images, self.family.vision.tokens, indication)
+        text = prompt_text(self.family.template, images, self.family.visual_tokens(1), indication)
         return self.tokenizer.encode(text, add_special_tokens=False)
 
     def report(self, text: str) -> list[int]:

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from chexjax.engine.sampling import Sampler, fold_step
-from chexjax.models import VLM, Cache, Prefix
+from chexjax.models import Cache, LanguageModel, Prefix
 from chexjax.ops.attention import Segment
 
 
@@ -48,7 +48,7 @@ class _Decoding:
 Generate = Callable[[Prefix, jax.Array, jax.Array], Generation]
 
 
-def make_generate(model: VLM, sampler: Sampler, *, end: int, limit: int) -> Generate:
+def make_generate(model: LanguageModel, sampler: Sampler, *, end: int, limit: int) -> Generate:
     """A jitted generator.
 
     Args:
@@ -70,7 +70,7 @@ def make_generate(model: VLM, sampler: Sampler, *, end: int, limit: int) -> Gene
 
 
 def _generate(
-    model: VLM,
+    model: LanguageModel,
     sampler: Sampler,
     end: int,
     limit: int,

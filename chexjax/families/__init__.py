@@ -3,39 +3,61 @@
 from __future__ import annotations
 
 import difflib
+from typing import TypeVar
 
-from chexjax.families import chexagent2
+from chexjax.families import bert, chexagent2, chexagent8b, llama, neox, phi
 from chexjax.families.spec import (
+    AnyFamily,
     BlockSpec,
     DecoderSpec,
+    EncoderFamily,
+    EncoderSpec,
     Family,
     ImageSpec,
+    MLPSpec,
+    Names,
+    QFormerSpec,
     Template,
+    TextFamily,
     VisionSpec,
 )
 
-PRESETS: dict[str, Family] = {family.name: family for family in chexagent2.PRESETS}
+PRESETS: dict[str, AnyFamily] = {
+    family.name: family
+    for room in (chexagent2, chexagent8b, llama, phi, neox, bert)
+    for family in room.PRESETS
+}
+
+Kind = TypeVar("Kind", bound=AnyFamily)
 
 
-def preset(name: str) -> Family:
-    """The family called `name`.
+def preset(name: str, kind: type[Kind]) -> Kind:
+    """The family called `name`, which must be a `kind`: a policy is a `Family`, for example.
 
     Raises:
       ValueError: no such preset; names the nearest one.
     """
-    if name not in PRESETS:
-        near = difflib.get_close_matches(name, PRESETS, n=1, cutoff=0.0)[0]
-        raise ValueError(f"no model preset {name!r}; did you mean {near!r}? All: {sorted(PRESETS)}")
-    return PRESETS[name]
+    fitting = {key: family for key, family in PRESETS.items() if isinstance(family, kind)}
+    if name not in fitting:
+        near = difflib.get_close_matches(name, fitting, n=1, cutoff=0.0)[0]
+        raise ValueError(f"no model preset {name!r}; did you mean {near!r}? All: {sorted(fitting)}")
+    return fitting[name]
 
 
 __all__ = [
     "PRESETS",
+    "AnyFamily",
     "BlockSpec",
     "DecoderSpec",
+    "EncoderFamily",
+    "EncoderSpec",
     "Family",
     "ImageSpec",
+    "MLPSpec",
+    "Names",
+    "QFormerSpec",
     "Template",
+    "TextFamily",
     "VisionSpec",
     "preset",
 ]

@@ -1,4 +1,4 @@
-"""CheXagent-2: SigLIP tower, per-token MLP connector, Phi-2 decoder.
+"""CheXagent-2: SigLIP tower at 512 pixels, per-token MLP connector, Phi-2 decoder.
 
 The tiny presets keep the shape and shrink the numbers, and the prompt to its moving parts: the
 pictures and the indication.
@@ -6,16 +6,25 @@ pictures and the indication.
 
 from __future__ import annotations
 
-from chexjax.families.spec import (
-    BlockSpec,
-    DecoderSpec,
-    Family,
-    ImageSpec,
-    Template,
-    VisionSpec,
-)
+import dataclasses
+
+from chexjax.families import phi, siglip
+from chexjax.families.spec import Family, ImageSpec, MLPSpec, Names, Template, VisionSpec
 
 TEMPLATE = Template(
+    opening="<|system|>\nYou are a helpful assistant.<|endoftext|>\n<|user|>\n",
+    image="Picture {number}:<|img|>{pixels}<|/img|>\n",
+    question=(
+        'Given the indication: "{indication}", write a structured findings section for the CXR.'
+    ),
+    closing="<|endoftext|>\n<|assistant|>\n",
+    placeholder="<|imgpad|>",
+    end="<|endoftext|>",
+    special=("<|endoftext|>", "<|img|>", "<|/img|>", "<|imgpad|>"),
+)
+"""As the released model was trained and is asked for findings; role marks are ordinary text."""
+
+TINY_TEMPLATE = Template(
     opening="",
     image="<|img|>{pixels}<|/img|>\n",
     question='Given the indication: "{indication}"',
@@ -26,7 +35,7 @@ TEMPLATE = Template(
 )
 
 SHARDING = (
-    (r"(norm|position|bias)", ()),
+    (r"(norm|position|table|bias)", ()),
     (r"(query|key|value|fc1)/kernel", ("fsdp", "tensor")),
     (r"(out|fc2)/kernel", ("tensor", "fsdp")),
     (r"(patch|connector/project)/kernel", ("fsdp", None)),
@@ -35,43 +44,80 @@ SHARDING = (
 )
 
 
+_TOWER = "model.visual.model."
+
+
+def _names(vision: VisionSpec) -> Names:
+    return Names(
+        modules=(
+            *phi.NAMES.modules,
+            *siglip.vision_modules(_TOWER),
+            ("connector/fc1", "model.visual.attn_pool.0"),
+            ("connector/fc2", "model.visual.attn_pool.2"),
+            ("connector/norm", "model.visual.ln_post"),
+        ),
+        tensors=(
+            *siglip.vision_tensors(_TOWER),
+            ("connector/table", "model.visual.pos_embed"),
+            # Stored the way it is multiplied, unlike every linear layer.
+            ("connector/project/kernel", "model.visual.proj"),
+        ),
+        # The features are read before the tower's last norm, so its pooling head is idle.
+        unused=siglip.pooling_head(_TOWER, vision.block),
+        buffers=phi.NAMES.buffers,
+    )
+
+
 def _tiny(
     name: str, *, vision: tuple[int, int, int], decoder: tuple[int, int, int], size: int, patch: int
 ) -> Family:
     """The family at toy size; `vision` and `decoder` are (layers, width, heads)."""
-    vision_block = BlockSpec(
-        width=vision[1],
-        heads=vision[2],
-        mlp=4 * vision[1],
-        epsilon=1e-6,
-        parallel=False,
-        causal=False,
-    )
     width, heads = decoder[1], decoder[2]
-    decoder_block = BlockSpec(
-        width=width,
-        heads=heads,
-        mlp=4 * width,
-        epsilon=1e-5,
-        parallel=True,
-        causal=True,
-        # Phi-2 rotates 0.4 of each head; rounded to the next multiple of four.
-        rotary=-(-int(0.4 * width // heads) // 4) * 4,
+    layers, side, count = vision
+    tower = siglip.vision(
+        layers=layers, width=side, heads=count, mlp=4 * side, patch=patch, size=size
     )
     return Family(
         name=name,
-        vision=VisionSpec(block=vision_block, layers=vision[0], patch=patch, size=size, channels=1),
-        connector=4 * width,
-        decoder=DecoderSpec(block=decoder_block, layers=decoder[0], vocabulary=1024, context=512),
+        vision=dataclasses.replace(tower, channels=1),
+        connector=MLPSpec(hidden=4 * width),
+        decoder=phi.decoder(
+            layers=decoder[0],
+            width=width,
+            heads=heads,
+            mlp=4 * width,
+            vocabulary=768,  # all that the phantoms' reports can fill
+            context=512,
+            # Phi-2 rotates 0.4 of each head; rounded to the next multiple of four.
+            rotary=-(-int(0.4 * width // heads) // 4) * 4,
+        ),
         image=ImageSpec(mean=0.5, std=0.5),
-        template=TEMPLATE,
+        template=TINY_TEMPLATE,
         max_images=2,
         sharding=SHARDING,
-        frozen=(r"vision/", r"connector/"),
+        frozen=FROZEN,
+        names=_names(tower),
     )
 
+
+FROZEN = (r"vision/", r"connector/")
+
+_VIT_L = siglip.vision(layers=24, width=1024, heads=16, mlp=4096, patch=16, size=512)
 
 PRESETS = (
     _tiny("chexagent2_tiny", vision=(2, 128, 4), decoder=(2, 128, 4), size=64, patch=16),
     _tiny("chexagent2_nano", vision=(2, 32, 2), decoder=(2, 32, 2), size=32, patch=8),
+    Family(
+        name="chexagent2_3b",
+        vision=_VIT_L,
+        connector=MLPSpec(hidden=10_240),
+        # Two pictures alone take 2,080 positions, past the 2,048 that its config declares.
+        decoder=dataclasses.replace(phi.PHI2, context=4096),
+        image=ImageSpec(mean=0.5, std=0.5),
+        template=TEMPLATE,
+        max_images=2,
+        sharding=SHARDING,
+        frozen=FROZEN,
+        names=_names(_VIT_L),
+    ),
 )

@@ -21,61 +21,151 @@ class BlockSpec:
       width: Model width D.
       heads: Attention heads H; D / H is the head size.
       mlp: Hidden width of the MLP.
-      epsilon: Added to the variance in LayerNorm.
-      parallel: Attention and MLP read the same LayerNorm and are added together (Phi);
-        otherwise one after the other with a norm each (ViT).
+      epsilon: Added to the variance in norms.
       causal: A token sees itself and what stands before it.
+      layout: Where the norms stand. `pre`: one before attention, one before the MLP (ViT, LLaMA);
+        `post`: one behind each sum (BERT); `parallel`: attention and MLP read the same norm and
+        are added together (Phi); `parallel_two`: the same with a norm each (GPT-NeoX).
+      kv_heads: Heads of keys and values K, each shared by H / K query heads; None for H.
+      norm: `layer` has scale and bias, `rms` a scale.
+      activation: Of the MLP; `gelu` is exact, `gelu_tanh` its approximation.
+      gated: The MLP multiplies by an activated gate (SwiGLU).
+      biases: Which linear layers have one.
       rotary: Leading dimensions of a head that are rotated, half-split; 0 for none.
       theta: Base of the rotary frequencies.
+      window: Positions that a causal query looks back, its own included; None for all.
     """
 
     width: int
     heads: int
     mlp: int
     epsilon: float
-    parallel: bool
     causal: bool
+    layout: Literal["pre", "post", "parallel", "parallel_two"] = "pre"
+    kv_heads: int | None = None
+    norm: Literal["layer", "rms"] = "layer"
+    activation: Literal["gelu_tanh", "gelu", "silu"] = "gelu_tanh"
+    gated: bool = False
+    biases: tuple[Literal["qkv", "out", "mlp"], ...] = ("qkv", "out", "mlp")
     rotary: int = 0
     theta: float = 10_000.0
+    window: int | None = None
 
     @property
     def head(self) -> int:
         """Size of one attention head."""
         return self.width // self.heads
 
+    @property
+    def kv(self) -> int:
+        """Width of keys and of values."""
+        return (self.kv_heads or self.heads) * self.head
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class VisionSpec:
-    """A ViT whose last hidden state, before any final norm, is the feature map (SigLIP)."""
+    """A ViT with learned positions.
+
+    Attributes:
+      block: Its layers.
+      layers: How many.
+      patch: Side of a patch, pixels.
+      size: Side of an image, pixels.
+      channels: Of an image.
+      class_token: Whether a learned token stands in front of the patches.
+      final_norm: Whether the last hidden state is normed; CheXagent-2 reads SigLIP's before.
+    """
 
     block: BlockSpec
     layers: int
     patch: int
     size: int
     channels: int = 3
+    class_token: bool = False
+    final_norm: bool = False
+
+    @property
+    def patches(self) -> int:
+        """Patches of one image."""
+        return (self.size // self.patch) ** 2
 
     @property
     def tokens(self) -> int:
-        """Visual tokens of one image."""
-        return (self.size // self.patch) ** 2
+        """Features of one image."""
+        return self.patches + self.class_token
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MLPSpec:
+    """A connector that maps every feature on its own; `hidden` is its inner width."""
+
+    hidden: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class QFormerSpec:
+    """A connector of learned queries that read the features of all images of a study together.
+
+    Attributes:
+      block: Its layers, norms behind each sum; every even one reads the images too.
+      layers: How many; an even number.
+      queries: Learned queries, and so visual tokens of a study.
+    """
+
+    block: BlockSpec
+    layers: int
+    queries: int
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DecoderSpec:
-    """A decoder-only language model; `context` is the number of positions it is used for."""
+    """A decoder-only language model.
+
+    Attributes:
+      block: Its layers.
+      layers: How many.
+      vocabulary: Embedding rows.
+      context: Positions it is used for.
+      head: The vocabulary projection: a linear layer with or without bias, or `tied` to the
+        embedding.
+    """
 
     block: BlockSpec
     layers: int
     vocabulary: int
     context: int
+    head: Literal["bias", "plain", "tied"] = "bias"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EncoderSpec:
+    """A text encoder that sees the whole text at once.
+
+    Attributes:
+      block: Its layers.
+      layers: How many.
+      vocabulary: Embedding rows.
+      positions: Rows of the table of learned positions.
+      offset: Row of the first token's position (RoBERTa: 2).
+      types: Rows of the table of segments, of which the first is used; 0 for no such table.
+      heads: Classes of each classifier over the first token.
+    """
+
+    block: BlockSpec
+    layers: int
+    vocabulary: int
+    positions: int
+    offset: int = 0
+    types: int = 0
+    heads: tuple[int, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ImageSpec:
     """How pixels reach the model: resized to a square, scaled to 0..1, then normalised."""
 
-    mean: float
-    std: float
+    mean: float | tuple[float, float, float]
+    std: float | tuple[float, float, float]
     resample: Literal["bicubic", "bilinear"] = "bicubic"
 
 
@@ -85,7 +175,7 @@ class Template:
 
     The prompt is `opening`, then for every image `image` (with `{number}` from 1, where it is
     asked for, and the placeholders in place of `{pixels}`), then `question` with `{indication}`,
-    then `closing`.
+    then `closing`. Where all images become one run of visual tokens, `{pixels}` is in `opening`.
     """
 
     opening: str
@@ -98,28 +188,83 @@ class Template:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Family:
-    """One vision-language model: its parts, its texts, and where its parameters live.
+class Names:
+    """What a checkpoint calls the parameters; `*` stands for the number of a layer.
+
+    Layers are numbered as in the checkpoint, however they are stacked here. The leaves of a
+    module follow from what it is: a linear layer's `weight` is our `kernel` transposed, an
+    embedding's our `embedding`, a norm's our `scale`.
+
+    Attributes:
+      modules: (our module, their module).
+      tensors: (our parameter, their tensor), stored as it is here up to its shape.
+      packed: (our attention module, their module, order) where query, key and value are one
+        matrix: `parts` has all queries first, `heads` interleaves them head by head.
+      unused: (key, shape) of what is stored and read by nothing.
+      buffers: Regexes over what some versions store and anybody can compute again.
+    """
+
+    modules: tuple[tuple[str, str], ...] = ()
+    tensors: tuple[tuple[str, str], ...] = ()
+    packed: tuple[tuple[str, str, Literal["parts", "heads"]], ...] = ()
+    unused: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    buffers: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AnyFamily:
+    """One model: its names on disk, and where its parameters live.
 
     Attributes:
       name: Name of the preset, as written in configs.
-      vision: The image encoder.
-      connector: Hidden width of the per-token MLP between encoder and decoder.
-      decoder: The language model.
-      image: Pixel transform.
-      template: Prompt texts and special tokens.
-      max_images: Images of a study that are used, in their order.
       sharding: (regex over the parameter path, axes); the first match counts, and a
         parameter without a match is an error.
-      frozen: Regexes of what alignment leaves untouched by default.
+      names: What checkpoints of the family call the parameters.
+      model_type: What transformers calls the architecture; empty where it has none.
     """
 
     name: str
-    vision: VisionSpec
-    connector: int
+    sharding: tuple[tuple[str, Axes], ...]
+    names: Names = Names()
+    model_type: str = ""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EncoderFamily(AnyFamily):
+    """One text encoder."""
+
+    encoder: EncoderSpec
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TextFamily(AnyFamily):
+    """One language model."""
+
     decoder: DecoderSpec
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Family(TextFamily):
+    """One vision-language model: a language model with an image tower in front.
+
+    Attributes:
+      vision: The image encoder.
+      connector: What stands between encoder and decoder.
+      image: Pixel transform.
+      template: Prompt texts and special tokens.
+      max_images: Images of a study that are used, in their order.
+      frozen: Regexes of what alignment leaves untouched by default.
+    """
+
+    vision: VisionSpec
+    connector: MLPSpec | QFormerSpec
     image: ImageSpec
     template: Template
     max_images: int
-    sharding: tuple[tuple[str, Axes], ...]
     frozen: tuple[str, ...]
+
+    def visual_tokens(self, images: int) -> int:
+        """Visual tokens of a study that shows `images` images."""
+        if isinstance(self.connector, QFormerSpec):
+            return self.connector.queries if images else 0
+        return images * self.vision.tokens

@@ -2,8 +2,28 @@
 
 from __future__ import annotations
 
-from chexjax.models.decoder import Cache
-from chexjax.models.init import random_params
-from chexjax.models.vlm import VLM, Prefix
+from typing import Any
 
-__all__ = ["VLM", "Cache", "Prefix", "random_params"]
+from chexjax.families import AnyFamily, EncoderFamily, Family
+from chexjax.models.decoder import Cache
+from chexjax.models.encoder import Encoder
+from chexjax.models.init import random_params
+from chexjax.models.lm import LanguageModel, Prefix
+from chexjax.models.vlm import VLM
+
+__all__ = [
+    "VLM",
+    "Cache",
+    "Encoder",
+    "LanguageModel",
+    "Prefix",
+    "model_class",
+    "random_params",
+]
+
+
+def model_class(family: AnyFamily) -> Any:
+    """The class that a family's model is of; it has a constructor and `abstract`."""
+    if isinstance(family, EncoderFamily):
+        return Encoder
+    return VLM if isinstance(family, Family) else LanguageModel

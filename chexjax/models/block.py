@@ -14,8 +14,10 @@ from flax import nnx
 
 from chexjax.families import BlockSpec
 from chexjax.ops.attention import Segment, attend
+from chexjax.ops.linear import Linear
 from chexjax.ops.rotary import rotate
 
+Layer = TypeVar("Layer", bound=nnx.Module)
 Carry = TypeVar("Carry")
 Input = TypeVar("Input")
 Output = TypeVar("Output")
@@ -29,43 +31,61 @@ REMAT: dict[str, Callable[..., Any] | None] = {
 
 
 class Attention(nnx.Module):
-    """Multi-head attention over a chain of segments, with biases everywhere."""
+    """Multi-head attention over a chain of segments."""
 
-    def __init__(self, spec: BlockSpec, *, dtype: jnp.dtype, rngs: nnx.Rngs) -> None:
-        """Makes the four projections `[D, D]`."""
+    def __init__(self, spec: BlockSpec, *, memory: int | None = None, dtype: jnp.dtype) -> None:
+        """Makes the four projections; keys and values read streams of width `memory`, or D."""
         self.spec = spec
-        self.query, self.key, self.value, self.out = (
-            linear(spec.width, spec.width, dtype=dtype, rngs=rngs) for _ in range(4)
-        )
+        into, out = "qkv" in spec.biases, "out" in spec.biases
+        memory = memory or spec.width
+        self.query = Linear(spec.width, spec.width, bias=into, dtype=dtype)
+        self.key = Linear(memory, spec.kv, bias=into, dtype=dtype)
+        self.value = Linear(memory, spec.kv, bias=into, dtype=dtype)
+        self.out = Linear(spec.width, spec.width, bias=out, dtype=dtype)
 
     def segment(self, x: jax.Array, positions: jax.Array, valid: jax.Array) -> Segment:
-        """Keys and values of the normed stream `x: [*batch, T, D]`."""
+        """Keys and values of the stream `x: [*batch, T, memory]`."""
         k = self._rotated(self.key(x), positions)
         return Segment(k=k, v=self._heads(self.value(x)), positions=positions, valid=valid)
 
     def __call__(self, x: jax.Array, positions: jax.Array, chain: Sequence[Segment]) -> jax.Array:
         """Attends from `x: [*batch, T, D]` to the chain, which holds the stream's own segment."""
         q = self._rotated(self.query(x), positions)
-        return self.out(attend(q, positions, chain, causal=self.spec.causal).reshape(x.shape))
+        causal, window = self.spec.causal, self.spec.window
+        attended = attend(q, positions, chain, causal=causal, window=window)
+        return self.out(attended.reshape(x.shape))
 
     def _heads(self, x: jax.Array) -> jax.Array:
-        return x.reshape(*x.shape[:-1], self.spec.heads, self.spec.head)
+        return x.reshape(*x.shape[:-1], -1, self.spec.head)
 
     def _rotated(self, x: jax.Array, positions: jax.Array) -> jax.Array:
         return rotate(self._heads(x), positions, dims=self.spec.rotary, theta=self.spec.theta)
 
 
-class MLP(nnx.Module):
-    """Two linear layers with tanh-GELU between them."""
+ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
+    "gelu_tanh": lambda x: jax.nn.gelu(x, approximate=True),
+    "gelu": lambda x: jax.nn.gelu(x, approximate=False),
+    "silu": jax.nn.silu,
+}
 
-    def __init__(self, spec: BlockSpec, *, dtype: jnp.dtype, rngs: nnx.Rngs) -> None:
-        """Makes `[D, mlp]` and `[mlp, D]`."""
-        self.fc1 = linear(spec.width, spec.mlp, dtype=dtype, rngs=rngs)
-        self.fc2 = linear(spec.mlp, spec.width, dtype=dtype, rngs=rngs)
+
+class MLP(nnx.Module):
+    """Two linear layers with an activation between them, and a gate where the spec has one."""
+
+    def __init__(self, spec: BlockSpec, *, dtype: jnp.dtype) -> None:
+        """Makes `[D, mlp]`, once more for a gate, and `[mlp, D]`."""
+        bias = "mlp" in spec.biases
+        self.activation = spec.activation
+        self.fc1 = Linear(spec.width, spec.mlp, bias=bias, dtype=dtype)
+        self.gate = Linear(spec.width, spec.mlp, bias=bias, dtype=dtype) if spec.gated else None
+        self.fc2 = Linear(spec.mlp, spec.width, bias=bias, dtype=dtype)
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """`[*batch, T, D] -> [*batch, T, D]`."""
-        return self.fc2(jax.nn.gelu(self.fc1(x), approximate=True))
+        activate = ACTIVATIONS[self.activation]
+        if self.gate is None:
+            return self.fc2(activate(self.fc1(x)))
+        return self.fc2(activate(self.gate(x)) * self.fc1(x))
 
 
 class Block(nnx.Module):
@@ -73,16 +93,15 @@ class Block(nnx.Module):
 
     def __init__(self, spec: BlockSpec, *, dtype: jnp.dtype, rngs: nnx.Rngs) -> None:
         """Makes the norms, the attention and the MLP."""
-        self.parallel = spec.parallel
-        self.norm1 = norm(spec.width, spec.epsilon, dtype=dtype, rngs=rngs)
-        self.attention = Attention(spec, dtype=dtype, rngs=rngs)
-        if not spec.parallel:
-            self.norm2 = norm(spec.width, spec.epsilon, dtype=dtype, rngs=rngs)
-        self.mlp = MLP(spec, dtype=dtype, rngs=rngs)
+        self.layout = spec.layout
+        self.norm1 = norm(spec, dtype=dtype, rngs=rngs)
+        self.attention = Attention(spec, dtype=dtype)
+        self.norm2 = None if spec.layout == "parallel" else norm(spec, dtype=dtype, rngs=rngs)
+        self.mlp = MLP(spec, dtype=dtype)
 
     def segment(self, x: jax.Array, positions: jax.Array, valid: jax.Array) -> Segment:
         """Keys and values alone: all that is needed of a stream whose output nobody reads."""
-        return self.attention.segment(self.norm1(x), positions, valid)
+        return self.attention.segment(self._read(x), positions, valid)
 
     def __call__(
         self,
@@ -102,39 +121,50 @@ class Block(nnx.Module):
         Returns:
           The stream `[*batch, T, D]` and its own segment.
         """
-        normed = self.norm1(x)
-        own = self.attention.segment(normed, positions, valid)
-        attended = self.attention(normed, positions, (*chain, own))
-        if self.parallel:
-            return x + attended + self.mlp(normed), own
+        read = self._read(x)
+        own = self.attention.segment(read, positions, valid)
+        return self._combine(x, read, self.attention(read, positions, (*chain, own))), own
+
+    def _read(self, x: jax.Array) -> jax.Array:
+        """What attention reads of the stream."""
+        return x if self.layout == "post" else self.norm1(x)
+
+    def _combine(self, x: jax.Array, read: jax.Array, attended: jax.Array) -> jax.Array:
+        if self.norm2 is None:
+            return x + attended + self.mlp(read)
+        if self.layout == "parallel_two":
+            return x + attended + self.mlp(self.norm2(x))
+        if self.layout == "post":
+            x = self.norm1(x + attended)
+            return self.norm2(x + self.mlp(x))
         x = x + attended
-        return x + self.mlp(self.norm2(x)), own
+        return x + self.mlp(self.norm2(x))
 
 
-def linear(inputs: int, outputs: int, *, dtype: jnp.dtype, rngs: nnx.Rngs) -> nnx.Linear:
-    """A linear layer with bias; float32 parameters, computed in `dtype`."""
-    return nnx.Linear(inputs, outputs, dtype=dtype, rngs=rngs)
+Norm = nnx.LayerNorm | nnx.RMSNorm
 
 
-def norm(width: int, epsilon: float, *, dtype: jnp.dtype, rngs: nnx.Rngs) -> nnx.LayerNorm:
-    """A LayerNorm with scale and bias."""
-    return nnx.LayerNorm(width, epsilon=epsilon, dtype=dtype, rngs=rngs)
+def norm(spec: BlockSpec, *, dtype: jnp.dtype, rngs: nnx.Rngs) -> Norm:
+    """The kind of norm that a block has, over its width; statistics are float32."""
+    kind = nnx.LayerNorm if spec.norm == "layer" else nnx.RMSNorm
+    return kind(spec.width, epsilon=spec.epsilon, dtype=dtype, rngs=rngs)
 
 
 def stack(spec: BlockSpec, layers: int, *, dtype: jnp.dtype, rngs: nnx.Rngs) -> Block:
     """`layers` blocks as one module whose parameters have a leading layer axis."""
+    return stack_of(lambda rngs: Block(spec, dtype=dtype, rngs=rngs), layers, rngs)
 
-    @nnx.split_rngs(splits=layers)
-    @nnx.vmap(in_axes=0, out_axes=0)
-    def make(rngs: nnx.Rngs) -> Block:
-        return Block(spec, dtype=dtype, rngs=rngs)
 
-    return make(rngs)
+def stack_of(make: Callable[[nnx.Rngs], Layer], layers: int, rngs: nnx.Rngs) -> Layer:
+    """The same of any layer that `make` makes."""
+    mapped = nnx.vmap(make, in_axes=0, out_axes=0)
+    made: Layer = nnx.split_rngs(splits=layers)(mapped)(rngs)
+    return made
 
 
 def scan(
-    blocks: Block,
-    body: Callable[[Block, Carry, Input], tuple[Carry, Output]],
+    blocks: Layer,
+    body: Callable[[Layer, Carry, Input], tuple[Carry, Output]],
     carry: Carry,
     inputs: Input,
     *,

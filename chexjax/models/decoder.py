@@ -15,8 +15,9 @@ import jax.numpy as jnp
 from flax import nnx
 
 from chexjax.families import DecoderSpec
-from chexjax.models.block import Block, linear, norm, scan, stack
+from chexjax.models.block import Block, norm, scan, stack
 from chexjax.ops.attention import Segment
+from chexjax.ops.linear import Linear
 
 
 @jax.tree_util.register_dataclass
@@ -59,8 +60,12 @@ class Decoder(nnx.Module):
         self.embed = nnx.Embed(spec.vocabulary, width, dtype=dtype, rngs=rngs)
         self.body = stack(spec.block, spec.layers - 1, dtype=dtype, rngs=rngs)
         self.last = Block(spec.block, dtype=dtype, rngs=rngs)
-        self.norm = norm(width, spec.block.epsilon, dtype=dtype, rngs=rngs)
-        self.head = linear(width, spec.vocabulary, dtype=dtype, rngs=rngs)
+        self.norm = norm(spec.block, dtype=dtype, rngs=rngs)
+        self.head = None if spec.head == "tied" else _head(spec, dtype)
+
+    def logits(self, hidden: jax.Array) -> jax.Array:
+        """Normed hidden states to the next token's logits, `[..., D] -> [..., V]`."""
+        return self.embed.attend(hidden) if self.head is None else self.head(hidden)
 
     def score(self, prefix: Stream, responses: Stream, *, remat: str = "none") -> jax.Array:
         """Hidden states of responses that share a prefix, both in one pass over the layers.
@@ -116,3 +121,7 @@ class Decoder(nnx.Module):
         lasts = tuple(cache.last for cache in chain)
         x, last = self.last(x, tokens.positions, tokens.valid, lasts)
         return self.norm(x), Cache(body=own, last=last)
+
+
+def _head(spec: DecoderSpec, dtype: jnp.dtype) -> Linear:
+    return Linear(spec.block.width, spec.vocabulary, bias=spec.head == "bias", dtype=dtype)

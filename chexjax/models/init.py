@@ -14,7 +14,6 @@ import numpy as np
 from flax import nnx
 
 from chexjax.mesh import path_name
-from chexjax.models.vlm import sincos_table
 from chexjax.rng import hash_words
 
 
@@ -38,7 +37,7 @@ def random_params(state: nnx.State, *, layers: int, seed: int) -> nnx.State:
             return np.zeros(leaf.shape, np.float32)
         if name.endswith("scale"):
             return np.ones(leaf.shape, np.float32)
-        if name.endswith("position"):
+        if name.endswith(("position", "table")):
             return sincos_table(math.isqrt(leaf.shape[-2]), leaf.shape[-1])
         deviation = 0.02
         if name.endswith("kernel"):
@@ -48,3 +47,16 @@ def random_params(state: nnx.State, *, layers: int, seed: int) -> nnx.State:
         return deviation * rng.standard_normal(leaf.shape, np.float32)
 
     return jax.tree_util.tree_map_with_path(fill, state)
+
+
+def sincos_table(grid: int, width: int) -> np.ndarray:
+    """2-D sine-cosine position table, `f32[grid * grid, width]`, row by row.
+
+    The first half of the width encodes the column, the second the row; each half is sines,
+    then cosines, with frequencies 10000^(-i / (width / 4)) (MAE, arXiv 2111.06377).
+    """
+    frequencies = 10_000.0 ** (-np.arange(width // 4) / (width // 4))
+    rows, columns = np.divmod(np.arange(grid * grid), grid)
+    halves = [np.outer(index, frequencies) for index in (columns, rows)]
+    parts = [wave(half) for half in halves for wave in (np.sin, np.cos)]
+    return np.concatenate(parts, axis=1).astype(np.float32)

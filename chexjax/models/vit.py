@@ -1,7 +1,4 @@
-"""Vision tower: a pre-norm ViT with learned positions and no class token (SigLIP).
-
-The features are the last layer's output before any final norm, as CheXagent-2 reads them.
-"""
+"""Vision tower: a pre-norm ViT with learned positions (SigLIP, EVA-CLIP)."""
 
 from __future__ import annotations
 
@@ -10,7 +7,8 @@ import jax.numpy as jnp
 from flax import nnx
 
 from chexjax.families import VisionSpec
-from chexjax.models.block import Block, linear, scan, stack
+from chexjax.models.block import Block, norm, scan, stack
+from chexjax.ops.linear import Linear
 
 
 class ViT(nnx.Module):
@@ -19,15 +17,21 @@ class ViT(nnx.Module):
     def __init__(self, spec: VisionSpec, *, dtype: jnp.dtype, rngs: nnx.Rngs) -> None:
         """Makes patch projection, positions and layers."""
         self.spec = spec
-        self.patch = linear(
-            spec.patch * spec.patch * spec.channels, spec.block.width, dtype=dtype, rngs=rngs
-        )
-        self.position = nnx.Param(jnp.zeros((spec.tokens, spec.block.width)))
+        self.patch = Linear(spec.patch**2 * spec.channels, spec.block.width, dtype=dtype)
+        width = spec.block.width
+        # Towers with a class token store a batch axis with it and with the positions.
+        batch = (1,) if spec.class_token else ()
+        self.token = nnx.Param(jnp.zeros((1, 1, width))) if spec.class_token else None
+        self.position = nnx.Param(jnp.zeros((*batch, spec.tokens, width)))
         self.blocks = stack(spec.block, spec.layers, dtype=dtype, rngs=rngs)
+        self.norm = norm(spec.block, dtype=dtype, rngs=rngs) if spec.final_norm else None
 
     def __call__(self, pixels: jax.Array, *, remat: str = "none") -> jax.Array:
         """Encodes normalised pixels `[M, S, S, C]` to features `[M, T, D]`."""
         x = self.patch(self._patches(pixels))
+        if self.token is not None:
+            token = jnp.broadcast_to(self.token[...], (x.shape[0], 1, x.shape[2]))
+            x = jnp.concatenate([token.astype(x.dtype), x], axis=1)
         x = x + self.position[...].astype(x.dtype)
         positions = jnp.broadcast_to(jnp.arange(x.shape[1]), x.shape[:2])
         valid = jnp.ones(x.shape[:2], bool)
@@ -35,7 +39,8 @@ class ViT(nnx.Module):
         def body(block: Block, x: jax.Array, _: None) -> tuple[jax.Array, None]:
             return block(x, positions, valid)[0], None
 
-        return scan(self.blocks, body, x, None, remat=remat)[0]
+        x, _ = scan(self.blocks, body, x, None, remat=remat)
+        return x if self.norm is None else self.norm(x)
 
     def _patches(self, pixels: jax.Array) -> jax.Array:
         """Cuts `[M, S, S, C]` into rows of pixels, `[M, T, patch * patch * C]`."""

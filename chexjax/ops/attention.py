@@ -36,40 +36,53 @@ class Segment:
 
 
 def attend(
-    q: jax.Array, positions: jax.Array, chain: Sequence[Segment], *, causal: bool
+    q: jax.Array,
+    positions: jax.Array,
+    chain: Sequence[Segment],
+    *,
+    causal: bool,
+    window: int | None = None,
 ) -> jax.Array:
     """Softmax attention over all segments of a chain together.
 
     Args:
       q: Rotated queries, `[*batch, T, H, head]`.
       positions: Positions of the queries, `i32[*batch, T]`.
-      chain: Segments; the batch axes of each are the leading ones of `q`.
+      chain: Segments with K heads, each read by H / K query heads in turn; the batch axes of
+        each are the leading ones of `q`.
       causal: A query sees keys at its own position and before.
+      window: A causal query sees the keys of this many positions, its own included.
 
     Returns:
       `[*batch, T, H, head]` in the dtype of `q`; scores and softmax are float32.
     """
-    q = q * jnp.asarray(q.shape[-1] ** -0.5, q.dtype)
-    scores = [_scores(q, positions, segment, causal) for segment in chain]
+    heads = chain[0].k.shape[-2]
+    grouped = q.reshape(*q.shape[:-2], heads, -1, q.shape[-1])  # [*batch, T, K, H / K, head]
+    grouped = grouped * jnp.asarray(q.shape[-1] ** -0.5, q.dtype)
+    scores = [_scores(grouped, positions, segment, causal, window) for segment in chain]
     top = jax.lax.stop_gradient(
         jnp.max(jnp.stack([s.max(-1) for s in scores]), axis=0)
-    )  # f32[*batch, H, T]
+    )  # f32[*batch, K, H / K, T]
     weights = [jnp.exp(s - top[..., None]) for s in scores]
     total = sum(w.sum(-1) for w in weights)
     mixed = sum(_mix(w, segment) for w, segment in zip(weights, chain, strict=True))
-    return (mixed / jnp.swapaxes(total, -1, -2)[..., None]).astype(q.dtype)
+    mixed = mixed / jnp.moveaxis(total, -1, -3)[..., None]
+    return mixed.reshape(q.shape).astype(q.dtype)
 
 
-def _letters(q_rank: int, segment: Segment) -> tuple[str, str]:
-    batch = _BATCH_LETTERS[: q_rank - 3]
+def _letters(rank: int, segment: Segment) -> tuple[str, str]:
+    """Batch letters of queries or scores of this rank, and of a segment."""
+    batch = _BATCH_LETTERS[: rank - 4]
     return batch, batch[: segment.k.ndim - 3]
 
 
-def _scores(q: jax.Array, positions: jax.Array, segment: Segment, causal: bool) -> jax.Array:
-    """Masked scores, `f32[*batch, H, T, S]`."""
+def _scores(
+    q: jax.Array, positions: jax.Array, segment: Segment, causal: bool, window: int | None
+) -> jax.Array:
+    """Masked scores, `f32[*batch, K, H / K, T, S]`."""
     batch, shared = _letters(q.ndim, segment)
     scores = jnp.einsum(
-        f"{batch}thd,{shared}shd->{batch}hts",
+        f"{batch}tkgd,{shared}skd->{batch}kgts",
         q,
         segment.k,
         preferred_element_type=jnp.float32,
@@ -77,15 +90,18 @@ def _scores(q: jax.Array, positions: jax.Array, segment: Segment, causal: bool) 
     extra = tuple(range(len(shared), len(batch)))
     seen = jnp.expand_dims(segment.valid, (*extra, -2))  # bool[*batch, 1, S]
     if causal:
-        key_positions = jnp.expand_dims(segment.positions, (*extra, -2))
-        seen = seen & (key_positions <= positions[..., :, None])
-    return jnp.where(jnp.expand_dims(seen, -3), scores, _MASKED)
+        back = positions[..., :, None] - jnp.expand_dims(segment.positions, (*extra, -2))
+        seen = seen & (back >= 0)
+        if window is not None:
+            seen = seen & (back < window)
+    return jnp.where(jnp.expand_dims(seen, (-4, -3)), scores, _MASKED)
 
 
 def _mix(weights: jax.Array, segment: Segment) -> jax.Array:
+    """Weighted sums of values, `f32[*batch, T, K, H / K, head]`."""
     batch, shared = _letters(weights.ndim, segment)
     return jnp.einsum(
-        f"{batch}hts,{shared}shd->{batch}thd",
+        f"{batch}kgts,{shared}skd->{batch}tkgd",
         weights.astype(segment.v.dtype),
         segment.v,
         preferred_element_type=jnp.float32,

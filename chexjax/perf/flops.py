@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from chexjax.families import BlockSpec, Family
+from chexjax.families import BlockSpec, Family, MLPSpec
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -32,15 +32,28 @@ class Work:
 
 def forward(family: Family, work: Work) -> float:
     """One forward pass: tower, connector, decoder over prompts and responses, head."""
-    return images(family, work.images) + text(family, work)
+    return images(family, work) + text(family, work)
 
 
-def images(family: Family, count: int) -> float:
+def images(family: Family, work: Work) -> float:
     """Tower and connector."""
-    vision, width = family.vision, family.decoder.block.width
+    vision = family.vision
     layers = vision.layers * (_linear(vision.block) + _attention(vision.block, vision.tokens))
-    bridge = 2 * (vision.block.width + width) * family.connector + 2 * width**2
-    return float(count * vision.tokens * (layers + bridge)) + _patches(family, count)
+    tower = work.images * vision.tokens * layers + _patches(family, work.images)
+    return float(tower + _bridge(family, work))
+
+
+def _bridge(family: Family, work: Work) -> float:
+    """The connector: over every feature, or over the queries of every prompt."""
+    spec, inputs, width = family.connector, family.vision.block.width, family.decoder.block.width
+    features = work.images * family.vision.tokens
+    if isinstance(spec, MLPSpec):
+        return features * (2 * (inputs + width) * spec.hidden + 2 * width**2)
+    block, queries = spec.block, spec.queries
+    each = spec.layers * (_linear(block) + _attention(block, queries))
+    each += spec.layers // 2 * 2 * 2 * block.width**2 + 2 * block.width * width
+    keys = spec.layers // 2 * (2 * 2 * inputs * block.width + queries * _attention(block, 1))
+    return work.prefixes * queries * each + features * keys
 
 
 def text(family: Family, work: Work) -> float:
@@ -50,7 +63,7 @@ def text(family: Family, work: Work) -> float:
     prompt = work.prefixes * work.prefix
     answer = work.responses * work.response
     in_prompt = (layers - 1) * (_linear(block) + _attention(block, work.prefix))
-    last = 2 * 2 * block.width**2
+    last = 2 * 2 * block.width * block.kv
     in_answer = layers * (_linear(block) + _attention(block, work.prefix + work.response))
     return float(prompt * (in_prompt + last) + answer * in_answer) + _head(family, work)
 
@@ -61,7 +74,7 @@ def train_step(family: Family, work: Work, *, frozen_vision: bool) -> float:
     The backward pass costs twice the forward of what is trained, and one more head, whose logits
     are computed again. Pixels have no gradient.
     """
-    tower, patches = images(family, work.images), _patches(family, work.images)
+    tower, patches = images(family, work), _patches(family, work.images)
     return (
         (tower if frozen_vision else 3 * tower - patches)
         + 3 * text(family, work)
@@ -73,7 +86,7 @@ def _patches(family: Family, count: int) -> float:
     """Projection of the patches of `count` images."""
     vision = family.vision
     pixels = vision.patch**2 * vision.channels
-    return 2.0 * count * vision.tokens * pixels * vision.block.width
+    return 2.0 * count * vision.patches * pixels * vision.block.width
 
 
 def _head(family: Family, work: Work) -> float:
@@ -84,7 +97,8 @@ def _head(family: Family, work: Work) -> float:
 
 def _linear(block: BlockSpec) -> int:
     """Projections and MLP of one token in one layer."""
-    return 2 * (4 * block.width**2 + 2 * block.width * block.mlp)
+    projections = 2 * block.width**2 + 2 * block.width * block.kv
+    return 2 * (projections + (3 if block.gated else 2) * block.width * block.mlp)
 
 
 def _attention(block: BlockSpec, keys: int) -> int:

@@ -71,7 +71,7 @@ class Context:
     @functools.cached_property
     def family(self) -> Family:
         """The policy's shapes and texts."""
-        return preset(self.config.policy.preset)
+        return preset(self.config.policy.preset, Family)
 
     @property
     def dtype(self) -> Any:

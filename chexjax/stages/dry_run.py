@@ -68,7 +68,7 @@ def dry_run(context: Context, console: Console) -> None:
     console.print(f"{family.name}: {count:,} parameters; mesh {mesh}; compute {context.dtype}")
     console.print(
         f"images {family.vision.size} x {family.vision.size} x {family.vision.channels}, "
-        f"{family.vision.tokens} tokens each, at most {family.max_images}; "
+        f"{family.visual_tokens(1)} tokens for one, at most {family.max_images}; "
         f"context {family.decoder.context}; vocabulary {family.decoder.vocabulary}"
     )
     console.print(_training(context, model))

@@ -11,6 +11,7 @@ from chexjax.config.command import parse
 from chexjax.stages.chain import COMMANDS
 from chexjax.stages.config import RunConfig
 from chexjax.stages.context import Context
+from chexjax.stages.doctor import doctor
 from chexjax.stages.dry_run import check, dry_run
 from chexjax.trackers import StageClock
 
@@ -22,7 +23,10 @@ def execute(argv: Sequence[str]) -> None:
       ConfigError: the command line or the config cannot be used.
       ArtefactError: the workdir or something in it cannot be used.
     """
-    command = parse(argv, sorted(COMMANDS), RunConfig)
+    if argv and argv[0] == "doctor":
+        doctor(argv[1:], Console())
+        return
+    command = parse(argv, sorted([*COMMANDS, "doctor"]), RunConfig)
     context = Context(
         freeze(RunConfig, command.config), command.workdir, StageClock(command.workdir)
     )

@@ -65,7 +65,7 @@ def _random_prefix(
     vision, vocabulary = family.vision, family.decoder.vocabulary
     slots = max(1, *images)
     shape = (len(images), slots, vision.size, vision.size, vision.channels)
-    visual = np.asarray(images) * vision.tokens
+    visual = np.asarray([family.visual_tokens(count) for count in images])
     total = _TEXT + visual + rng.integers(1, _TEXT + 1, len(images))
     place = np.arange(total.max() + padding)
     valid = place < total[:, None]

@@ -17,7 +17,7 @@ from chexjax.checkpoint import Checkpoints
 from chexjax.data.batches import Collate, Plan, iterate
 from chexjax.families import Family
 from chexjax.mesh import check_batch, place_batch
-from chexjax.models import VLM
+from chexjax.models import LanguageModel
 from chexjax.trackers import JsonlTracker, Progress, StageTimer
 from chexjax.train.config import TrainConfig
 from chexjax.train.metrics import MetricLog
@@ -33,7 +33,7 @@ from chexjax.train.step import (
 
 
 def train(
-    model: VLM,
+    model: LanguageModel,
     family: Family,
     objective: Objective,
     plan: Plan,

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from chexjax.losses import PreferenceLoss, Responses, Rows
-from chexjax.models import VLM, Prefix
+from chexjax.models import LanguageModel, Prefix
 from chexjax.ops.logprobs import token_logprobs
 
 Batch = Mapping[str, Any]
@@ -22,12 +22,12 @@ Batch = Mapping[str, Any]
 class Objective(Protocol):
     """Maps a model and a batch to rows; the loss is `sum(value) / sum(weight)`."""
 
-    def __call__(self, model: VLM, batch: Batch) -> Rows:
+    def __call__(self, model: LanguageModel, batch: Batch) -> Rows:
         """Terms of each row of the batch."""
         ...
 
 
-def response_logprobs(model: VLM, batch: Batch) -> jax.Array:
+def response_logprobs(model: LanguageModel, batch: Batch) -> jax.Array:
     """Log-probabilities of the response tokens, zero where there are none, `f32[B, N, R]`."""
     hidden = model.score(Prefix(**batch["prefix"]), batch["inputs"], batch["mask"])
     logps = token_logprobs(model.logits, hidden, batch["targets"])
@@ -37,7 +37,7 @@ def response_logprobs(model: VLM, batch: Batch) -> jax.Array:
 class SFT:
     """Next-token cross-entropy on the report only, averaged over tokens."""
 
-    def __call__(self, model: VLM, batch: Batch) -> Rows:
+    def __call__(self, model: LanguageModel, batch: Batch) -> Rows:
         """Terms of each study."""
         value = -response_logprobs(model, batch).sum((1, 2))
         weight = batch["mask"].sum((1, 2)).astype(jnp.float32)
@@ -51,7 +51,7 @@ class Preference:
         """Wraps `loss`."""
         self.loss = loss
 
-    def __call__(self, model: VLM, batch: Batch) -> Rows:
+    def __call__(self, model: LanguageModel, batch: Batch) -> Rows:
         """Terms of each pair."""
         return self.loss(
             Responses(

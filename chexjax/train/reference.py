@@ -7,11 +7,11 @@ from typing import Any
 import jax
 from flax import nnx
 
-from chexjax.models import VLM
+from chexjax.models import LanguageModel
 from chexjax.train.objectives import Batch, response_logprobs
 
 
-def make_scorer(model: VLM) -> Any:
+def make_scorer(model: LanguageModel) -> Any:
     """Jitted `batch -> f32[B, N, R]`: log-probabilities per response token."""
     graph, params = nnx.split(model)
 

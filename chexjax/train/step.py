@@ -16,7 +16,7 @@ from jax.sharding import Mesh
 
 from chexjax.losses import Rows
 from chexjax.mesh import Table, parameter_shardings, path_name, replicated
-from chexjax.models import VLM
+from chexjax.models import LanguageModel
 from chexjax.train.config import OptimizerConfig
 from chexjax.train.objectives import Batch, Objective
 
@@ -45,7 +45,9 @@ class TrainState:
     optimizer: optax.OptState
 
 
-def split_params(model: VLM, freeze: Sequence[str]) -> tuple[nnx.GraphDef, nnx.State, nnx.State]:
+def split_params(
+    model: LanguageModel, freeze: Sequence[str]
+) -> tuple[nnx.GraphDef, nnx.State, nnx.State]:
     """Cuts a model into its graph, what is trained and what is frozen.
 
     Raises:

@@ -17,9 +17,9 @@ from chexjax.data.examples import (
 from chexjax.data.images import pixel_stack
 from chexjax.data.study import Study
 from chexjax.data.tokens import Tokens, train_bpe
-from chexjax.families import preset
+from chexjax.families import Family, preset
 
-FAMILY = preset("chexagent2_nano")
+FAMILY = preset("chexagent2_nano", Family)
 REPORTS = ("Clear lungs.", "There is a small left pleural effusion. No pneumothorax.")
 BUCKET = Bucket(96, 64)
 

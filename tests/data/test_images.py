@@ -6,9 +6,9 @@ import pytest
 from PIL import Image
 
 from chexjax.data.images import MINIMUM_SIDE, UnusableImage, open_image, pixel_stack, to_pixels
-from chexjax.families import preset
+from chexjax.families import Family, preset
 
-FAMILY = preset("chexagent2_nano")
+FAMILY = preset("chexagent2_nano", Family)
 GRAY = FAMILY.vision
 COLOUR = dataclasses.replace(GRAY, channels=3)
 

@@ -1,9 +1,9 @@
 import pytest
 
 from chexjax.data.tokens import Tokens, prompt_text, train_bpe
-from chexjax.families import Template, preset
+from chexjax.families import Family, Template, preset
 
-FAMILY = preset("chexagent2_nano")
+FAMILY = preset("chexagent2_nano", Family)
 TEXTS = [f"There is a small left pleural effusion, {k} mm. No pneumothorax." for k in range(40)]
 TEMPLATE = Template(
     opening="<sys>\n",

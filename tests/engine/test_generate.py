@@ -7,11 +7,11 @@ import pytest
 from flax import nnx
 
 from chexjax.engine import Sampler, make_generate
-from chexjax.families import preset
+from chexjax.families import Family, preset
 from chexjax.models import Prefix
 from chexjax.testing import assert_close, random_batch, random_policy
 
-FAMILY = preset("chexagent2_nano")
+FAMILY = preset("chexagent2_nano", Family)
 LIMIT, DRAWS, NEVER = 8, 3, -1
 
 

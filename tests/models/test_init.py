@@ -4,12 +4,12 @@ import jax
 import numpy as np
 import pytest
 
-from chexjax.families import preset
+from chexjax.families import Family, preset
 from chexjax.mesh import path_name
 from chexjax.models import VLM, random_params
-from chexjax.models.vlm import sincos_table
+from chexjax.models.init import sincos_table
 
-NANO = preset("chexagent2_nano")
+NANO = preset("chexagent2_nano", Family)
 FAMILY = dataclasses.replace(NANO, decoder=dataclasses.replace(NANO.decoder, layers=4))
 
 

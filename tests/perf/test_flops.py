@@ -6,14 +6,14 @@ import pytest
 from flax import nnx
 from jax.extend.core import ClosedJaxpr, Jaxpr
 
-from chexjax.families import preset
+from chexjax.families import Family, preset
 from chexjax.models import VLM, Prefix
 from chexjax.perf import flops
 from chexjax.testing import random_batch, random_policy
 from chexjax.train import SFT
 from chexjax.train.step import split_params
 
-FAMILY = preset("chexagent2_nano")
+FAMILY = preset("chexagent2_nano", Family)
 IMAGES, RESPONSES = (0, 1, 2), 2
 
 
@@ -73,6 +73,26 @@ def test_a_forward_pass_is_counted_to_the_last_product(batch, work):
     assert flops.forward(FAMILY, work) == products(jax.make_jaxpr(forward)(params).jaxpr)
 
 
+def test_a_q_former_is_counted_to_the_last_product():
+    family = preset("chexagent_nano", Family)
+    batch = random_batch(family, images=IMAGES, responses=RESPONSES)
+    rows, slots = batch["prefix"]["images"].shape[:2]
+    work = flops.Work(
+        images=rows * slots,
+        prefixes=rows,
+        prefix=batch["prefix"]["tokens"].shape[1],
+        responses=rows * RESPONSES,
+        response=batch["inputs"].shape[-1],
+    )
+    graph, params = VLM.abstract(family)
+
+    def forward(params):
+        model = nnx.merge(graph, params)
+        return model.logits(model.score(Prefix(**batch["prefix"]), batch["inputs"], batch["mask"]))
+
+    assert flops.forward(family, work) == products(jax.make_jaxpr(forward)(params).jaxpr)
+
+
 def test_the_tower_is_counted_to_the_last_product(batch, work):
     graph, params = VLM.abstract(FAMILY)
 
@@ -80,7 +100,7 @@ def test_the_tower_is_counted_to_the_last_product(batch, work):
         return nnx.merge(graph, params).encode_images(batch["prefix"]["images"])
 
     counted = products(jax.make_jaxpr(encode)(params).jaxpr)
-    assert flops.images(FAMILY, work.images) == counted
+    assert flops.images(FAMILY, work) == counted
 
 
 @pytest.mark.parametrize("frozen", [True, False])

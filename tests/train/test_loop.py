@@ -19,7 +19,7 @@ from flax import nnx
 
 from chexjax.checkpoint import Checkpoints
 from chexjax.data.batches import PADDING, Bucket, Plan
-from chexjax.families import preset
+from chexjax.families import Family, preset
 from chexjax.losses import Rows
 from chexjax.mesh import MeshConfig, make_mesh
 from chexjax.testing import random_batch, random_policy
@@ -27,7 +27,7 @@ from chexjax.trackers import JsonlTracker, StageClock
 from chexjax.train import SFT, TrainConfig, train
 from chexjax.train.metrics import PATIENCE, MetricLog, NonFiniteRun
 
-FAMILY = preset("chexagent2_nano")
+FAMILY = preset("chexagent2_nano", Family)
 STEPS = 9
 CONFIG = TrainConfig(
     batch_size=4, total_steps=STEPS, checkpoint_every=3, log_every=2, freeze=("vision/",)

@@ -7,7 +7,7 @@ import optax
 import pytest
 from flax import nnx
 
-from chexjax.families import preset
+from chexjax.families import Family, preset
 from chexjax.losses import DPO, Rows
 from chexjax.mesh import path_name
 from chexjax.models import Prefix
@@ -15,7 +15,7 @@ from chexjax.testing import assert_close, random_batch, random_policy
 from chexjax.train import SFT, OptimizerConfig, Preference
 from chexjax.train.step import init_state, learning_rates, make_optimizer, make_step, split_params
 
-FAMILY = preset("chexagent2_nano")
+FAMILY = preset("chexagent2_nano", Family)
 RATE = np.float32(0.01)
 UNCLIPPED = OptimizerConfig(clip=1e9)
 NO_PICTURE = ("vision/", "connector/")

@@ -1,0 +1,131 @@
+"""LLaMA and what is built like it: RMS norms, gated MLP, grouped heads, no biases."""
+
+from __future__ import annotations
+
+from chexjax.families.spec import BlockSpec, DecoderSpec, Names, TextFamily
+
+NAMES = Names(
+    modules=(
+        ("decoder/embed", "model.embed_tokens"),
+        ("decoder/layers/*/norm1", "model.layers.*.input_layernorm"),
+        ("decoder/layers/*/attention/query", "model.layers.*.self_attn.q_proj"),
+        ("decoder/layers/*/attention/key", "model.layers.*.self_attn.k_proj"),
+        ("decoder/layers/*/attention/value", "model.layers.*.self_attn.v_proj"),
+        ("decoder/layers/*/attention/out", "model.layers.*.self_attn.o_proj"),
+        ("decoder/layers/*/norm2", "model.layers.*.post_attention_layernorm"),
+        ("decoder/layers/*/mlp/gate", "model.layers.*.mlp.gate_proj"),
+        ("decoder/layers/*/mlp/fc1", "model.layers.*.mlp.up_proj"),
+        ("decoder/layers/*/mlp/fc2", "model.layers.*.mlp.down_proj"),
+        ("decoder/norm", "model.norm"),
+        ("decoder/head", "lm_head"),
+    ),
+    buffers=(r"rotary_emb\.inv_freq$",),
+)
+
+SHARDING = (
+    (r"(norm|bias)", ()),
+    (r"(query|key|value|fc1|gate)/kernel", ("fsdp", "tensor")),
+    (r"(out|fc2)/kernel", ("tensor", "fsdp")),
+    (r"decoder/embed/embedding", ("tensor", "fsdp")),
+    (r"decoder/head/kernel", ("fsdp", "tensor")),
+)
+
+
+def llama(
+    name: str,
+    *,
+    layers: int,
+    width: int,
+    heads: int,
+    kv_heads: int,
+    mlp: int,
+    vocabulary: int,
+    context: int,
+    epsilon: float = 1e-5,
+    theta: float = 10_000.0,
+    window: int | None = None,
+    tied: bool = False,
+    model_type: str = "llama",
+) -> TextFamily:
+    """A preset of the family."""
+    block = BlockSpec(
+        width=width,
+        heads=heads,
+        kv_heads=kv_heads,
+        mlp=mlp,
+        epsilon=epsilon,
+        causal=True,
+        norm="rms",
+        activation="silu",
+        gated=True,
+        biases=(),
+        rotary=width // heads,
+        theta=theta,
+        window=window,
+    )
+    return TextFamily(
+        name=name,
+        decoder=DecoderSpec(
+            block=block,
+            layers=layers,
+            vocabulary=vocabulary,
+            context=context,
+            head="tied" if tied else "plain",
+        ),
+        sharding=SHARDING,
+        names=NAMES,
+        model_type=model_type,
+    )
+
+
+MISTRAL_7B = llama(
+    "mistral_7b",
+    layers=32,
+    width=4096,
+    heads=32,
+    kv_heads=8,
+    mlp=14_336,
+    vocabulary=32_000,
+    context=32_768,
+    window=4096,
+    model_type="mistral",
+)
+
+PRESETS = (
+    # Karpathy's model of TinyStories, small enough to check numbers with anywhere.
+    llama(
+        "stories260k",
+        layers=5,
+        width=64,
+        heads=8,
+        kv_heads=4,
+        mlp=172,
+        vocabulary=512,
+        context=512,
+        tied=True,
+    ),
+    llama(
+        "smollm2_135m",
+        layers=30,
+        width=576,
+        heads=9,
+        kv_heads=3,
+        mlp=1536,
+        vocabulary=49_152,
+        context=8192,
+        theta=100_000.0,
+        tied=True,
+    ),
+    MISTRAL_7B,
+    # The judge GREEN; its tokenizer has 64 ids beyond these rows.
+    llama(
+        "green_llama2_7b",
+        layers=32,
+        width=4096,
+        heads=32,
+        kv_heads=32,
+        mlp=11_008,
+        vocabulary=32_000,
+        context=4096,
+    ),
+)

@@ -1,0 +1,115 @@
+"""A language model behind the functions that trainer and engine know of any policy.
+
+`score` is the training forward, `prefill` and `extend` are serving; they are the same function.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from chexjax.families import TextFamily
+from chexjax.models.decoder import Cache, Decoder, Stream
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Prefix:
+    """Prompts, all but the last token of each, and the images that they show.
+
+    Attributes:
+      tokens: Prompt ids with placeholders where visual tokens go, right-padded, `i32[B, P]`.
+      valid: False for padding, `bool[B, P]`.
+      images: Raw pixels, `u8[B, I, S, S, C]`; None for a model of text.
+      placeholder: Where visual tokens go, `bool[B, P]`; the k-th placeholder takes the k-th
+        visual token, so a study with fewer images has fewer placeholders. None without images.
+    """
+
+    tokens: jax.Array
+    valid: jax.Array
+    images: jax.Array | None = None
+    placeholder: jax.Array | None = None
+
+    @property
+    def length(self) -> jax.Array:
+        """Real tokens, `i32[B]`: the position of the last prompt token."""
+        return self.valid.sum(-1)
+
+
+class LanguageModel(nnx.Module):
+    """Writes text from a prompt."""
+
+    def __init__(
+        self, family: TextFamily, *, dtype: jnp.dtype = jnp.float32, remat: str = "none"
+    ) -> None:
+        """Declares the modules; build it with `abstract` and give it parameters.
+
+        Args:
+          family: Shapes.
+          dtype: Compute dtype; parameters are float32.
+          remat: Name of a policy in `block.REMAT`, used by `score`.
+        """
+        self.dtype = dtype
+        self.remat = remat
+        self.decoder = Decoder(family.decoder, dtype=dtype, rngs=nnx.Rngs(0))
+
+    @classmethod
+    def abstract(
+        cls, family: TextFamily, *, dtype: jnp.dtype = jnp.float32, remat: str = "none"
+    ) -> tuple[nnx.GraphDef, nnx.State]:
+        """The model's graph and the shapes of its parameters; allocates nothing."""
+        return nnx.split(nnx.eval_shape(lambda: cls(family, dtype=dtype, remat=remat)))
+
+    def score(self, prefix: Prefix, responses: jax.Array, valid: jax.Array) -> jax.Array:
+        """The training forward: prompt and images once, N responses beside them.
+
+        Args:
+          prefix: Prompts.
+          responses: Input ids, first the last prompt token, `i32[B, N, R]`.
+          valid: `bool[B, N, R]`.
+
+        Returns:
+          Hidden states `[B, N, R, D]` that `logits` turns into the next token's.
+        """
+        stream = self._responses(prefix.length[:, None], responses, valid)
+        return self.decoder.score(self._prefix(prefix), stream, remat=self.remat)
+
+    def prefill(self, prefix: Prefix) -> Cache:
+        """Cache of the prompts."""
+        return self.decoder.prefill(self._prefix(prefix))
+
+    def extend(
+        self, start: jax.Array, tokens: jax.Array, valid: jax.Array, chain: Sequence[Cache]
+    ) -> tuple[jax.Array, Cache]:
+        """Continues a chain by tokens.
+
+        Args:
+          start: Position of the first token, `i32[*batch]`.
+          tokens: `i32[*batch, T]`.
+          valid: `bool[*batch, T]`.
+          chain: Caches of what stands before.
+
+        Returns:
+          Hidden states `[*batch, T, D]` and the tokens' own cache.
+        """
+        return self.decoder.extend(self._responses(start, tokens, valid), chain)
+
+    def logits(self, hidden: jax.Array) -> jax.Array:
+        """`[..., D] -> [..., V]`."""
+        return self.decoder.logits(hidden)
+
+    def _prefix(self, prefix: Prefix) -> Stream:
+        positions = jnp.broadcast_to(jnp.arange(prefix.tokens.shape[1]), prefix.tokens.shape)
+        return Stream(x=self._embed_prefix(prefix), positions=positions, valid=prefix.valid)
+
+    def _embed_prefix(self, prefix: Prefix) -> jax.Array:
+        return self.decoder.embed(prefix.tokens)
+
+    def _responses(self, start: jax.Array, tokens: jax.Array, valid: jax.Array) -> Stream:
+        positions = start[..., None] + jnp.arange(tokens.shape[-1])
+        positions = jnp.broadcast_to(positions, tokens.shape)
+        return Stream(x=self.decoder.embed(tokens), positions=positions, valid=valid)

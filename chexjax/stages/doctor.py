@@ -1,0 +1,82 @@
+"""`doctor`: what this machine offers, or what a model would need."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+from absl import flags
+from rich.console import Console
+from rich.table import Table
+
+from chexjax.config import ConfigError
+from chexjax.families import AnyFamily, preset
+from chexjax.mesh import AXES, MeshConfig
+from chexjax.perf import inventory
+
+_FORM = "chexjax doctor [--model=PRESET] [--dtype=bfloat16] [--data=1] [--fsdp=1] [--tensor=1]"
+_DTYPES = ("float32", "bfloat16", "float16")
+
+
+def doctor(argv: Sequence[str], console: Console) -> None:
+    """Runs the command.
+
+    Args:
+      argv: What stands behind `doctor` on the command line.
+      console: Where to print.
+
+    Raises:
+      ConfigError: a flag, preset or mesh cannot be used.
+    """
+    own = flags.FlagValues()
+    flags.DEFINE_string("model", None, "Preset.", flag_values=own)
+    flags.DEFINE_enum("dtype", "bfloat16", _DTYPES, "Of parameters and cache.", flag_values=own)
+    for axis in AXES:
+        flags.DEFINE_integer(axis, 1, "Devices.", lower_bound=1, flag_values=own)
+    try:
+        rest = own(["chexjax doctor", *argv])[1:]
+        if rest:
+            raise ConfigError(f"{rest[0]} is no flag: write {_FORM}")
+        family = preset(own["model"].value, AnyFamily) if own["model"].value else None
+    except (flags.Error, ValueError) as error:
+        raise ConfigError(f"{error}: write {_FORM}") from None
+    if family is None:
+        console.print(_machine())
+        return
+    mesh = MeshConfig(**{axis: int(own[axis].value or 1) for axis in AXES})
+    console.print(_model(family, mesh, str(own["dtype"].value)))
+
+
+def _model(family: AnyFamily, mesh: MeshConfig, dtype: str) -> Table:
+    found = inventory.take(family, mesh, jnp.dtype(dtype))
+    table = Table("what", "how much", title=family.name)
+    for part, count in found.parts.items():
+        table.add_row(f"parameters of the {part}", f"{count:,}")
+    table.add_row("parameters", f"{sum(found.parts.values()):,}")
+    table.add_section()
+    table.add_row("tensors in the checkpoint", f"{found.tensors:,}")
+    table.add_row("numbers in the checkpoint", f"{found.numbers:,}")
+    table.add_row("tensors known and unused", f"{found.unused:,}")
+    table.add_section()
+    devices = mesh.data * mesh.fsdp * mesh.tensor
+    table.add_row(f"{dtype} parameters, each of {devices}", f"{found.per_device / 2**30:.2f} GiB")
+    if found.kv_per_token:
+        size = f"{found.kv_per_token / 2**10:.1f} KiB"
+        table.add_row(f"{dtype} keys and values of a token", size)
+    return table
+
+
+def _machine() -> Table:
+    table = Table("what", "found", title="This machine")
+    device = jax.devices()[0]
+    table.add_row("devices", f"{jax.device_count()} x {device.device_kind} ({device.platform})")
+    table.add_row("processors", f"{os.cpu_count()}, {platform.machine()}")
+    table.add_row("jax", f"{jax.__version__}, Python {platform.python_version()}")
+    huge = "malloc.hugetlb" in os.environ.get("GLIBC_TUNABLES", "")
+    advice = "on" if huge else "off; start by launch/local, or set GLIBC_TUNABLES"
+    table.add_row("malloc's huge pages", advice)
+    table.add_row("compile cache", os.environ.get("JAX_COMPILATION_CACHE_DIR", "none"))
+    return table

@@ -1,0 +1,9 @@
+"""Checkpoints of the field, to and from sharded arrays, by the family's name table."""
+
+from __future__ import annotations
+
+from chexjax.weights.load import load, load_model
+from chexjax.weights.save import save
+from chexjax.weights.store import CheckpointError, Store
+
+__all__ = ["CheckpointError", "Store", "load", "load_model", "save"]

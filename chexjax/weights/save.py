@@ -1,0 +1,101 @@
+"""From arrays to a Hugging Face folder: shards, their index, the config."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from safetensors.numpy import save_file
+
+from chexjax.artefacts.files import commit, write_atomic
+from chexjax.families import Names
+from chexjax.mesh import path_name
+from chexjax.weights.names import Slot, join, slots
+from chexjax.weights.store import INDEX, SINGLE
+
+SHARD_BYTES = 5_000_000_000
+"""Most bytes of a shard, as hubs like them."""
+
+_METADATA = {"format": "pt"}  # the layout that loaders of the field expect: [outputs, inputs]
+
+
+def save(
+    folder: Path,
+    params: Any,
+    names: Names,
+    *,
+    config: Mapping[str, Any],
+    heads: int = 1,
+    shard_bytes: int = SHARD_BYTES,
+) -> None:
+    """Writes a checkpoint; `config.json` comes last, so a folder without one is unfinished.
+
+    Args:
+      folder: Made if it is not there.
+      params: The parameters, in the dtype that they are to be stored in.
+      names: The family's name table.
+      config: Content of `config.json`.
+      heads: Attention heads, for projections that are packed head by head.
+      shard_bytes: Most bytes of one file; one shard is in memory at a time.
+
+    Raises:
+      FileExistsError: the folder holds a checkpoint.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if any(folder.glob("*.safetensors")):
+        raise FileExistsError(f"{folder} holds a checkpoint already; give an empty folder")
+    flat = {path_name(p): x for p, x in jax.tree_util.tree_leaves_with_path(params)}
+    by_key = _by_key(flat, names, heads)
+    shards = list(_plan(flat, by_key, shard_bytes))
+    places: dict[str, str] = {}
+    for number, keys in enumerate(shards):
+        one = len(shards) == 1
+        file = SINGLE if one else f"model-{number + 1:05d}-of-{len(shards):05d}.safetensors"
+        tensors = {key: _tensor(flat, by_key[key]) for key in keys}
+        tmp = folder / (file + ".tmp")
+        save_file(tensors, tmp, metadata=_METADATA)
+        commit(tmp, folder / file)
+        places |= dict.fromkeys(tensors, file)
+    if len(shards) > 1:
+        total = sum(x.nbytes for x in flat.values())
+        index = {"metadata": {"total_size": total}, "weight_map": dict(sorted(places.items()))}
+        write_atomic(folder / INDEX, json.dumps(index, indent=2) + "\n")
+    write_atomic(folder / "config.json", json.dumps(dict(config), indent=2) + "\n")
+
+
+def _by_key(flat: Mapping[str, Any], names: Names, heads: int) -> dict[str, list[Slot]]:
+    """The slots of each stored tensor: one, or the thirds of a packed one in order."""
+    found = slots(names, {path: x.shape for path, x in flat.items()}, heads)
+    found.sort(key=lambda slot: (slot.key, slot.part or (0, "")))
+    groups = itertools.groupby(found, key=lambda slot: slot.key)
+    return {key: list(group) for key, group in groups}
+
+
+def _plan(
+    flat: Mapping[str, Any], by_key: Mapping[str, list[Slot]], most: int
+) -> Iterator[list[str]]:
+    """Keys shard by shard."""
+    shard: list[str] = []
+    size = 0
+    for key, [first, *_] in by_key.items():
+        bytes_ = math.prod(first.stored_shape) * flat[first.path].dtype.itemsize
+        if shard and size + bytes_ > most:
+            yield shard
+            shard, size = [], 0
+        shard.append(key)
+        size += bytes_
+    yield shard
+
+
+def _tensor(flat: Mapping[str, Any], parts: list[Slot]) -> np.ndarray:
+    """One tensor as it is stored."""
+    ours = (flat[s.path] if s.layer is None else flat[s.path][s.layer] for s in parts)
+    stored = [s.theirs(np.asarray(jax.device_get(x))) for s, x in zip(parts, ours, strict=True)]
+    whole = stored[0] if parts[0].part is None else join(stored, parts[0].part[1], parts[0].heads)
+    return np.ascontiguousarray(whole)

@@ -1,0 +1,118 @@
+"""Every decoder family computes what transformers computes, from and to its checkpoints."""
+
+import dataclasses
+import functools
+
+import jax
+import numpy as np
+import pytest
+from flax import nnx
+from safetensors.numpy import load_file
+
+from chexjax.families import TextFamily, llama, neox, phi
+from chexjax.mesh import MeshConfig, make_mesh, parameter_shardings
+from chexjax.models import LanguageModel, Prefix
+from chexjax.testing import assert_close
+from chexjax.weights import Store, load, save
+from chexjax.weights.config import describe
+
+torch = pytest.importorskip("torch", reason="numerical parity needs torch: pip install .[parity]")
+transformers = pytest.importorskip("transformers", reason="numerical parity needs transformers")
+
+SIZES = {"layers": 3, "width": 40, "heads": 4, "mlp": 96, "vocabulary": 50}
+
+FAMILIES = {
+    "llama": llama.llama("x", **SIZES, kv_heads=2, context=64),
+    "llama_tied": llama.llama("x", **SIZES, kv_heads=4, context=64, tied=True, theta=500.0),
+    "mistral": llama.llama("x", **SIZES, kv_heads=1, context=64, window=7, model_type="mistral"),
+    "phi": TextFamily(
+        name="x",
+        decoder=phi.decoder(**SIZES, context=64, rotary=4),
+        sharding=llama.SHARDING,
+        names=phi.NAMES,
+        model_type="phi",
+    ),
+    "neox": neox.neox("x", **SIZES, rotary=6),
+}
+
+
+@functools.cache
+def theirs(name):
+    """Their model with every number random, norms and biases too, so that none is compared at 0."""
+    config = describe(FAMILIES[name], "float32")
+    cls = getattr(transformers, config.pop("architectures")[0])
+    torch.manual_seed(0)
+    model = cls(cls.config_class(**config, attn_implementation="eager"))
+    with torch.no_grad():
+        for key, weight in model.named_parameters():
+            weight.normal_(std=0.3 if weight.ndim == 1 or "embed" in key else 40**-0.5)
+            if "norm" in key and key.endswith("weight"):
+                weight.add_(1.0)
+    return model.eval()
+
+
+def ours(folder, family):
+    graph, shapes = LanguageModel.abstract(family)
+    places = parameter_shardings(shapes, family.sharding, make_mesh(MeshConfig()))
+    heads = family.decoder.block.heads
+    return graph, load(Store(folder), family.names, shapes, places, heads=heads)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 3))
+def logits(graph, params, ids, cut):
+    """The first `cut` tokens as a prompt, the rest as its response."""
+    model = nnx.merge(graph, params)
+    prefix = Prefix(tokens=ids[:, :cut], valid=jax.numpy.ones((len(ids), cut), bool))
+    responses = ids[:, None, cut:]
+    valid = jax.numpy.ones(responses.shape, bool)
+    return model.logits(model.score(prefix, responses, valid))[:, 0]
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_logits_and_checkpoint_are_those_of_transformers(name, tmp_path):
+    family = FAMILIES[name]
+    model = theirs(name)
+    model.save_pretrained(tmp_path / "theirs")
+    graph, params = ours(tmp_path / "theirs", family)
+
+    ids = np.random.default_rng(0).integers(0, 50, (2, 21))
+    with torch.no_grad():
+        expected = model(torch.tensor(ids)).logits.numpy()
+    assert_close(logits(graph, params, ids, 9), expected[:, 9:], rtol=1e-5)
+
+    save(
+        tmp_path / "ours",
+        params,
+        family.names,
+        heads=family.decoder.block.heads,
+        config=describe(family, "float32"),
+    )
+    before, after = (load_file(tmp_path / x / "model.safetensors") for x in ("theirs", "ours"))
+    assert before.keys() == after.keys()
+    for key in before:
+        np.testing.assert_array_equal(after[key], before[key], err_msg=key)
+    again = type(model).from_pretrained(tmp_path / "ours", attn_implementation="eager")
+    with torch.no_grad():
+        np.testing.assert_array_equal(again(torch.tensor(ids)).logits.numpy(), expected)
+
+
+def test_gradients_are_those_of_transformers(tmp_path):
+    family = dataclasses.replace(FAMILIES["mistral"])
+    model = theirs("mistral")
+    model.save_pretrained(tmp_path)
+    graph, params = ours(tmp_path, family)
+    ids = np.random.default_rng(1).integers(0, 50, (2, 15))
+    weights = np.random.default_rng(2).standard_normal((2, 8, 50)).astype(np.float32)
+
+    model.zero_grad()
+    (model(torch.tensor(ids)).logits[:, 7:] * torch.tensor(weights)).sum().backward()
+    expected = {key: weight.grad.numpy() for key, weight in model.named_parameters()}
+    grads = jax.grad(lambda p: (logits(graph, p, ids, 7) * weights).sum())(params)
+    save(
+        tmp_path / "grads",
+        grads,
+        family.names,
+        heads=family.decoder.block.heads,
+        config={},
+    )
+    assert_close(load_file(tmp_path / "grads" / "model.safetensors"), expected, rtol=1e-4)
