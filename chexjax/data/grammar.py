@@ -46,7 +46,12 @@ def plan(findings: Sequence[Finding], rng: np.random.Generator, *, prior: float 
 
 
 def _denials(present: set[str], rng: np.random.Generator) -> list[tuple[str, ...]]:
-    """Statements of absence region by region: heart, lungs, pleura, bones."""
+    """Statements of absence region by region: heart, lungs, pleura, bones.
+
+    As in real reports, what is normal is mostly said of healthy people and mostly left unsaid
+    beside a finding. A model that imitates such reports leaves it unsaid too, though it sees it.
+    """
+    said = 0.45 if present else 0.9
     lungs = tuple(k for k in LUNG_KINDS if k not in present)
     pleura = tuple(k for k in phrases.PLEURA if k not in present)
     clear = len(lungs) == len(LUNG_KINDS)
@@ -54,23 +59,24 @@ def _denials(present: set[str], rng: np.random.Generator) -> list[tuple[str, ...
     if clear and len(pleura) == 2 and rng.random() < 0.1:
         out.append(phrases.SUMMARY)
     else:
-        if clear or rng.random() < 0.4:
+        if not present or rng.random() < 0.4:
             out.append(lungs)
-        elif rng.random() < 0.6:
+        elif not clear and rng.random() < 0.6:
             out.append(tuple(k for k in ("consolidation", "edema") if k not in present))
-        if pleura and rng.random() < 0.9:
+        if pleura and rng.random() < said:
             out.append(pleura)
-    if "fracture" not in present and rng.random() < 0.55:
+    if "fracture" not in present and rng.random() < 0.4:
         out.append(("fracture",))
     return out
 
 
 def _heart_denial(present: set[str], rng: np.random.Generator) -> tuple[str, ...]:
     absent = tuple(k for k in phrases.SILHOUETTE if k not in present)
-    draw = rng.random()
+    if present and rng.random() < 0.55:
+        return ()
     if absent == phrases.SILHOUETTE:
-        return phrases.SILHOUETTE if draw < 0.55 else phrases.HEART
-    return absent if draw < 0.7 else ()
+        return phrases.SILHOUETTE if rng.random() < 0.55 else phrases.HEART
+    return absent
 
 
 def write(content: Content, rng: np.random.Generator) -> str:
