@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
 from chexjax.families import Family, Template
@@ -32,6 +33,38 @@ def train_bpe(texts: Iterable[str], template: Template, vocabulary: int) -> PreT
     )
     bpe.train_from_iterator(sorted(texts), trainer)
     bpe.add_special_tokens([f"<|extra_{k}|>" for k in range(vocabulary - bpe.get_vocab_size())])
+    return _wrapped(bpe, template)
+
+
+def read_bpe(folder: Path, template: Template) -> PreTrainedTokenizerFast:
+    """A byte-level BPE from `vocab.json`, `merges.txt` and, where it is there, `added_tokens.json`.
+
+    So a tokenizer that is published as Python code (CheXagent-2's) is read without running it.
+
+    Raises:
+      ValueError: an added token would get another id than the file says, or a special token of
+        the template is nowhere.
+    """
+    files = str(folder / "vocab.json"), str(folder / "merges.txt")
+    bpe = Tokenizer(models.BPE.from_file(*files))
+    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    bpe.decoder = decoders.ByteLevel()
+    file = folder / "added_tokens.json"
+    added: dict[str, int] = json.loads(file.read_text()) if file.is_file() else {}
+    for token, number in sorted(added.items(), key=lambda item: item[1]):
+        bpe.add_tokens([AddedToken(token, normalized=False, special=token in template.special)])
+        if bpe.token_to_id(token) != number:
+            raise ValueError(
+                f"{file}: {token!r} is said to be {number} but comes to be "
+                f"{bpe.token_to_id(token)}; fetch all tokenizer files from the same revision"
+            )
+    if lacking := [token for token in template.special if bpe.token_to_id(token) is None]:
+        raise ValueError(f"{folder}: no token {', '.join(lacking)}; fetch added_tokens.json too")
+    bpe.add_special_tokens(list(template.special))
+    return _wrapped(bpe, template)
+
+
+def _wrapped(bpe: Tokenizer, template: Template) -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(
         tokenizer_object=bpe,
         eos_token=template.end,
@@ -64,12 +97,17 @@ class Tokens:
 
     @classmethod
     def load(cls, folder: Path, family: Family) -> Tokens:
-        """Reads a tokenizer folder in Hugging Face format.
+        """Reads a tokenizer folder in Hugging Face format, with `tokenizer.json` or BPE files.
 
         Raises:
-          ValueError: the tokenizer has more ids than the model has embedding rows.
+          ValueError: the tokenizer has more ids than the model has embedding rows, or its files
+            do not belong together.
         """
-        tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
+        whole = (folder / "tokenizer.json").is_file() or not (folder / "vocab.json").is_file()
+        if whole:
+            tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
+        else:
+            tokenizer = read_bpe(folder, family.template)
         rows = family.decoder.vocabulary
         if len(tokenizer) > rows:
             raise ValueError(

@@ -1,3 +1,6 @@
+import json
+import shutil
+
 import pytest
 
 from chexjax.data.tokens import Tokens, prompt_text, train_bpe
@@ -101,3 +104,49 @@ def test_a_tokenizer_with_more_ids_than_embedding_rows_is_refused(tmp_path):
     train_bpe(TEXTS, FAMILY.template, FAMILY.decoder.vocabulary + 1).save_pretrained(tmp_path)
     with pytest.raises(ValueError, match="tokens, but chexagent2_nano has .* embedding rows"):
         Tokens.load(tmp_path, FAMILY)
+
+
+@pytest.fixture
+def reconstructed(real_models, tmp_path):
+    """CheXagent-2's tokenizer files: GPT-2's, and its added tokens as they are known from facts.
+
+    A reconstruction: the runs of blanks stand for CodeGen's in number, not one by one.
+    """
+    for name in ("vocab.json", "merges.txt"):
+        shutil.copy(real_models / "gpt2-tokenizer" / name, tmp_path / name)
+    blanks = [" " * k for k in range(31, 1, -1)] + ["\t" * k for k in range(9, 1, -1)]
+    pairs = [f"<|{slash}{word}|>" for word in ("ref", "box", "quad") for slash in ("", "/")]
+    rest = [f"<|coord_{k}|>" for k in range(10)] + [f"<|extra_{k}|>" for k in range(54)]
+    names = [*blanks, "<|img|>", "<|/img|>", "<|imgpad|>", *pairs, *rest]
+    added = {name: 50257 + k for k, name in enumerate(names)}
+    (tmp_path / "added_tokens.json").write_text(json.dumps(added))
+    return tmp_path
+
+
+def test_chexagent2_prompts_have_their_images_where_the_model_was_taught(reconstructed):
+    family = preset("chexagent2_3b", Family)
+    tokens = Tokens.load(reconstructed, family)
+    assert len(tokens.tokenizer) == 50368
+    assert (tokens.end, tokens.placeholder) == (50256, 50297)
+    one, two = tokens.prompt(1, "Cough."), tokens.prompt(2, "Cough.")
+    assert one[23] == 50295 and one[1048] == 50296
+    assert one[24:1048] == [50297] * 1024
+    question = "Given the indication"
+    assert tokens.text(one[1050:]).startswith(question)
+    # Two images take 2,080 positions before the question.
+    assert two[:1050] == one[:1050]
+    assert tokens.text(two[2080:]).startswith(question)
+    assert two[2080:] == one[1050:]
+    assert 50256 in one and tokens.text(one).endswith("<|assistant|>")
+
+
+def test_added_tokens_that_do_not_fit_are_named(reconstructed):
+    family = preset("chexagent2_3b", Family)
+    file = reconstructed / "added_tokens.json"
+    added = json.loads(file.read_text())
+    file.write_text(json.dumps({**added, "<|img|>": 50400}))
+    with pytest.raises(ValueError, match="added_tokens.json.*same revision"):
+        Tokens.load(reconstructed, family)
+    file.unlink()
+    with pytest.raises(ValueError, match="no token <.img.>"):
+        Tokens.load(reconstructed, family)
