@@ -134,7 +134,8 @@ def _read(
     whole = _empty(leaf.shape, leaf.dtype, place)
     for part in parts:
         row = _part(store, part, leaf.dtype, row_place)
-        whole = _put(place)(whole, row, jnp.int32(part.layer))
+        # Waited for: rows on their way would pile up in memory.
+        whole = _put(place)(whole, row, jnp.int32(part.layer)).block_until_ready()
     return whole
 
 
@@ -142,9 +143,10 @@ def _part(store: Store, slot: Slot, dtype: Any, place: NamedSharding) -> jax.Arr
     stored = store[slot.key].array()
 
     def piece(index: Any) -> np.ndarray:
-        return np.ascontiguousarray(slot.ours(stored, index), dtype=dtype)
+        # Cast in the order of the file, which is quick; JAX turns what is transposed.
+        return slot.ours(stored, index).astype(dtype)
 
-    return jax.make_array_from_callback(slot.shape, place, piece)
+    return jax.make_array_from_callback(slot.shape, place, piece).block_until_ready()
 
 
 def _empty(shape: tuple[int, ...], dtype: Any, place: NamedSharding) -> jax.Array:
