@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from chexjax.families.spec import BlockSpec, DecoderSpec, Names, TextFamily
 
+SHARED = (
+    ("decoder/embed", "model.embed_tokens"),
+    ("decoder/layers/*/norm1", "model.layers.*.input_layernorm"),
+    ("decoder/layers/*/attention/query", "model.layers.*.self_attn.q_proj"),
+    ("decoder/layers/*/attention/key", "model.layers.*.self_attn.k_proj"),
+    ("decoder/layers/*/attention/value", "model.layers.*.self_attn.v_proj"),
+)
+"""Names that other decoders took over."""
+
 NAMES = Names(
     modules=(
-        ("decoder/embed", "model.embed_tokens"),
-        ("decoder/layers/*/norm1", "model.layers.*.input_layernorm"),
-        ("decoder/layers/*/attention/query", "model.layers.*.self_attn.q_proj"),
-        ("decoder/layers/*/attention/key", "model.layers.*.self_attn.k_proj"),
-        ("decoder/layers/*/attention/value", "model.layers.*.self_attn.v_proj"),
+        *SHARED,
         ("decoder/layers/*/attention/out", "model.layers.*.self_attn.o_proj"),
         ("decoder/layers/*/norm2", "model.layers.*.post_attention_layernorm"),
         ("decoder/layers/*/mlp/gate", "model.layers.*.mlp.gate_proj"),

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from chexjax.families.llama import SHARDING
+from chexjax.families.llama import SHARDING, SHARED
 from chexjax.families.spec import BlockSpec, DecoderSpec, Names, TextFamily
 
 NAMES = Names(
     modules=(
-        ("decoder/embed", "model.embed_tokens"),
-        ("decoder/layers/*/norm1", "model.layers.*.input_layernorm"),
-        ("decoder/layers/*/attention/query", "model.layers.*.self_attn.q_proj"),
-        ("decoder/layers/*/attention/key", "model.layers.*.self_attn.k_proj"),
-        ("decoder/layers/*/attention/value", "model.layers.*.self_attn.v_proj"),
+        *SHARED,
         ("decoder/layers/*/attention/out", "model.layers.*.self_attn.dense"),
         ("decoder/layers/*/mlp/fc1", "model.layers.*.mlp.fc1"),
         ("decoder/layers/*/mlp/fc2", "model.layers.*.mlp.fc2"),

@@ -69,23 +69,13 @@ CASES = {
 }
 
 
-def randomised(model):
-    torch.manual_seed(0)
-    with torch.no_grad():
-        for key, weight in model.named_parameters():
-            weight.normal_(std=0.3 if weight.ndim == 1 or "embed" in key else 32**-0.5)
-            if "norm" in key.lower() and key.endswith("weight"):
-                weight.add_(1.0)
-    return model.eval()
-
-
 def run(model, ids, valid):
     graph, state = nnx.split(model)
     return jax.jit(lambda s, i, v: nnx.merge(graph, s)(i, v))(state, ids, valid)
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_hidden_states_are_those_of_transformers(name, tmp_path):
+def test_hidden_states_are_those_of_transformers(name, randomised, tmp_path):
     spec, make = CASES[name]
     theirs = randomised(make())
     theirs.save_pretrained(tmp_path)
@@ -99,7 +89,7 @@ def test_hidden_states_are_those_of_transformers(name, tmp_path):
     assert_close(np.asarray(ours)[valid], expected[valid], rtol=1e-5)
 
 
-def test_chexbert_heads_read_the_first_token_s_hidden_state(tmp_path):
+def test_chexbert_heads_read_the_first_token_s_hidden_state(randomised, tmp_path):
     """Its checkpoint's names, the 14 heads, and no pooler on the way."""
     classes = (4,) * 13 + (2,)
     names = bert.bert_names("module.bert.", width=32, heads=14, head="module.linear_heads.")

@@ -16,17 +16,6 @@ torch = pytest.importorskip("torch", reason="numerical parity needs torch: pip i
 transformers = pytest.importorskip("transformers", reason="numerical parity needs transformers")
 
 
-def randomised(model):
-    torch.manual_seed(0)
-    with torch.no_grad():
-        for key, weight in model.named_parameters():
-            flat = weight.ndim == 1 or "embed" in key
-            weight.normal_(std=0.3 if flat else weight.shape[-1] ** -0.5)
-            if "norm" in key.lower() and key.endswith("weight"):
-                weight.add_(1.0)
-    return model.eval()
-
-
 def filled(make, room, tensors, names, prefix=""):
     """A module of ours with their numbers, found by the name table; `room` is its path."""
     graph, state = nnx.split(nnx.eval_shape(make))
@@ -45,7 +34,7 @@ def numbers(model):
     return {key: tensor.numpy() for key, tensor in model.state_dict().items()}
 
 
-def test_features_are_siglip_s_last_hidden_state():
+def test_features_are_siglip_s_last_hidden_state(randomised):
     """Before the last norm, as CheXagent-2 reads it."""
     spec = siglip.vision(layers=3, width=40, heads=2, mlp=96, patch=8, size=24)
     theirs = randomised(
@@ -76,7 +65,7 @@ def test_features_are_siglip_s_last_hidden_state():
     assert_close(ours, expected, rtol=1e-5)
 
 
-def test_features_are_those_of_blip2_s_tower():
+def test_features_are_those_of_blip2_s_tower(randomised):
     spec = chexagent8b.eva(layers=3, width=32, heads=4, mlp=48, patch=8, size=24)
     theirs = randomised(
         transformers.Blip2VisionModel(
@@ -108,7 +97,7 @@ def test_features_are_those_of_blip2_s_tower():
     assert_close(ours, expected, rtol=1e-5)
 
 
-def test_visual_tokens_are_those_of_blip2_s_q_former():
+def test_visual_tokens_are_those_of_blip2_s_q_former(randomised):
     """Two images, the second one absent in one study; the projection is a plain linear layer."""
     block = BlockSpec(
         width=32, heads=4, mlp=64, epsilon=1e-12, causal=False, layout="post", activation="gelu"
