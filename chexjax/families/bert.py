@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from chexjax.families.spec import BlockSpec, EncoderFamily, EncoderSpec, Names
+from chexjax.families.spec import ON_LINEAR, BlockSpec, EncoderFamily, EncoderSpec, Names
 
 SHARDING = (
+    *ON_LINEAR,
     (r"(norm|bias|position|kind|heads)", ()),
     (r"(query|key|value|fc1)/kernel", ("fsdp", "tensor")),
     (r"(out|fc2)/kernel", ("tensor", "fsdp")),

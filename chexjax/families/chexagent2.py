@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 
 from chexjax.families import phi, siglip
-from chexjax.families.spec import Family, ImageSpec, MLPSpec, Names, Template, VisionSpec
+from chexjax.families.spec import ON_LINEAR, Family, ImageSpec, MLPSpec, Names, Template, VisionSpec
 
 TEMPLATE = Template(
     opening="<|system|>\nYou are a helpful assistant.<|endoftext|>\n<|user|>\n",
@@ -35,6 +35,7 @@ TINY_TEMPLATE = Template(
 )
 
 SHARDING = (
+    *ON_LINEAR,
     (r"(norm|position|table|bias)", ()),
     (r"(query|key|value|fc1)/kernel", ("fsdp", "tensor")),
     (r"(out|fc2)/kernel", ("tensor", "fsdp")),

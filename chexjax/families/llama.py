@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chexjax.families.spec import BlockSpec, DecoderSpec, Names, TextFamily
+from chexjax.families.spec import ON_LINEAR, BlockSpec, DecoderSpec, Names, TextFamily
 
 SHARED = (
     ("decoder/embed", "model.embed_tokens"),
@@ -28,6 +28,7 @@ NAMES = Names(
 )
 
 SHARDING = (
+    *ON_LINEAR,
     (r"(norm|bias)", ()),
     (r"(query|key|value|fc1|gate)/kernel", ("fsdp", "tensor")),
     (r"(out|fc2)/kernel", ("tensor", "fsdp")),

@@ -13,6 +13,14 @@ Axes = tuple[str | None, ...]
 """Mesh axis of each dimension of a parameter, counted from the last one."""
 
 
+ON_LINEAR: tuple[tuple[str, Axes], ...] = (
+    (r"(lora/gain|/step)$", ()),
+    (r"lora/a$", ("fsdp", None)),
+    (r"lora/b$", (None, "fsdp")),
+)
+"""Rows of every family's sharding table: what may be put on any linear layer."""
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class BlockSpec:
     """One transformer layer.

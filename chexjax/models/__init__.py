@@ -9,15 +9,22 @@ from chexjax.models.decoder import Cache
 from chexjax.models.encoder import Encoder
 from chexjax.models.init import random_params
 from chexjax.models.lm import LanguageModel, Prefix
+from chexjax.models.lora import LORA_TRAINED, LoRAConfig, add_lora, merge_lora
+from chexjax.models.quantize import quantize_int8
 from chexjax.models.vlm import VLM
 
 __all__ = [
+    "LORA_TRAINED",
     "VLM",
     "Cache",
     "Encoder",
     "LanguageModel",
+    "LoRAConfig",
     "Prefix",
+    "add_lora",
+    "merge_lora",
     "model_class",
+    "quantize_int8",
     "random_params",
 ]
 

@@ -1,4 +1,4 @@
-"""The one linear layer of all models."""
+"""The one linear layer of all models, with what can be put on it: a LoRA adapter, int8."""
 
 from __future__ import annotations
 
@@ -9,8 +9,42 @@ import jax.numpy as jnp
 from flax import nnx
 
 
+class LoRA(nnx.Module):
+    """A low-rank addition to a linear layer, `gain * (x @ a) @ b` (Hu et al., arXiv:2106.09685).
+
+    It is computed beside the kernel and never added to it: the gradient of `kernel + a @ b` would
+    be as large as the kernel.
+    """
+
+    def __init__(self, a: jax.Array, b: jax.Array, gain: jax.Array) -> None:
+        """Takes `a: [*layers, inputs, rank]`, `b: [*layers, rank, outputs]` and `gain: [*layers]`.
+
+        A gain is alpha / rank, and 0 for a layer of a stack that is no target. It is not trained.
+        """
+        self.a = nnx.Param(a)
+        self.b = nnx.Param(b)
+        self.gain = nnx.Param(gain)
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """`[..., inputs] -> [..., outputs]`, in the dtype of `x`."""
+        inner = x @ self.a.astype(x.dtype)
+        return inner @ self.b.astype(x.dtype) * self.gain.astype(x.dtype)
+
+    def delta(self) -> jax.Array:
+        """What it adds to the kernel, `f32[*layers, inputs, outputs]`."""
+        product = jnp.matmul(self.a[...], self.b[...], precision="highest")
+        return self.gain[...][..., None, None] * product
+
+
 class Linear(nnx.Module):
-    """`x @ kernel + bias`; float32 parameters, computed in `dtype`."""
+    """`x @ kernel + bias`; float32 parameters, computed in `dtype`.
+
+    Attributes:
+      kernel: `[inputs, outputs]`, int8 where there is a `step`.
+      step: What one unit of an int8 kernel is worth, for each output, `f32[outputs]`; or None.
+      bias: `[outputs]`, or None.
+      lora: An adapter, or None.
+    """
 
     def __init__(self, inputs: int, outputs: int, *, bias: bool = True, dtype: Any) -> None:
         """Makes a kernel `[inputs, outputs]` and a bias `[outputs]`, of zeros.
@@ -20,8 +54,21 @@ class Linear(nnx.Module):
         self.dtype = dtype
         self.kernel = nnx.Param(jnp.zeros((inputs, outputs)))
         self.bias = nnx.Param(jnp.zeros(outputs)) if bias else None
+        self.step: nnx.Param | None = nnx.data(None)
+        self.lora: LoRA | None = nnx.data(None)
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """`[..., inputs] -> [..., outputs]`."""
-        y = x.astype(self.dtype) @ self.kernel.astype(self.dtype)
+        x = x.astype(self.dtype)
+        y = x @ self.kernel.astype(self.dtype)
+        if self.step is not None:
+            y = y * self.step.astype(self.dtype)
+        if self.lora is not None:
+            y = y + self.lora(x)
         return y if self.bias is None else y + self.bias.astype(self.dtype)
+
+
+def linears(model: nnx.Module) -> dict[str, Linear]:
+    """The linear layers of a model by path, such as `decoder/body/attention/query`."""
+    modules = (("/".join(map(str, path)), module) for path, module in nnx.iter_modules(model))
+    return {path: module for path, module in modules if isinstance(module, Linear)}

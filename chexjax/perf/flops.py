@@ -68,18 +68,35 @@ def text(family: Family, work: Work) -> float:
     return float(prompt * (in_prompt + last) + answer * in_answer) + _head(family, work)
 
 
-def train_step(family: Family, work: Work, *, frozen_vision: bool) -> float:
+def train_step(family: Family, work: Work, *, frozen_vision: bool, adapters: bool = False) -> float:
     """Forward and backward, layers not rematerialised.
 
     The backward pass costs twice the forward of what is trained, and one more head, whose logits
-    are computed again. Pixels have no gradient.
+    are computed again. Pixels have no gradient. Where adapters alone are trained, kernels have no
+    gradient either; the few operations of adapters themselves are left out.
+
+    Args:
+      family: Shapes.
+      work: Tokens.
+      frozen_vision: Nothing is trained in tower and connector.
+      adapters: Nothing but adapters is trained; a tower that has some counts as trained whole.
     """
     tower, patches = images(family, work), _patches(family, work.images)
+    spared = text(family, work) - _text_attention(family, work) if adapters else 0.0
     return (
         (tower if frozen_vision else 3 * tower - patches)
         + 3 * text(family, work)
+        - spared
         + _head(family, work)
     )
+
+
+def _text_attention(family: Family, work: Work) -> float:
+    """Scores and mixing in the decoder."""
+    decoder = family.decoder
+    prompt = (decoder.layers - 1) * _attention(decoder.block, work.prefix)
+    answer = decoder.layers * _attention(decoder.block, work.prefix + work.response)
+    return float(work.prefixes * work.prefix * prompt + work.responses * work.response * answer)
 
 
 def _patches(family: Family, count: int) -> float:

@@ -16,7 +16,7 @@ from chexjax import judges, losses
 from chexjax.config import ConfigError
 from chexjax.data.sources import open_source
 from chexjax.mesh import check_batch, parameter_shardings, path_name
-from chexjax.models import VLM
+from chexjax.models import VLM, add_lora
 from chexjax.models.block import REMAT
 from chexjax.stages.context import Context
 from chexjax.stages.fitting import length_in_steps
@@ -34,18 +34,28 @@ def check(context: Context) -> None:
     """
     config = context.config
     with _as_config_error():
-        model = nnx.merge(*VLM.abstract(context.family))
         open_source(config.source)
         judges.build(config.judge.name)
         losses.build(config.loss.name, config.loss.options)
         for name in ("sample", "reference", "evaluate"):
             check_batch(getattr(config, name).unit, context.mesh, f"{name}.unit")
         for name, train in (("sft", config.sft), ("align", config.align)):
-            split_params(model, train.freeze)
+            split_params(_model(context, name, train), train.freeze)
             check_batch(train.batch_size // train.accumulate, context.mesh, f"{name}.batch_size")
             length_in_steps(train, name, rows=1)
             if train.remat not in REMAT:
                 raise ValueError(f"{name}.remat={train.remat!r} is none of {sorted(REMAT)}")
+
+
+def _model(context: Context, name: str, config: TrainConfig) -> VLM:
+    """The abstract policy that a stage trains, adapters included."""
+    model: VLM = nnx.merge(*VLM.abstract(context.family, dtype=context.dtype))
+    if config.lora.rank:
+        try:
+            add_lora(model, config.lora, seed=context.config.seed)
+        except ValueError as error:
+            raise ConfigError(f"config.{name}.lora.{error}") from error
+    return model
 
 
 @contextlib.contextmanager
@@ -71,7 +81,7 @@ def dry_run(context: Context, console: Console) -> None:
         f"{family.visual_tokens(1)} tokens for one, at most {family.max_images}; "
         f"context {family.decoder.context}; vocabulary {family.decoder.vocabulary}"
     )
-    console.print(_training(context, model))
+    console.print(_training(context))
 
 
 def _parameters(context: Context, model: VLM) -> Table:
@@ -84,23 +94,21 @@ def _parameters(context: Context, model: VLM) -> Table:
     return table
 
 
-def _training(context: Context, model: VLM) -> Table:
+def _training(context: Context) -> Table:
     config = context.config
     table = Table(title="Training")
     for heading in ("stage", "batch", "rows at most", "steps", "trained", "state per device"):
         table.add_column(heading, justify="left" if heading == "stage" else "right")
     source = open_source(config.source)
     sampled = config.sample.studies
-    table.add_row(*_row(context, model, "sft", config.sft, len(source)))
-    table.add_row(*_row(context, model, "align", config.align, sampled or len(source)))
+    table.add_row(*_row(context, "sft", config.sft, len(source)))
+    table.add_row(*_row(context, "align", config.align, sampled or len(source)))
     return table
 
 
-def _row(
-    context: Context, model: VLM, name: str, config: TrainConfig, rows: int
-) -> tuple[str, ...]:
+def _row(context: Context, name: str, config: TrainConfig, rows: int) -> tuple[str, ...]:
     total = length_in_steps(config, name, rows)
-    _, trainable, frozen = split_params(model, config.freeze)
+    _, trainable, frozen = split_params(_model(context, name, config), config.freeze)
     optimizer = make_optimizer(config.optimizer)
     state = jax.eval_shape(lambda t, f: init_state(t, f, optimizer), trainable, frozen)
     size = _bytes_per_device(state, state_shardings(state, context.family.sharding, context.mesh))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any
 
 import jax
+from flax import nnx
 
 from chexjax.artefacts import Artefact, ArtefactError, Draft, write_atomic
 from chexjax.config import ConfigError, steps
@@ -22,7 +24,8 @@ from chexjax.data.examples import (
 from chexjax.data.study import Study
 from chexjax.data.tokens import Tokens
 from chexjax.families import Family
-from chexjax.models import VLM
+from chexjax.mesh import path_name
+from chexjax.models import LORA_TRAINED, VLM, LoRAConfig, add_lora, merge_lora
 from chexjax.perf import flops
 from chexjax.rows import Reject
 from chexjax.stages.context import Context
@@ -30,6 +33,8 @@ from chexjax.stages.policies import save_policy
 from chexjax.trackers import StageTimer
 from chexjax.train import TrainConfig, train
 from chexjax.train.objectives import Objective
+from chexjax.train.step import split_params
+from chexjax.weights import save_adapter
 
 Item = tuple[Study, int, Sequence[str], Mapping[str, Sequence[Any]]]
 """A study, its row, reports about it, and columns of numbers for them."""
@@ -94,6 +99,10 @@ def fit(
         batch_size=config.batch_size,
         seed=context.config.seed,
     )
+    if config.lora.rank:
+        add_lora(model, config.lora, seed=context.config.seed)
+    graph, trainable, _ = split_params(model, config.freeze)
+    trained = {path_name(path) for path, _ in jax.tree_util.tree_leaves_with_path(trainable)}
     params = train(
         model,
         context.family,
@@ -108,22 +117,38 @@ def fit(
         timer=timer,
         label=label,
     )
+    policy = nnx.merge(graph, params)
+    if config.lora.rank:
+        _keep_adapter(draft, policy, context.family, config.lora)
+    merge_lora(policy)
+    params = nnx.state(policy)
     statistics = {
         "steps": total,
         "examples": len(examples),
         "buckets": [list(bucket) for bucket in plan.buckets],
         "parameters": sum(leaf.size for leaf in jax.tree.leaves(params)),
-        "flops": training_flops(context.family, plan, config, total, examples),
+        "flops": training_flops(context.family, plan, trained, total, examples),
     }
     return save_policy(draft, context.family, params, statistics, len(rejects))
 
 
+def _keep_adapter(draft: Draft, policy: VLM, family: Family, config: LoRAConfig) -> None:
+    """Writes the adapter beside the policy that it is merged into, where its format allows it."""
+    try:
+        save_adapter(
+            draft.path / "adapter", policy, family.names, rank=config.rank, alpha=config.alpha
+        )
+    except ValueError as error:
+        print(f"the policy holds its adapter merged, and only so: {error}", flush=True)
+
+
 def training_flops(
-    family: Family, plan: Plan, config: TrainConfig, total: int, examples: Sequence[Example]
+    family: Family, plan: Plan, trained: Set[str], total: int, examples: Sequence[Example]
 ) -> float:
-    """Executed operations of a whole run, padding included."""
+    """Executed operations of a whole run that trains these parameters, padding included."""
     responses = len(examples[0].responses)
-    frozen_vision = any(pattern.startswith("vision") for pattern in config.freeze)
+    frozen_vision = not any(name.startswith("vision/") for name in trained)
+    adapters = any(re.search(LORA_TRAINED, name) for name in trained)
     per_epoch = plan.epoch(0)
     cost = 0.0
     for batch in per_epoch:
@@ -134,5 +159,5 @@ def training_flops(
             responses=plan.batch_size * responses,
             response=batch.bucket.response,
         )
-        cost += flops.train_step(family, work, frozen_vision=frozen_vision)
+        cost += flops.train_step(family, work, frozen_vision=frozen_vision, adapters=adapters)
     return cost * total / len(per_epoch)

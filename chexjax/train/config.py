@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from chexjax.config import local
+from chexjax.models import LoRAConfig
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -50,6 +51,7 @@ class TrainConfig:
       total_examples: Length in rows.
       buckets: Padded shapes, and so compiled programs, at most.
       freeze: Regexes over parameter paths that are left untouched.
+      lora: Adapters, which are then all that is trained; they are merged when the run is done.
       remat: What is kept for the backward pass; see `models.block.REMAT`.
       optimizer: See `OptimizerConfig`.
       checkpoint_every: Steps between checkpoints.
@@ -63,6 +65,7 @@ class TrainConfig:
     total_examples: int | None = None
     buckets: int = 1
     freeze: tuple[str, ...] = ()
+    lora: LoRAConfig = LoRAConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     remat: str = local("none")
     checkpoint_every: int = local(200)

@@ -16,7 +16,7 @@ from jax.sharding import Mesh
 
 from chexjax.losses import Rows
 from chexjax.mesh import Table, parameter_shardings, path_name, replicated
-from chexjax.models import LanguageModel
+from chexjax.models import LORA_TRAINED, LanguageModel
 from chexjax.train.config import OptimizerConfig
 from chexjax.train.objectives import Batch, Objective
 
@@ -50,6 +50,8 @@ def split_params(
 ) -> tuple[nnx.GraphDef, nnx.State, nnx.State]:
     """Cuts a model into its graph, what is trained and what is frozen.
 
+    Of a model with adapters nothing but these is trained.
+
     Raises:
       ValueError: a regex matches no parameter, or nothing is left to train.
     """
@@ -60,8 +62,12 @@ def split_params(
                 f"freeze: {pattern!r} matches no parameter; names look like {names[0]}"
             )
 
+    adapted = any(re.search(LORA_TRAINED, name) for name in names)
+
     def is_trainable(path: Sequence[Any], _: Any) -> bool:
-        return not any(re.search(pattern, "/".join(map(str, path))) for pattern in freeze)
+        name = "/".join(map(str, path))
+        frozen = any(re.search(pattern, name) for pattern in freeze)
+        return not frozen and (not adapted or re.search(LORA_TRAINED, name) is not None)
 
     graph, trainable, frozen = nnx.split(model, is_trainable, ...)  # type: ignore[misc]
     if not jax.tree.leaves(trainable):

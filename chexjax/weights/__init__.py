@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+from chexjax.weights.adapter import load_adapter, save_adapter
 from chexjax.weights.load import load, load_model
 from chexjax.weights.save import save
 from chexjax.weights.store import CheckpointError, Store
 
-__all__ = ["CheckpointError", "Store", "load", "load_model", "save"]
+__all__ = [
+    "CheckpointError",
+    "Store",
+    "load",
+    "load_adapter",
+    "load_model",
+    "save",
+    "save_adapter",
+]

@@ -5,15 +5,12 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 
 from chexjax.families import Names
-
-_STACKS = {"body": (0, 1), "blocks": (0, 1), "even": (0, 2), "odd": (1, 2)}
-"""Modules with a layer axis: number of their first layer, and step to the next."""
-_LAST = "last"
+from chexjax.models.layers import Place, places
 
 _LEAVES = {"kernel": "weight", "scale": "weight", "embedding": "weight", "bias": "bias"}
 _PARTS = ("query", "key", "value")
@@ -101,35 +98,13 @@ def slots(names: Names, shapes: Mapping[str, tuple[int, ...]], heads: int = 1) -
       ValueError: the table does not name a parameter.
     """
     table = _Table(names)
-    last = {
-        path.split(f"/{_LAST}/")[0]: shapes[path.replace(f"/{_LAST}/", "/body/")][0]
-        for path in shapes
-        if f"/{_LAST}/" in path
-    }
     found = []
-    for path, shape in shapes.items():
-        for logical, layer, number in _logical(path, shape, last):
-            part_shape = shape if layer is None else shape[1:]
+    for path, layers in places(shapes).items():
+        for logical, row, number in layers:
+            shape = shapes[path] if row is None else shapes[path][1:]
             key, how, part = table.find(logical, number)
-            found.append(Slot(path, layer, part_shape, key, how, part, heads))
+            found.append(Slot(path, row, shape, key, how, part, heads))
     return found
-
-
-def _logical(
-    path: str, shape: tuple[int, ...], last: Mapping[str, int]
-) -> Iterator[tuple[str, int | None, int]]:
-    """(path with `layers/*`, row of the layer axis, number of the layer) for each layer."""
-    parts = path.split("/")
-    for k, part in enumerate(parts):
-        generic = "/".join([*parts[:k], "layers", "*", *parts[k + 1 :]])
-        if part in _STACKS:
-            first, step = _STACKS[part]
-            yield from ((generic, row, first + step * row) for row in range(shape[0]))
-            return
-        if part == _LAST:
-            yield generic, None, last["/".join(parts[:k])]
-            return
-    yield path, None, 0
 
 
 class _Table:
@@ -156,6 +131,18 @@ class _Table:
         if theirs is None or leaf not in _LEAVES:
             raise ValueError(f"the family's name table has no entry for {logical}")
         return f"{theirs.replace('*', str(layer))}.{_LEAVES[leaf]}", how, part
+
+
+def module_of(names: Names, place: Place) -> str:
+    """What a checkpoint calls the linear layer at `place`.
+
+    Raises:
+      ValueError: it stores the layer's kernel in any other way than as one matrix of its own.
+    """
+    key, how, part = _Table(names).find(f"{place.name}/kernel", place.number)
+    if how != "linear" or part is not None:
+        raise ValueError(f"{key} is not stored as the one matrix of a linear layer")
+    return key.removesuffix(".weight")
 
 
 def is_unused(names: Names, key: str) -> bool:

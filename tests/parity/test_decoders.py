@@ -10,9 +10,10 @@ from safetensors.numpy import load_file
 
 from chexjax.families import TextFamily, llama, neox, phi
 from chexjax.mesh import MeshConfig, make_mesh, parameter_shardings
-from chexjax.models import LanguageModel, Prefix
+from chexjax.models import LanguageModel, LoRAConfig, Prefix, add_lora
+from chexjax.ops.linear import linears
 from chexjax.testing import assert_close
-from chexjax.weights import Store, load, save
+from chexjax.weights import Store, load, load_adapter, save, save_adapter
 from chexjax.weights.config import describe
 
 torch = pytest.importorskip("torch", reason="numerical parity needs torch: pip install .[parity]")
@@ -107,3 +108,52 @@ def test_gradients_are_those_of_transformers(randomised, tmp_path):
         config={},
     )
     assert_close(load_file(tmp_path / "grads" / "model.safetensors"), expected, rtol=1e-4)
+
+
+IDS = np.random.default_rng(3).integers(0, 50, (2, 15))
+NO_PEFT = "parity of adapters needs peft: pip install .[parity]"
+
+
+@pytest.fixture(params=["llama", "phi"])
+def pair(request, randomised, tmp_path):
+    """Their model, ours with the same numbers, and the family."""
+    model = randomised(theirs(request.param))
+    model.save_pretrained(tmp_path / "base")
+    family = FAMILIES[request.param]
+    return model, nnx.merge(*ours(tmp_path / "base", family)), family
+
+
+def their_logits(model):
+    with torch.no_grad():
+        return model(torch.tensor(IDS)).logits.numpy()[:, 6:]
+
+
+def our_logits(model):
+    return logits(*nnx.split(model), IDS, 6)
+
+
+def test_peft_computes_the_same_with_our_adapter(pair, tmp_path):
+    peft = pytest.importorskip("peft", reason=NO_PEFT)
+    base, model, family = pair
+    add_lora(model, LoRAConfig(rank=3, alpha=7.0, targets=("decoder/layers@1:",)), seed=0)
+    for number, linear in enumerate(linears(model).values()):
+        if linear.lora is not None:
+            rng = np.random.default_rng(number)
+            linear.lora.b[...] = 0.1 * rng.normal(size=linear.lora.b.shape).astype(np.float32)
+    save_adapter(tmp_path / "adapter", model, family.names, rank=3, alpha=7.0)
+    bare = their_logits(base)
+    wrapped = peft.PeftModel.from_pretrained(base, tmp_path / "adapter").eval()
+    assert np.abs(their_logits(wrapped) - bare).max() > 0.1
+    assert_close(our_logits(model), their_logits(wrapped), rtol=1e-5)
+
+
+def test_we_compute_the_same_with_an_adapter_of_peft(pair, tmp_path):
+    peft = pytest.importorskip("peft", reason=NO_PEFT)
+    base, model, family = pair
+    targets = ["q_proj", "v_proj", "fc1", "down_proj"]
+    present = [t for t in targets if any(n.endswith(t) for n, _ in base.named_modules())]
+    config = peft.LoraConfig(r=2, lora_alpha=5, target_modules=present, init_lora_weights=False)
+    wrapped = peft.get_peft_model(base, config).eval()
+    wrapped.save_pretrained(tmp_path / "adapter")
+    load_adapter(tmp_path / "adapter", model, family.names)
+    assert_close(our_logits(model), their_logits(wrapped), rtol=1e-5)

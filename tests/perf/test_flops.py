@@ -7,7 +7,7 @@ from flax import nnx
 from jax.extend.core import ClosedJaxpr, Jaxpr
 
 from chexjax.families import Family, preset
-from chexjax.models import VLM, Prefix
+from chexjax.models import VLM, LoRAConfig, Prefix, add_lora
 from chexjax.perf import flops
 from chexjax.testing import random_batch, random_policy
 from chexjax.train import SFT
@@ -113,3 +113,20 @@ def test_a_training_step_is_counted_to_the_last_product(batch, work, frozen):
 
     counted = products(jax.make_jaxpr(jax.grad(loss))(trainable).jaxpr)
     assert flops.train_step(FAMILY, work, frozen_vision=frozen) == counted
+
+
+def test_a_step_of_adapters_has_no_gradient_of_a_kernel(batch, work):
+    """What adapters cost themselves is linear in their rank, and so falls out of two ranks."""
+
+    def counted(rank):
+        model = random_policy(FAMILY)
+        add_lora(model, LoRAConfig(rank=rank), seed=0)
+        graph, trainable, rest = split_params(model, ())
+
+        def loss(trainable):
+            return SFT()(nnx.merge(graph, trainable, rest), batch).value.sum()
+
+        return products(jax.make_jaxpr(jax.grad(loss))(trainable).jaxpr)
+
+    expected = flops.train_step(FAMILY, work, frozen_vision=True, adapters=True)
+    assert 2 * counted(1) - counted(2) == expected

@@ -8,10 +8,18 @@ import signal
 import subprocess
 import sys
 
+import jax
+import numpy as np
 import pytest
+from flax import nnx
+from safetensors.numpy import load_file
 
 from chexjax import artefacts
 from chexjax.__main__ import main
+from chexjax.checkpoint import load_params
+from chexjax.families import Family, preset
+from chexjax.mesh import MeshConfig, make_mesh, path_name, replicated
+from chexjax.models import VLM
 from tests.stages.conftest import CONFIG
 
 pytestmark = pytest.mark.timeout(1200)  # the first test waits for a whole shrunken run
@@ -128,12 +136,51 @@ def test_a_dry_run_does_no_work(tmp_path, capsys):
         ("--config.policy.preset=chexagent2_tini", "chexagent2_tiny"),
         ("--config.align.freeze=('visoin/',)", "visoin/"),
         ("--config.mesh.data=3", "mesh"),
+        ("--config.align.lora=rank", "config.align.lora"),
     ],
 )
 def test_a_wrong_config_is_named_before_any_work(change, named, tmp_path, capsys):
     assert main(["run", CONFIG, change, f"--workdir={tmp_path / 'run'}"]) == 2
     assert named in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+def test_adapters_that_fit_nowhere_are_named_before_any_work(tmp_path, capsys):
+    lora = ["--config.sft.lora.rank=2", "--config.sft.lora.targets=('decodr/',)"]
+    assert main(["run", CONFIG, *lora, f"--workdir={tmp_path / 'run'}"]) == 2
+    assert "config.sft.lora.targets: 'decodr/' matches no linear" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_alignment_by_adapters_changes_their_layers_alone(finished, tmp_path):
+    workdir = shutil.copytree(finished, tmp_path / "run")
+    shutil.rmtree(workdir / "aligned")
+    lora = ["--config.align.lora.rank=2", "--config.align.lora.targets=('/(query|fc2)@1:',)"]
+    assert main(["align", CONFIG, *lora, f"--workdir={workdir}"]) == 0
+    before, after = (params(workdir / folder) for folder in ("sft", "aligned"))
+    assert before.keys() == after.keys()
+    changed = {name for name in before if (before[name] != after[name]).any()}
+    assert changed == {f"decoder/last/{x}/kernel" for x in ("attention/query", "mlp/fc2")}
+    stored = load_file(workdir / "aligned" / "adapter" / "adapter_model.safetensors")
+    prefix = "base_model.model.model.layers.1"
+    a, b = (stored[f"{prefix}.mlp.fc2.lora_{x}.weight"] for x in "AB")
+    kernel = "decoder/last/mlp/fc2/kernel"
+    np.testing.assert_allclose(after[kernel] - before[kernel], 8 * (b @ a).T, atol=1e-6)
+    assert (
+        manifest(workdir, "aligned")["statistics"]["flops"]
+        < (manifest(finished, "aligned")["statistics"]["flops"])
+    )
+
+
+def params(folder):
+    _, shapes = VLM.abstract(preset("chexagent2_nano", Family))
+    place = replicated(make_mesh(MeshConfig()))
+    like = jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place), shapes
+    )
+    loaded = load_params(folder / "params", nnx.to_pure_dict(like))
+    flat = jax.tree_util.tree_leaves_with_path(loaded)
+    return {path_name(path): np.asarray(leaf) for path, leaf in flat}
 
 
 def test_a_workdir_that_is_a_file_is_refused(tmp_path, capsys):
