@@ -31,6 +31,9 @@ class Content:
 def plan(findings: Sequence[Finding], rng: np.random.Generator, *, prior: float = 0.0) -> Content:
     """Chooses what a report of `findings` says beside them: normals, and a prior at times.
 
+    How a study compares with its prior is nothing that its own picture shows. A model that imitates
+    such reports makes comparisons up; real ones do (Banerjee et al., arXiv:2406.06496).
+
     Args:
       findings: What the picture shows.
       rng: Source of the choices.
@@ -40,7 +43,7 @@ def plan(findings: Sequence[Finding], rng: np.random.Generator, *, prior: float 
     denied = [d for d in _denials(present, rng) if d]
     comparison = None
     if rng.random() < prior:
-        odds = (0.5, 0.3, 0.2) if present - {"pacemaker", "catheter", "tube"} else (1.0, 0.0, 0.0)
+        odds = (0.4, 0.3, 0.3) if present - {"pacemaker", "catheter", "tube"} else (0.5, 0.0, 0.5)
         comparison = str(rng.choice(CHANGES, p=odds))
     return Content(findings=tuple(findings), denied=tuple(denied), comparison=comparison)
 
@@ -92,8 +95,9 @@ def write(content: Content, rng: np.random.Generator) -> str:
     if len(known) < len(content.denied):
         sentences.append(_pick(phrases.OTHERWISE, rng))
     if content.comparison is not None:
-        where = 0 if rng.random() < 0.5 else len(sentences)
-        sentences.insert(where, _compared(content, rng))
+        opens = rng.random() < 0.9
+        templates = (phrases.OPENING if opens else phrases.CLOSING)[content.comparison]
+        sentences.insert(0 if opens else len(sentences), _compared(content, templates, rng))
     return " ".join(s[0].upper() + s[1:] + "." for s in sentences)
 
 
@@ -105,18 +109,18 @@ def _positive(finding: Finding, rng: np.random.Generator) -> str:
     return template.format(grade=grade, side=finding.side, zone=finding.zone)
 
 
-def _compared(content: Content, rng: np.random.Generator) -> str:
+def _compared(content: Content, templates: Sequence[str], rng: np.random.Generator) -> str:
     kinds = [f.kind for f in content.findings if f.kind in ("effusion", "edema", "pneumothorax")]
     thing = "the findings are"
     if kinds and rng.random() < 0.6:
         plural = any(f.kind == kinds[0] and f.side == "bilateral" for f in content.findings)
         thing = f"the {kinds[0]}s are" if plural else f"the {kinds[0]} is"
-    return _pick(phrases.COMPARISON[content.comparison or "unchanged"], rng).format(thing=thing)
+    return _pick(templates, rng).format(thing=thing)
 
 
 def indication(content: Content, rng: np.random.Generator) -> str:
     """Why the study was asked for: mostly a common complaint, at times a hint, at times "None"."""
-    if content.comparison is not None and rng.random() < 0.5:
+    if content.comparison is not None and rng.random() < 0.25:
         return _pick(phrases.FOLLOW_UP, rng)
     if content.findings and rng.random() < 0.3:
         finding = content.findings[int(rng.integers(len(content.findings)))]

@@ -171,25 +171,32 @@ NEGATIVE: Mapping[tuple[str, ...], tuple[str, ...]] = {
 OTHERWISE = ("the lungs are otherwise clear", "the remaining lungs are clear")
 """Rules out the lung findings that the report has not stated before."""
 
-COMPARISON: Mapping[str, tuple[str, ...]] = {
+OPENING: Mapping[str, tuple[str, ...]] = {
     "unchanged": (
         "compared with the prior study, {thing} unchanged",
+        "compared with the prior study, {thing} stable",
+    ),
+    "worse": ("compared with the prior study, {thing} worse",),
+    "improved": ("compared with the prior study, {thing} improved",),
+}
+"""Comparisons with a prior study that a report opens with, by the change."""
+
+CLOSING: Mapping[str, tuple[str, ...]] = {
+    "unchanged": (
         "there is no change since the prior study",
         "this is unchanged from the prior study",
         "{thing} stable since the prior study",
     ),
     "worse": (
-        "compared with the prior study, {thing} worse",
         "{thing} worse since the prior study",
         "there is worsening since the prior study",
     ),
     "improved": (
-        "compared with the prior study, {thing} improved",
         "{thing} improved since the prior study",
         "there is improvement since the prior study",
     ),
 }
-"""Comparisons with a prior study, by the change."""
+"""Comparisons that a report ends with."""
 
 COMPLAINTS = (
     "Cough.",

@@ -47,7 +47,8 @@ class PhantomOracle:
     A comparison with a prior study:
       - same change in both: matched;
       - in the candidate only, or another change than the reference's: significant (e);
-      - in the reference, while the candidate compares nothing: significant (f).
+      - in the reference, while the candidate compares nothing: significant (f) if it is a change
+        for the worse or better, insignificant (f) if nothing changed.
 
     Text that says nothing readable is neither match nor error, and what is repeated counts once.
     """
@@ -58,8 +59,8 @@ class PhantomOracle:
         """One judgement per pair.
 
         `details` has `matched`, `significant` and `insignificant` (counts by category), and
-        `items`: `category` ("matched", "a".."f", or "insignificant-c"/"-d"), a `text` that says
-        what, and the `span` of characters in the candidate, None for what is missing there.
+        `items`: `category` ("matched", "a".."f", or "insignificant-c"/"-d"/"-f"), a `text` that
+        says what, and the `span` of characters in the candidate, None for what is missing there.
 
         Raises:
           ValueError: lengths differ, or a reference is empty.
@@ -132,7 +133,7 @@ def _grades_apart(wanted: str | None, said: str | None) -> int:
 
 
 def _comparisons(reference: Reading, candidate: Reading) -> list[tuple[str, str, Span | None]]:
-    wanted = {c.change for c in reference.compared}
+    wanted = [c.change for c in reference.compared]
     out: list[tuple[str, str, Span | None]] = []
     for said in candidate.compared:
         if said.change in wanted:
@@ -140,8 +141,13 @@ def _comparisons(reference: Reading, candidate: Reading) -> list[tuple[str, str,
         else:
             out.append(("e", f"comparison not in the reference: {said.change}", said.span))
     if not candidate.compared:
-        out += [("f", f"comparison omitted: {change}", None) for change in sorted(wanted)]
+        out += [(_omitted(change), f"comparison omitted: {change}", None) for change in wanted]
     return out
+
+
+def _omitted(change: str) -> str:
+    """GREEN's (f) is the omission of "a comparison detailing a change"."""
+    return INSIGNIFICANT + "f" if change == "unchanged" else "f"
 
 
 def _count(items: list[dict[str, Any]]) -> Judgement:

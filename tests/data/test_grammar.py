@@ -110,6 +110,12 @@ def test_the_share_of_comparisons_is_the_one_asked_for() -> None:
     assert all(grammar.plan((EFFUSION,), rng).comparison is None for _ in range(50))
 
 
+def test_comparisons_mostly_open_a_report() -> None:
+    compared = [text for content, text in REPORTS if content.comparison is not None]
+    opening = [text.startswith("Compared with the prior study") for text in compared]
+    assert 0.85 < np.mean(opening) < 0.95
+
+
 def test_indications_hint_but_seldom() -> None:
     rng = np.random.default_rng(0)
     content = Content(findings=(Finding(kind="pacemaker", side="left"),))

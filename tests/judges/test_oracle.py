@@ -69,6 +69,7 @@ def counts(reference: str, candidate: str) -> tuple[int, str, str]:
         ("Unchanged from the prior study.", "No change since the prior study.", (1, "", "")),
         (LEFT, LEFT + " Worse since the prior study.", (1, "e", "")),
         (LEFT + " Worse since the prior study.", LEFT, (1, "f", "")),
+        (LEFT + " Unchanged from the prior study.", LEFT, (1, "", "f")),
         ("Worse since the prior study.", "Improved since the prior study.", (0, "e", "")),
         # Several at once: effusion matched, edema missing, fracture false, heart matched.
         (
