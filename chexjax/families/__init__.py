@@ -5,11 +5,12 @@ from __future__ import annotations
 import difflib
 from typing import TypeVar
 
-from chexjax.families import bert, chexagent2, chexagent8b, llama, neox, phi
+from chexjax.families import bert, chexagent2, chexagent8b, llama, neox, phi, siglip
 from chexjax.families.spec import (
     AnyFamily,
     BlockSpec,
     DecoderSpec,
+    DualFamily,
     EncoderFamily,
     EncoderSpec,
     Family,
@@ -24,7 +25,7 @@ from chexjax.families.spec import (
 
 PRESETS: dict[str, AnyFamily] = {
     family.name: family
-    for room in (chexagent2, chexagent8b, llama, phi, neox, bert)
+    for room in (chexagent2, chexagent8b, llama, phi, neox, bert, siglip)
     for family in room.PRESETS
 }
 
@@ -49,6 +50,7 @@ __all__ = [
     "AnyFamily",
     "BlockSpec",
     "DecoderSpec",
+    "DualFamily",
     "EncoderFamily",
     "EncoderSpec",
     "Family",

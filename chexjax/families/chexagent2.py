@@ -103,14 +103,12 @@ def _tiny(
 
 FROZEN = (r"vision/", r"connector/")
 
-_VIT_L = siglip.vision(layers=24, width=1024, heads=16, mlp=4096, patch=16, size=512)
-
 PRESETS = (
     _tiny("chexagent2_tiny", vision=(2, 128, 4), decoder=(2, 128, 4), size=64, patch=16),
     _tiny("chexagent2_nano", vision=(2, 32, 2), decoder=(2, 32, 2), size=32, patch=8),
     Family(
         name="chexagent2_3b",
-        vision=_VIT_L,
+        vision=siglip.VIT_L,
         connector=MLPSpec(hidden=10_240),
         # Two pictures alone take 2,080 positions, past the 2,048 that its config declares.
         decoder=dataclasses.replace(phi.PHI2, context=4096),
@@ -119,6 +117,6 @@ PRESETS = (
         max_images=2,
         sharding=SHARDING,
         frozen=FROZEN,
-        names=_names(_VIT_L),
+        names=_names(siglip.VIT_L),
     ),
 )

@@ -82,6 +82,7 @@ class VisionSpec:
       channels: Of an image.
       class_token: Whether a learned token stands in front of the patches.
       final_norm: Whether the last hidden state is normed; CheXagent-2 reads SigLIP's before.
+      pooled: Whether a learned query behind it sums an image up in one vector.
     """
 
     block: BlockSpec
@@ -91,6 +92,7 @@ class VisionSpec:
     channels: int = 3
     class_token: bool = False
     final_norm: bool = False
+    pooled: bool = False
 
     @property
     def patches(self) -> int:
@@ -156,7 +158,8 @@ class EncoderSpec:
       positions: Rows of the table of learned positions.
       offset: Row of the first token's position (RoBERTa: 2).
       types: Rows of the table of segments, of which the first is used; 0 for no such table.
-      heads: Classes of each classifier over the first token.
+      heads: Outputs of each linear head over one token.
+      reads: Which token that is; `last` is the last one of the array, padding or not (SigLIP).
     """
 
     block: BlockSpec
@@ -166,6 +169,7 @@ class EncoderSpec:
     offset: int = 0
     types: int = 0
     heads: tuple[int, ...] = ()
+    reads: Literal["first", "last"] = "first"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -207,7 +211,8 @@ class Names:
       modules: (our module, their module).
       tensors: (our parameter, their tensor), stored as it is here up to its shape.
       packed: (our attention module, their module, order) where query, key and value are one
-        matrix: `parts` has all queries first, `heads` interleaves them head by head.
+        matrix: `parts` has all queries first, `heads` interleaves them head by head. Torch's own
+        attention has no module for it: `in_proj_` stands for `in_proj_weight` and `in_proj_bias`.
       unused: (key, shape) of what is stored and read by nothing.
       buffers: Regexes over what some versions store and anybody can compute again.
     """
@@ -242,6 +247,21 @@ class EncoderFamily(AnyFamily):
     """One text encoder."""
 
     encoder: EncoderSpec
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DualFamily(AnyFamily):
+    """Two towers, one of images and one of texts, that meet in one space of vectors.
+
+    Attributes:
+      vision: The image encoder, pooled.
+      text: The text encoder; its one head gives the vector.
+      image: Pixel transform.
+    """
+
+    vision: VisionSpec
+    text: EncoderSpec
+    image: ImageSpec
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

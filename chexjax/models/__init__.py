@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from chexjax.families import AnyFamily, EncoderFamily, Family
+from chexjax.families import AnyFamily, DualFamily, EncoderFamily, Family
 from chexjax.models.decoder import Cache
+from chexjax.models.dual import DualEncoder
 from chexjax.models.encoder import Encoder
 from chexjax.models.init import random_params
 from chexjax.models.lm import LanguageModel, Prefix
@@ -17,6 +18,7 @@ __all__ = [
     "LORA_TRAINED",
     "VLM",
     "Cache",
+    "DualEncoder",
     "Encoder",
     "LanguageModel",
     "LoRAConfig",
@@ -33,4 +35,6 @@ def model_class(family: AnyFamily) -> Any:
     """The class that a family's model is of; it has a constructor and `abstract`."""
     if isinstance(family, EncoderFamily):
         return Encoder
+    if isinstance(family, DualFamily):
+        return DualEncoder
     return VLM if isinstance(family, Family) else LanguageModel

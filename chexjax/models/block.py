@@ -55,6 +55,20 @@ class Attention(nnx.Module):
         attended = attend(q, positions, chain, causal=causal, window=window)
         return self.out(attended.reshape(x.shape))
 
+    def read(self, x: jax.Array, memory: jax.Array, seen: jax.Array) -> jax.Array:
+        """Attends from `x: [B, T, D]` to a memory where position plays no part.
+
+        Args:
+          x: `[B, T, D]`.
+          memory: `[B, S, memory]`.
+          seen: What of it there is, `bool[B, S]`.
+
+        Returns:
+          `[B, T, D]`.
+        """
+        keys = self.segment(memory, jnp.zeros(seen.shape, jnp.int32), seen)
+        return self(x, jnp.zeros(x.shape[:2], jnp.int32), (keys,))
+
     def _heads(self, x: jax.Array) -> jax.Array:
         return x.reshape(*x.shape[:-1], -1, self.spec.head)
 

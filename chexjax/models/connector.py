@@ -102,14 +102,8 @@ class _Layer(nnx.Module):
     def __call__(
         self, x: jax.Array, memory: jax.Array | None = None, seen: jax.Array | None = None
     ) -> jax.Array:
-        x = self.norm1(x + _attend(self.attention, x, x, jnp.ones(x.shape[:2], bool)))
+        x = self.norm1(x + self.attention.read(x, x, jnp.ones(x.shape[:2], bool)))
         if self.cross is not None and self.norm_cross is not None:
             assert memory is not None and seen is not None
-            x = self.norm_cross(x + _attend(self.cross, x, memory, seen))
+            x = self.norm_cross(x + self.cross.read(x, memory, seen))
         return self.norm2(x + self.mlp(x))
-
-
-def _attend(attention: Attention, x: jax.Array, memory: jax.Array, seen: jax.Array) -> jax.Array:
-    """Attention from `x: [B, T, D]` to `memory: [B, S, Dm]`, where position plays no part."""
-    keys = attention.segment(memory, jnp.zeros(seen.shape, jnp.int32), seen)
-    return attention(x, jnp.zeros(x.shape[:2], jnp.int32), (keys,))

@@ -1,4 +1,4 @@
-"""Text encoders: BERT and its kin."""
+"""Text encoders: BERT and its kin, and the text tower of SigLIP."""
 
 from __future__ import annotations
 
@@ -6,18 +6,17 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from chexjax.families import EncoderFamily
+from chexjax.families import EncoderFamily, EncoderSpec
 from chexjax.models.block import Block, norm, scan, stack
 from chexjax.ops.linear import Linear
 
 
 class Encoder(nnx.Module):
-    """Reads a text whole, and may classify it by its first token."""
+    """Reads a text whole, and may classify it by one of its tokens."""
 
-    def __init__(self, family: EncoderFamily, *, dtype: jnp.dtype = jnp.float32) -> None:
+    def __init__(self, spec: EncoderSpec, *, dtype: jnp.dtype = jnp.float32) -> None:
         """Declares the modules; build it with `abstract` and give it parameters."""
-        spec, rngs = family.encoder, nnx.Rngs(0)
-        width = spec.block.width
+        rngs, width = nnx.Rngs(0), spec.block.width
         self.spec = spec
         self.embed = nnx.Embed(spec.vocabulary, width, dtype=dtype, rngs=rngs)
         self.position = nnx.Embed(spec.positions, width, dtype=dtype, rngs=rngs)
@@ -31,10 +30,10 @@ class Encoder(nnx.Module):
         cls, family: EncoderFamily, *, dtype: jnp.dtype = jnp.float32
     ) -> tuple[nnx.GraphDef, nnx.State]:
         """The model's graph and the shapes of its parameters; allocates nothing."""
-        return nnx.split(nnx.eval_shape(lambda: cls(family, dtype=dtype)))
+        return nnx.split(nnx.eval_shape(lambda: cls(family.encoder, dtype=dtype)))
 
     def __call__(self, tokens: jax.Array, valid: jax.Array) -> jax.Array:
-        """Hidden states of the last layer.
+        """Hidden states of the last layer, normed.
 
         Args:
           tokens: Ids, right-padded, `i32[B, T]`; T + `spec.offset` is at most `spec.positions`.
@@ -57,9 +56,12 @@ class Encoder(nnx.Module):
         def body(block: Block, x: jax.Array, _: None) -> tuple[jax.Array, None]:
             return block(x, where, valid)[0], None
 
-        return scan(self.blocks, body, self.norm(x), None)[0]
+        # Layers that norm behind each sum read a normed stream; the others leave one to be normed.
+        if self.spec.block.layout == "post":
+            return scan(self.blocks, body, self.norm(x), None)[0]
+        return self.norm(scan(self.blocks, body, x, None)[0])
 
     def classify(self, tokens: jax.Array, valid: jax.Array) -> list[jax.Array]:
-        """Logits of each head over the first token, `[B, classes]` each."""
-        first = self(tokens, valid)[:, 0]
-        return [head(first) for head in self.heads]
+        """What each head makes of the token that heads read, `[B, outputs]` each."""
+        token = self(tokens, valid)[:, 0 if self.spec.reads == "first" else -1]
+        return [head(token) for head in self.heads]

@@ -9,7 +9,7 @@ from flax import nnx
 from chexjax.families import Family
 from chexjax.models.connector import make_connector
 from chexjax.models.lm import LanguageModel, Prefix
-from chexjax.models.vit import ViT
+from chexjax.models.vit import ViT, normalised
 
 
 class VLM(LanguageModel):
@@ -30,9 +30,8 @@ class VLM(LanguageModel):
         An image that is black throughout is an empty slot.
         """
         batch, count = images.shape[:2]
-        mean, std = jnp.asarray(self.image.mean), jnp.asarray(self.image.std)
-        pixels = (images.astype(jnp.float32) / 255 - mean) / std
-        flat = pixels.astype(self.dtype).reshape(batch * count, *images.shape[2:])
+        pixels = normalised(images, self.image).astype(self.dtype)
+        flat = pixels.reshape(batch * count, *images.shape[2:])
         features = self.vision(flat, remat=self.remat)
         features = features.reshape(batch, count, *features.shape[1:])
         return self.connector(features, images.any((2, 3, 4)))

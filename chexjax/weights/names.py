@@ -130,7 +130,8 @@ class _Table:
             part = (_PARTS.index(name), order)
         if theirs is None or leaf not in _LEAVES:
             raise ValueError(f"the family's name table has no entry for {logical}")
-        return f"{theirs.replace('*', str(layer))}.{_LEAVES[leaf]}", how, part
+        joint = "" if theirs.endswith("_") else "."
+        return f"{theirs.replace('*', str(layer))}{joint}{_LEAVES[leaf]}", how, part
 
 
 def module_of(names: Names, place: Place) -> str:

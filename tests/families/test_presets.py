@@ -4,7 +4,15 @@ import jax
 import pytest
 from jax.sharding import AbstractMesh
 
-from chexjax.families import PRESETS, AnyFamily, EncoderFamily, Family, TextFamily, preset
+from chexjax.families import (
+    PRESETS,
+    AnyFamily,
+    DualFamily,
+    EncoderFamily,
+    Family,
+    TextFamily,
+    preset,
+)
 from chexjax.mesh import AXES, parameter_shardings, path_name
 from chexjax.models import model_class
 
@@ -29,7 +37,11 @@ def test_every_parameter_has_a_place_and_large_ones_are_sharded(name):
 @pytest.mark.parametrize("name", PRESETS)
 def test_the_numbers_of_a_layer_fit_together(name):
     family = preset(name, AnyFamily)
-    part = family.encoder if isinstance(family, EncoderFamily) else family.decoder
+    if isinstance(family, DualFamily):
+        check_block(family.vision.block)
+        part = family.text
+    else:
+        part = family.encoder if isinstance(family, EncoderFamily) else family.decoder
     check_block(part.block)
 
 

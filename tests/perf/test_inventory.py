@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 import pytest
 
-from chexjax.families import EncoderFamily, TextFamily, preset
+from chexjax.families import DualFamily, EncoderFamily, TextFamily, preset
 from chexjax.mesh import MeshConfig
 from chexjax.perf.inventory import take
 
@@ -31,6 +31,14 @@ def test_chexbert_is_counted_as_it_is_stored():
     found = take(preset("chexbert", EncoderFamily), ONE, jnp.float32)
     assert found.numbers == 109_482_240 + 41_526
     assert (found.unused, found.kv_per_token) == (2, 0)
+
+
+def test_xraysiglip_is_counted_as_it_is_stored():
+    found = take(preset("xraysiglip_vitl16", DualFamily), ONE, jnp.float32)
+    assert found.numbers == sum(found.parts.values()) == 652_937_218
+    # The image tower, the text tower (16 a layer and 6 more), the logits' scale and bias.
+    assert (found.tensors, found.unused, found.kv_per_token) == (400 + (24 * 16 + 6) + 2, 0, 0)
+    assert found.parts["vision"] == 316_742_656
 
 
 @pytest.mark.parametrize(
