@@ -50,10 +50,8 @@ def load_model(
       CheckpointError: the checkpoint cannot be read, or is not one of this family.
     """
     store = Store(path)
-    heads = 1
-    if isinstance(family, TextFamily):
-        check_config(path, family)
-        heads = family.decoder.block.heads
+    check_config(path, family)
+    heads = family.decoder.block.heads if isinstance(family, TextFamily) else 1
     graph, shapes = model_class(family).abstract(family, dtype=dtype)
     shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, param_dtype), shapes)
     places = parameter_shardings(shapes, family.sharding, mesh)

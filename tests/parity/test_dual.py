@@ -4,11 +4,13 @@ import jax
 import numpy as np
 import pytest
 from flax import nnx
+from safetensors.numpy import load_file
 
 from chexjax.families import siglip
 from chexjax.mesh import MeshConfig, make_mesh
 from chexjax.testing import assert_close
-from chexjax.weights import load_model
+from chexjax.weights import load_model, save
+from chexjax.weights.config import describe
 
 torch = pytest.importorskip("torch", reason="numerical parity needs torch: pip install .[parity]")
 transformers = pytest.importorskip("transformers", reason="numerical parity needs transformers")
@@ -84,3 +86,18 @@ def test_vectors_and_logits_are_those_of_transformers(theirs, folder, inputs):
     assert_close(images, expected.image_embeds.numpy(), rtol=1e-5)
     assert_close(texts, expected.text_embeds.numpy(), rtol=1e-5)
     assert_close(logits, expected.logits_per_image.numpy(), rtol=1e-5)
+
+
+def test_transformers_loads_what_is_exported_and_computes_the_same(
+    theirs, folder, inputs, tmp_path
+):
+    model = load_model(folder, FAMILY, mesh=make_mesh(MeshConfig()))
+    save(tmp_path, nnx.state(model), FAMILY.names, config=describe(FAMILY, "float32"))
+    before, after = (load_file(path / "model.safetensors") for path in (folder, tmp_path))
+    assert after.keys() == before.keys()
+    for key, tensor in after.items():
+        np.testing.assert_array_equal(tensor, before[key], err_msg=key)
+    again = transformers.SiglipModel.from_pretrained(tmp_path, attn_implementation="eager")
+    expected, got = (their_output(model, *inputs) for model in (theirs, again))
+    for name in ("image_embeds", "text_embeds", "logits_per_image"):
+        np.testing.assert_array_equal(got[name].numpy(), expected[name].numpy(), err_msg=name)

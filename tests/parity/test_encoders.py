@@ -1,4 +1,4 @@
-"""Every text encoder computes what transformers computes, from its checkpoint."""
+"""Every text encoder computes what transformers computes, from and to its checkpoints."""
 
 import dataclasses
 
@@ -11,7 +11,8 @@ from safetensors.numpy import load_file, save_file
 from chexjax.families import EncoderFamily, bert
 from chexjax.mesh import MeshConfig, make_mesh
 from chexjax.testing import assert_close
-from chexjax.weights import load_model
+from chexjax.weights import CheckpointError, load_model, save
+from chexjax.weights.config import describe
 
 torch = pytest.importorskip("torch", reason="numerical parity needs torch: pip install .[parity]")
 transformers = pytest.importorskip("transformers", reason="numerical parity needs transformers")
@@ -27,21 +28,24 @@ COMMON = {
 }
 
 
-def family(names, **spec):
+def family(names, model_type="", **spec):
+    encoder = bert.encoder(**SIZES, **spec)
     return EncoderFamily(
-        name="x", encoder=bert.encoder(**SIZES, **spec), sharding=bert.SHARDING, names=names
+        name="x", encoder=encoder, sharding=bert.SHARDING, names=names, model_type=model_type
     )
 
 
 CASES = {
     "bert": (
-        family(bert.bert_names("", width=32), positions=40),
+        family(bert.bert_names("", width=32), "bert", positions=40),
         lambda: transformers.BertModel(
             transformers.BertConfig(**COMMON, max_position_embeddings=40)
         ),
     ),
     "roberta": (
-        family(bert.bert_names("", width=32), positions=40, offset=2, types=1, epsilon=1e-5),
+        family(
+            bert.bert_names("", width=32), "roberta", positions=40, offset=2, types=1, epsilon=1e-5
+        ),
         lambda: transformers.RobertaModel(
             transformers.RobertaConfig(
                 **COMMON,
@@ -53,7 +57,7 @@ CASES = {
         ),
     ),
     "distilbert": (
-        family(bert.DISTILBERT_NAMES, positions=40, types=0),
+        family(bert.DISTILBERT_NAMES, "distilbert", positions=40, types=0),
         lambda: transformers.DistilBertModel(
             transformers.DistilBertConfig(
                 vocab_size=60,
@@ -74,19 +78,50 @@ def run(model, ids, valid):
     return jax.jit(lambda s, i, v: nnx.merge(graph, s)(i, v))(state, ids, valid)
 
 
+def ragged_texts():
+    ids = np.random.default_rng(0).integers(3, 60, (3, 17), np.int32)
+    valid = np.arange(17) < np.asarray([[17], [9], [1]])
+    ids[~valid] = 1
+    return ids, valid
+
+
+def their_hidden_states(model, ids, valid):
+    with torch.no_grad():
+        mask = torch.tensor(valid.astype(np.int64))
+        return model(torch.tensor(ids), attention_mask=mask).last_hidden_state.numpy()[valid]
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_hidden_states_are_those_of_transformers(name, randomised, tmp_path):
     spec, make = CASES[name]
     theirs = randomised(make())
     theirs.save_pretrained(tmp_path)
-    ids = np.random.default_rng(0).integers(3, 60, (3, 17), np.int32)
-    valid = np.arange(17) < np.asarray([[17], [9], [1]])
-    ids[~valid] = 1
-    with torch.no_grad():
-        mask = torch.tensor(valid.astype(np.int64))
-        expected = theirs(torch.tensor(ids), attention_mask=mask).last_hidden_state.numpy()
+    ids, valid = ragged_texts()
     ours = run(load_model(tmp_path, spec, mesh=make_mesh(MeshConfig())), ids, valid)
-    assert_close(np.asarray(ours)[valid], expected[valid], rtol=1e-5)
+    assert_close(np.asarray(ours)[valid], their_hidden_states(theirs, ids, valid), rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_transformers_loads_what_is_exported_and_computes_the_same(name, randomised, tmp_path):
+    spec, make = CASES[name]
+    theirs = randomised(make())
+    theirs.save_pretrained(tmp_path / "theirs")
+    model = load_model(tmp_path / "theirs", spec, mesh=make_mesh(MeshConfig()))
+    config = describe(spec, "float32")
+    save(tmp_path / "ours", nnx.state(model), spec.names, config=config)
+
+    before, after = (load_file(tmp_path / x / "model.safetensors") for x in ("theirs", "ours"))
+    pooler = set(dict(spec.names.unused))
+    assert after.keys() == before.keys() - pooler
+    for key, tensor in after.items():
+        np.testing.assert_array_equal(tensor, before[key], err_msg=key)
+    again, found = type(theirs).from_pretrained(
+        tmp_path / "ours", attn_implementation="eager", output_loading_info=True
+    )
+    assert set(found["missing_keys"]) == pooler and not found["unexpected_keys"]
+    ids, valid = ragged_texts()
+    expected = their_hidden_states(theirs, ids, valid)
+    np.testing.assert_array_equal(their_hidden_states(again, ids, valid), expected)
 
 
 def test_chexbert_heads_read_the_first_token_s_hidden_state(randomised, tmp_path):
@@ -122,3 +157,12 @@ def test_a_text_beyond_the_positions_is_refused(tmp_path):
     model = load_model(tmp_path, dataclasses.replace(spec), mesh=make_mesh(MeshConfig()))
     with pytest.raises(ValueError, match="39 tokens exceed the 38 positions"):
         model(np.ones((1, 39), np.int32), np.ones((1, 39), bool))
+
+
+def test_a_config_that_no_tensor_gives_away_is_refused(tmp_path):
+    spec, make = CASES["roberta"]
+    model = make()
+    model.config.layer_norm_eps = 1e-12
+    model.save_pretrained(tmp_path)
+    with pytest.raises(CheckpointError, match="preset x: layer_norm_eps 1e-12, not 1e-05"):
+        load_model(tmp_path, spec, mesh=make_mesh(MeshConfig()))
