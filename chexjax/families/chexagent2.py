@@ -97,6 +97,7 @@ def _tiny(
         max_images=2,
         sharding=SHARDING,
         frozen=FROZEN,
+        model_type="phi",  # as its config says; the images' part is not transformers' own
         names=_names(tower),
     )
 
@@ -117,6 +118,7 @@ PRESETS = (
         max_images=2,
         sharding=SHARDING,
         frozen=FROZEN,
+        model_type="phi",  # as its config says; the images' part is not transformers' own
         names=_names(siglip.VIT_L),
     ),
 )

@@ -108,6 +108,7 @@ def _family(
         sharding=SHARDING,
         frozen=(r"vision/", r"connector/"),
         names=NAMES,
+        model_type="mistral",
     )
 
 

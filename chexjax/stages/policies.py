@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from flax import nnx
+from jax.sharding import Mesh
 
 from chexjax.artefacts import Artefact, ArtefactError, Draft, write_atomic
 from chexjax.checkpoint import load_params, save_params
@@ -43,9 +45,15 @@ def new_model(context: Context, *, remat: str) -> VLM:
 
 def load_policy(context: Context, artefact: Artefact, *, remat: str = "none") -> VLM:
     """The model of a policy artefact, on the mesh."""
-    family = context.family
-    graph, shapes = VLM.abstract(family, dtype=context.dtype, remat=remat)
-    places = parameter_shardings(shapes, family.sharding, context.mesh)
+    return place_policy(artefact, context.family, context.mesh, dtype=context.dtype, remat=remat)
+
+
+def place_policy(
+    artefact: Artefact, family: Family, mesh: Mesh, *, dtype: Any = jnp.float32, remat: str = "none"
+) -> VLM:
+    """The model of a policy artefact of `family`, on any mesh."""
+    graph, shapes = VLM.abstract(family, dtype=dtype, remat=remat)
+    places = parameter_shardings(shapes, family.sharding, mesh)
     like = jax.tree.map(
         lambda leaf, place: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place),
         shapes,

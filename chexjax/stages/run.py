@@ -13,7 +13,11 @@ from chexjax.stages.config import RunConfig
 from chexjax.stages.context import Context
 from chexjax.stages.doctor import doctor
 from chexjax.stages.dry_run import check, dry_run
+from chexjax.stages.export import export
 from chexjax.trackers import StageClock
+
+_TOOLS = {"doctor": doctor, "export": export}
+"""Commands that need no config."""
 
 
 def execute(argv: Sequence[str]) -> None:
@@ -23,10 +27,10 @@ def execute(argv: Sequence[str]) -> None:
       ConfigError: the command line or the config cannot be used.
       ArtefactError: the workdir or something in it cannot be used.
     """
-    if argv and argv[0] == "doctor":
-        doctor(argv[1:], Console())
+    if argv and argv[0] in _TOOLS:
+        _TOOLS[argv[0]](argv[1:], Console())
         return
-    command = parse(argv, sorted([*COMMANDS, "doctor"]), RunConfig)
+    command = parse(argv, sorted([*COMMANDS, *_TOOLS]), RunConfig)
     context = Context(
         freeze(RunConfig, command.config), command.workdir, StageClock(command.workdir)
     )

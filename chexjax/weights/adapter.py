@@ -10,14 +10,13 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from safetensors.numpy import save_file
 
-from chexjax.artefacts.files import commit, write_atomic
+from chexjax.artefacts.files import write_atomic
 from chexjax.families import Names
 from chexjax.models.layers import Place, places
 from chexjax.ops.linear import Linear, LoRA, linears
 from chexjax.weights.names import module_of
-from chexjax.weights.store import CheckpointError, Tensor, read_header
+from chexjax.weights.store import CheckpointError, Tensor, read_header, write_tensors
 
 _WEIGHTS, _CONFIG = "adapter_model.safetensors", "adapter_config.json"
 _ROOT = "base_model.model."
@@ -61,9 +60,7 @@ def save_adapter(folder: Path, model: nnx.Module, names: Names, *, rank: int, al
         **_PLAIN,
     }
     folder.mkdir(parents=True, exist_ok=True)
-    tmp = folder / (_WEIGHTS + ".tmp")
-    save_file(tensors, tmp, metadata={"format": "pt"})
-    commit(tmp, folder / _WEIGHTS)
+    write_tensors(folder / _WEIGHTS, tensors)
     write_atomic(folder / _CONFIG, json.dumps(config, indent=2) + "\n")
 
 

@@ -8,7 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from chexjax.families import BlockSpec, DualFamily, EncoderFamily, EncoderSpec, TextFamily
+from chexjax.families import (
+    BlockSpec,
+    DualFamily,
+    EncoderFamily,
+    EncoderSpec,
+    Family,
+    MLPSpec,
+    TextFamily,
+)
 
 Config = dict[str, Any]
 
@@ -76,6 +84,31 @@ def _gpt_neox(family: TextFamily) -> Config:
         "hidden_act": "gelu",
         "use_parallel_residual": True,
         "attention_bias": True,
+    }
+
+
+# What a policy has in front of its decoder; no architecture of transformers, so names are ours.
+
+
+def pictures(family: Family) -> Config:
+    """Fields of a policy's tower, connector and pixels."""
+    vision, connector = family.vision, family.connector
+    bridge = (
+        {"hidden_size": connector.hidden}
+        if isinstance(connector, MLPSpec)
+        else {**_tower(connector.block, connector.layers), "num_query_tokens": connector.queries}
+    )
+    return {
+        "vision_config": {
+            **_tower(vision.block, vision.layers),
+            "image_size": vision.size,
+            "patch_size": vision.patch,
+            "num_channels": vision.channels,
+            "image_mean": family.image.mean,
+            "image_std": family.image.std,
+        },
+        "connector_config": bridge,
+        "num_max_images": family.max_images,
     }
 
 

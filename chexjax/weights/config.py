@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from chexjax.families import AnyFamily, TextFamily
-from chexjax.weights.architectures import ARCHITECTURES, Config
+from chexjax.families import AnyFamily, Family, TextFamily
+from chexjax.weights.architectures import ARCHITECTURES, Config, pictures
 from chexjax.weights.store import CheckpointError
 
 
@@ -26,6 +26,7 @@ def describe(family: AnyFamily, dtype: str) -> Config:
         "model_type": family.model_type,
         "dtype": dtype,
         **write(family),
+        **(pictures(family) if isinstance(family, Family) else {}),
     }
 
 
@@ -42,7 +43,7 @@ def check_config(folder: Path, family: AnyFamily) -> None:
         stored = dict(_flat(json.loads(file.read_text())))
     except (ValueError, AttributeError) as error:
         raise CheckpointError(f"{file} is no JSON object; fetch it again") from error
-    ours = dict(_flat(describe(family, "float32")))
+    ours = dict(_flat(json.loads(json.dumps(describe(family, "float32")))))
     fields = [f for f in ours if not _is_loose(f, family) and stored.get(f) is not None]
     wrong = [f"{f} {stored[f]!r}, not {ours[f]!r}" for f in fields if stored[f] != ours[f]]
     if wrong:

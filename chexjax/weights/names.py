@@ -14,8 +14,6 @@ from chexjax.models.layers import Place, places
 
 _LEAVES = {"kernel": "weight", "scale": "weight", "embedding": "weight", "bias": "bias"}
 _PARTS = ("query", "key", "value")
-_CHANNELS = 3
-"""Of every image that a stored convolution reads."""
 
 Index = tuple[slice, ...]
 
@@ -47,8 +45,10 @@ class Slot:
         """Shape of the stored tensor."""
         if self.how == "patch":
             rows, width = self.shape
-            side = math.isqrt(rows // _CHANNELS)
-            return (width, _CHANNELS, side, side)
+            # Gray or color: three times a square is no square.
+            channels = 1 if math.isqrt(rows) ** 2 == rows else 3
+            side = math.isqrt(rows // channels)
+            return (width, channels, side, side)
         shape = self.shape[::-1] if self.how == "linear" else self.shape
         return shape if self.part is None else (3 * shape[0], *shape[1:])
 

@@ -10,6 +10,9 @@ from typing import Any
 
 import ml_dtypes
 import numpy as np
+from safetensors.numpy import save_file
+
+from chexjax.artefacts.files import commit
 
 DTYPES: Mapping[str, Any] = {
     "F64": np.float64,
@@ -120,6 +123,15 @@ def read_header(file: Path) -> dict[str, Tensor]:
             "fetch it again"
         )
     return tensors
+
+
+def write_tensors(file: Path, tensors: Mapping[str, np.ndarray]) -> None:
+    """Writes one safetensors file, whole or not at all."""
+    tmp = file.with_name(file.name + ".tmp")
+    # The layout that loaders of the field expect: [outputs, inputs].
+    save_file(dict(tensors), tmp, metadata={"format": "pt"})
+    tmp.chmod(0o644)  # the library's files are for their owner alone
+    commit(tmp, file)
 
 
 def _tensor(file: Path, key: str, entry: Mapping[str, Any], base: int) -> Tensor:

@@ -18,6 +18,8 @@ WRONG = [
     ("distilbert_base", "activation", "relu"),
     ("xraysiglip_vitl16", "text_config.vocab_size", 256_000),
     ("xraysiglip_vitl16", "vision_config.image_size", 384),
+    ("chexagent2_3b", "num_hidden_layers", 24),
+    ("chexagent_8b", "vision_config.image_size", 224),
 ]
 
 
