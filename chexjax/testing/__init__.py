@@ -6,7 +6,7 @@ Shipped with the package, because users test their own losses, objectives and fa
 from __future__ import annotations
 
 from chexjax.testing.compare import assert_close
-from chexjax.testing.policies import random_policy
+from chexjax.testing.policies import random_model, random_policy
 from chexjax.testing.rows import random_batch, random_responses
 
-__all__ = ["assert_close", "random_batch", "random_policy", "random_responses"]
+__all__ = ["assert_close", "random_batch", "random_model", "random_policy", "random_responses"]

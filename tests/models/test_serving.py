@@ -1,4 +1,6 @@
-"""For every kind of policy: what is trained is what is served."""
+"""For every kind of policy and language model: what is trained is what is served."""
+
+import dataclasses
 
 import jax
 import jax.numpy as jnp
@@ -6,72 +8,128 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from chexjax.families import Family, preset
+from chexjax.families import Family, TextFamily, llama, neox, phi, preset
 from chexjax.models import Prefix
-from chexjax.testing import assert_close, random_batch, random_policy
+from chexjax.testing import assert_close, random_batch, random_model
+
+SIZES = {"layers": 3, "width": 32, "heads": 4, "mlp": 48, "vocabulary": 768}
+NANO = preset("chexagent_nano", Family)
 
 
-@pytest.fixture(scope="module")
-def case():
-    """Studies of no, one and two images; two ragged responses to each."""
-    family = preset("chexagent_nano", Family)
-    model = random_policy(family)
-    graph, params = nnx.split(model)
-    return graph, params, random_batch(family, images=(0, 1, 2), responses=2, length=7, padding=2)
+def windowed(family, window):
+    block = dataclasses.replace(family.decoder.block, window=window)
+    return dataclasses.replace(family, decoder=dataclasses.replace(family.decoder, block=block))
 
 
-def logits(graph, params, batch):
-    model = nnx.merge(graph, params)
+FAMILIES = {
+    "chexagent2": preset("chexagent2_nano", Family),
+    # A window that is shorter than a prompt, and yet reaches its images from the response.
+    "chexagent": windowed(NANO, 12),
+    "llama_grouped": llama.llama("x", **SIZES, kv_heads=2, context=64),
+    "llama_tied": llama.llama("x", **SIZES, kv_heads=4, context=64, tied=True),
+    "mistral_window": llama.llama("x", **SIZES, kv_heads=1, context=64, window=5),
+    "phi": TextFamily(
+        name="x",
+        decoder=phi.decoder(**SIZES, context=64, rotary=4),
+        sharding=phi.SHARDING,
+        names=phi.NAMES,
+    ),
+    "neox": neox.neox("x", **SIZES, rotary=6),
+}
+
+
+def make_case(family, responses=2):
+    """Ragged responses to three studies of no, one and two images, or to three texts."""
+    shown = (0, 1, 2) if isinstance(family, Family) else (0, 0, 0)
+    like = family if isinstance(family, Family) else NANO
+    batch = random_batch(like, images=shown, responses=responses, length=3)
+    if like is not family:
+        batch["prefix"] = {key: batch["prefix"][key] for key in ("tokens", "valid")}
+    graph, params = nnx.split(random_model(family))
+    return graph, params, {key: batch[key] for key in ("prefix", "inputs", "mask")}
+
+
+def score(model, batch):
+    """The training forward: logits at real tokens, 0 at others."""
     hidden = model.score(Prefix(**batch["prefix"]), batch["inputs"], batch["mask"])
     return jnp.where(batch["mask"][..., None], model.logits(hidden), 0.0)
 
 
-def one_response(batch, n):
-    keep = {key: batch[key][:, n : n + 1] for key in ("inputs", "mask")}
-    return {"prefix": batch["prefix"], **keep}
+def decode(model, batch):
+    """The same, one token at a time from caches."""
+    prefix = Prefix(**batch["prefix"])
+    chain, out = [model.prefill(prefix)], []
+    for t in range(batch["inputs"].shape[-1]):
+        tokens, valid = batch["inputs"][..., t : t + 1], batch["mask"][..., t : t + 1]
+        start = jnp.broadcast_to(prefix.length[:, None] + t, tokens.shape[:-1])
+        hidden, own = model.extend(start, tokens, valid, chain)
+        chain.append(own)
+        out.append(model.logits(hidden))
+    return jnp.where(batch["mask"][..., None], jnp.concatenate(out, axis=-2), 0.0)
 
 
-def test_decoding_token_by_token_equals_the_training_forward(case):
-    graph, params, batch = case
-
-    @jax.jit
-    def decode(params, batch):
-        model = nnx.merge(graph, params)
-        prefix = Prefix(**batch["prefix"])
-        chain, out = [model.prefill(prefix)], []
-        for t in range(batch["inputs"].shape[-1]):
-            tokens, valid = batch["inputs"][..., t : t + 1], batch["mask"][..., t : t + 1]
-            start = jnp.broadcast_to(prefix.length[:, None] + t, tokens.shape[:-1])
-            hidden, own = model.extend(start, tokens, valid, chain)
-            chain.append(own)
-            out.append(model.logits(hidden))
-        steps = jnp.concatenate(out, axis=-2)
-        return jnp.where(batch["mask"][..., None], steps, 0.0)
-
-    expected = jax.jit(lambda p, b: logits(graph, p, b))(params, batch)
-    assert_close(decode(params, batch), expected, rtol=1e-5)
+def separate(model, batch):
+    """The same, each response in a forward pass of its own prompt and images: nothing is shared."""
+    mask = batch["mask"]
+    stream, back = streams(batch)
+    hidden, _ = model.decoder.extend(model._prefix(Prefix(**stream)), [])
+    answers = jnp.take_along_axis(hidden, back[..., None], axis=1)
+    logits = model.logits(answers.reshape(*mask.shape, -1))
+    return jnp.where(mask[..., None], logits, 0.0)
 
 
-def test_responses_side_by_side_equal_each_on_its_own_values_and_gradients(case):
-    graph, params, batch = case
-    weights = np.random.default_rng(0).standard_normal((3, 2, 9, 768)).astype(np.float32)
-
-    @jax.jit
-    def together(params):
-        return (logits(graph, params, batch) * weights).sum()
-
-    @jax.jit
-    def apart(params):
-        parts = [logits(graph, params, one_response(batch, n)) for n in range(2)]
-        return (jnp.concatenate(parts, axis=1) * weights).sum()
-
-    one, other = (jax.value_and_grad(f)(params) for f in (together, apart))
-    assert_close(one[0], other[0], rtol=1e-5)
-    assert_close(one[1], other[1], rtol=1e-4, atol=1e-5)
+def streams(batch):
+    """A row for each response, with no padding in it; and where its tokens stand in the row."""
+    responses, length = batch["mask"].shape[1:]
+    rows = {key: np.repeat(x, responses, axis=0) for key, x in batch["prefix"].items()}
+    inputs, mask = (batch[key].reshape(-1, length) for key in ("inputs", "mask"))
+    behind = {"tokens": inputs, "valid": mask, "placeholder": np.zeros_like(mask)}
+    joined = {key: np.concatenate([rows[key], behind[key]], 1) for key in behind if key in rows}
+    order = np.argsort(~joined["valid"], axis=1, kind="stable")
+    compact = {key: np.take_along_axis(x, order, axis=1) for key, x in joined.items()}
+    return rows | compact, np.argsort(order, axis=1)[:, -length:]
 
 
-def test_an_empty_slot_changes_nothing(case):
-    graph, params, batch = case
+def values(path, graph, params, batch):
+    return jax.jit(lambda params: path(nnx.merge(graph, params), batch))(params)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_decoding_token_by_token_equals_the_training_forward(name):
+    case = make_case(FAMILIES[name])
+    decoded, scored = values(lambda *x: (decode(*x), score(*x)), *case)
+    assert_close(decoded, scored, rtol=1e-5)
+
+
+def test_responses_side_by_side_equal_separate_forwards_values_and_gradients():
+    """CheXagent-2's are compared with a plain model of their own, in `test_vlm.py`."""
+    graph, params, batch = make_case(FAMILIES["chexagent"], responses=4)
+    weights = np.random.default_rng(0).standard_normal((*batch["mask"].shape, 768), np.float32)
+
+    def run(path):
+        def loss(params):
+            logits = path(nnx.merge(graph, params), batch)
+            return (logits * weights).sum(), logits
+
+        (_, logits), gradient = jax.jit(jax.value_and_grad(loss, has_aux=True))(params)
+        return logits, gradient
+
+    together, apart = run(score), run(separate)
+    assert_close(together[0], apart[0], rtol=1e-5)
+    # atol: a bias of keys moves all scores of a query alike, so it has no gradient.
+    assert_close(together[1], apart[1], rtol=1e-4, atol=1e-5)
+
+
+def test_a_window_shorter_than_the_sequence_is_felt():
+    """Or the tests above would compare two models without one."""
+    family = FAMILIES["mistral_window"]
+    cases = [make_case(family), make_case(windowed(family, None))]
+    narrow, broad = (values(score, *case) for case in cases)
+    assert np.abs(np.asarray(narrow) - np.asarray(broad)).max() > 1e-2
+
+
+def test_an_empty_slot_changes_nothing():
+    graph, params, batch = make_case(NANO)
     images = batch["prefix"]["images"]
     model = nnx.merge(graph, params)
     run = jax.jit(lambda images: model.encode_images(images))
