@@ -1,77 +1,16 @@
-"""Text to ids and back: a small byte-level BPE, and the family's prompt around a study."""
+"""Text to ids and back: a tokenizer, and the family's prompt around a study."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
-import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-from chexjax.families import Family, Template
-
-
-def train_bpe(texts: Iterable[str], template: Template, vocabulary: int) -> PreTrainedTokenizerFast:
-    """Trains a byte-level BPE that has exactly as many ids as the model has embedding rows.
-
-    Args:
-      texts: Training texts; their order does not matter.
-      template: Gives the special tokens, which get the first ids.
-      vocabulary: Number of ids; what the texts cannot fill becomes `<|extra_k|>`.
-    """
-    bpe = Tokenizer(models.BPE())
-    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    bpe.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=vocabulary,
-        special_tokens=list(template.special),
-        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
-        show_progress=False,
-    )
-    bpe.train_from_iterator(sorted(texts), trainer)
-    bpe.add_special_tokens([f"<|extra_{k}|>" for k in range(vocabulary - bpe.get_vocab_size())])
-    return _wrapped(bpe, template)
-
-
-def read_bpe(folder: Path, template: Template) -> PreTrainedTokenizerFast:
-    """A byte-level BPE from `vocab.json`, `merges.txt` and, where it is there, `added_tokens.json`.
-
-    So a tokenizer that is published as Python code (CheXagent-2's) is read without running it.
-
-    Raises:
-      ValueError: an added token would get another id than the file says, or a special token of
-        the template is nowhere.
-    """
-    files = str(folder / "vocab.json"), str(folder / "merges.txt")
-    bpe = Tokenizer(models.BPE.from_file(*files))
-    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    bpe.decoder = decoders.ByteLevel()
-    file = folder / "added_tokens.json"
-    added: dict[str, int] = json.loads(file.read_text()) if file.is_file() else {}
-    for token, number in sorted(added.items(), key=lambda item: item[1]):
-        bpe.add_tokens([AddedToken(token, normalized=False, special=token in template.special)])
-        if bpe.token_to_id(token) != number:
-            raise ValueError(
-                f"{file}: {token!r} is said to be {number} but comes to be "
-                f"{bpe.token_to_id(token)}; fetch all tokenizer files from the same revision"
-            )
-    if lacking := [token for token in template.special if bpe.token_to_id(token) is None]:
-        raise ValueError(f"{folder}: no token {', '.join(lacking)}; fetch added_tokens.json too")
-    bpe.add_special_tokens(list(template.special))
-    return _wrapped(bpe, template)
-
-
-def _wrapped(bpe: Tokenizer, template: Template) -> PreTrainedTokenizerFast:
-    return PreTrainedTokenizerFast(
-        tokenizer_object=bpe,
-        eos_token=template.end,
-        pad_token=template.end,
-        additional_special_tokens=[t for t in template.special if t != template.end],
-        clean_up_tokenization_spaces=False,
-    )
+from chexjax.data.bpe import read_bpe, read_sentencepiece
+from chexjax.families import Chat, Family, Template
 
 
 def prompt_text(template: Template, images: int, tokens_per_image: int, indication: str) -> str:
@@ -88,6 +27,12 @@ def prompt_text(template: Template, images: int, tokens_per_image: int, indicati
     return opening + "".join(pictures) + question + template.closing
 
 
+def chat_text(chat: Chat, turns: Iterable[tuple[str, str]]) -> str:
+    """A conversation up to where the model is to answer; turns are (role, text)."""
+    said = "".join(chat.turn.format(role=role, text=text) for role, text in turns)
+    return chat.start + said + chat.answer
+
+
 @dataclasses.dataclass(frozen=True)
 class Tokens:
     """A tokenizer with a family's template around it."""
@@ -97,17 +42,13 @@ class Tokens:
 
     @classmethod
     def load(cls, folder: Path, family: Family) -> Tokens:
-        """Reads a tokenizer folder in Hugging Face format, with `tokenizer.json` or BPE files.
+        """Reads a tokenizer folder: `tokenizer.json`, `vocab.json` or `tokenizer.model`.
 
         Raises:
           ValueError: the tokenizer has more ids than the model has embedding rows, or its files
             do not belong together.
         """
-        whole = (folder / "tokenizer.json").is_file() or not (folder / "vocab.json").is_file()
-        if whole:
-            tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
-        else:
-            tokenizer = read_bpe(folder, family.template)
+        tokenizer = _read(folder, family.template)
         rows = family.decoder.vocabulary
         if len(tokenizer) > rows:
             raise ValueError(
@@ -139,10 +80,26 @@ class Tokens:
         return self.tokenizer.encode(text, add_special_tokens=False)
 
     def report(self, text: str) -> list[int]:
-        """Ids of a report, the end token included; special tokens in the text are plain text."""
-        ids = self.tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True)
-        return [*ids, self.end]
+        """Ids of a report as it is trained on, the end token included.
+
+        Special tokens in the text are plain text.
+        """
+        template = self.family.template
+        before, ids, after = (
+            self.tokenizer.encode(part, add_special_tokens=False, split_special_tokens=True)
+            for part in (template.answer, text, template.after)
+        )
+        return [*before, *ids, self.end, *after]
 
     def text(self, ids: Sequence[int]) -> str:
         """Inverse of `report`, special tokens left out."""
         return str(self.tokenizer.decode(list(ids), skip_special_tokens=True)).strip()
+
+
+def _read(folder: Path, template: Template) -> PreTrainedTokenizerFast:
+    if not (folder / "tokenizer.json").is_file():
+        if (folder / "vocab.json").is_file():
+            return read_bpe(folder, template)
+        if (folder / "tokenizer.model").is_file():
+            return read_sentencepiece(folder / "tokenizer.model", template)
+    return PreTrainedTokenizerFast.from_pretrained(folder)

@@ -9,6 +9,7 @@ from chexjax.families import bert, chexagent2, chexagent8b, llama, neox, phi, si
 from chexjax.families.spec import (
     AnyFamily,
     BlockSpec,
+    Chat,
     DecoderSpec,
     DualFamily,
     EncoderFamily,
@@ -49,6 +50,7 @@ __all__ = [
     "PRESETS",
     "AnyFamily",
     "BlockSpec",
+    "Chat",
     "DecoderSpec",
     "DualFamily",
     "EncoderFamily",

@@ -24,6 +24,14 @@ TEMPLATE = Template(
 )
 """As the released model was trained and is asked for findings; role marks are ordinary text."""
 
+REFERENCE_TEMPLATE = dataclasses.replace(
+    TEMPLATE,
+    closing="<|endoftext|>\n",
+    answer="<|user|>\n",
+    after="\n",
+)
+"""CheXalign's code renders a pair's reports as turns of the user, with no assistant's mark."""
+
 TINY_TEMPLATE = Template(
     opening="",
     image="<|img|>{pixels}<|/img|>\n",
@@ -115,6 +123,7 @@ PRESETS = (
         decoder=dataclasses.replace(phi.PHI2, context=4096),
         image=ImageSpec(mean=0.5, std=0.5),
         template=TEMPLATE,
+        reference_template=REFERENCE_TEMPLATE,
         max_images=2,
         sharding=SHARDING,
         frozen=FROZEN,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chexjax.families.spec import ON_LINEAR, BlockSpec, DecoderSpec, Names, TextFamily
+from chexjax.families.spec import ON_LINEAR, BlockSpec, Chat, DecoderSpec, Names, TextFamily
 
 SHARED = (
     ("decoder/embed", "model.embed_tokens"),
@@ -52,6 +52,7 @@ def llama(
     window: int | None = None,
     tied: bool = False,
     model_type: str = "llama",
+    chat: Chat | None = None,
 ) -> TextFamily:
     """A preset of the family."""
     block = BlockSpec(
@@ -81,6 +82,15 @@ def llama(
         sharding=SHARDING,
         names=NAMES,
         model_type=model_type,
+        chat=chat,
+    )
+
+
+def green_chat(start: str, end: str) -> Chat:
+    """GREEN's turns. It is asked with an empty answer of its own in front of the one to write."""
+    opening = "<|assistant|>\n"
+    return Chat(
+        start=start, turn="<|{role}|>\n{text}" + f"{end}\n", answer=f"{opening}{end}\n{opening}"
     )
 
 
@@ -133,5 +143,6 @@ PRESETS = (
         mlp=11_008,
         vocabulary=32_000,
         context=4096,
+        chat=green_chat("<s>", "</s>"),
     ),
 )

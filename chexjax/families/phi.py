@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chexjax.families.llama import SHARDING, SHARED
+from chexjax.families.llama import SHARDING, SHARED, green_chat
 from chexjax.families.spec import BlockSpec, DecoderSpec, Names, TextFamily
 
 NAMES = Names(
@@ -39,5 +39,12 @@ PHI2 = decoder(
 )
 
 PRESETS = (
-    TextFamily(name="green_phi2", decoder=PHI2, sharding=SHARDING, names=NAMES, model_type="phi"),
+    TextFamily(
+        name="green_phi2",
+        decoder=PHI2,
+        sharding=SHARDING,
+        names=NAMES,
+        model_type="phi",
+        chat=green_chat("", "<|endoftext|>"),
+    ),
 )

@@ -188,6 +188,7 @@ class Template:
     The prompt is `opening`, then for every image `image` (with `{number}` from 1, where it is
     asked for, and the placeholders in place of `{pixels}`), then `question` with `{indication}`,
     then `closing`. Where all images become one run of visual tokens, `{pixels}` is in `opening`.
+    A report that is trained on stands between `answer` and, behind the end token, `after`.
     """
 
     opening: str
@@ -197,6 +198,23 @@ class Template:
     placeholder: str
     end: str
     special: tuple[str, ...]
+    answer: str = ""
+    after: str = ""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Chat:
+    """The text around the turns of a conversation, without images.
+
+    Attributes:
+      start: What stands in front of all turns.
+      turn: A turn, with `{role}` and `{text}`.
+      answer: What the model continues.
+    """
+
+    start: str
+    turn: str
+    answer: str
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -266,9 +284,15 @@ class DualFamily(AnyFamily):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TextFamily(AnyFamily):
-    """One language model."""
+    """One language model.
+
+    Attributes:
+      decoder: Its shapes.
+      chat: How it is talked to; None for a model that only continues text.
+    """
 
     decoder: DecoderSpec
+    chat: Chat | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -279,7 +303,8 @@ class Family(TextFamily):
       vision: The image encoder.
       connector: What stands between encoder and decoder.
       image: Pixel transform.
-      template: Prompt texts and special tokens.
+      template: Prompt texts and special tokens, in training as when the model is asked.
+      reference_template: Those of preference training in CheXalign's code, where they are known.
       max_images: Images of a study that are used, in their order.
       frozen: Regexes of what alignment leaves untouched by default.
     """
@@ -290,6 +315,7 @@ class Family(TextFamily):
     template: Template
     max_images: int
     frozen: tuple[str, ...]
+    reference_template: Template | None = None
 
     def visual_tokens(self, images: int) -> int:
         """Visual tokens of a study that shows `images` images."""

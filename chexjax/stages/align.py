@@ -44,7 +44,7 @@ def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
     policy = context.artefact(SFT)
     studies, pairs = context.artefact(INGEST).rows(), context.artefact(PAIR).rows()
     shutil.copytree(policy.path / "tokenizer", draft.path / "tokenizer", dirs_exist_ok=True)
-    tokens = load_tokens(context.family, policy)
+    tokens = load_tokens(context.pair_family, policy)
     items = with_reference(pair_items(studies, pairs), context.artefact(REFERENCE).rows())
     examples, rejects = make_examples(items, tokens)
     return fit(
@@ -67,7 +67,7 @@ ALIGN = Stage(
     name="align",
     folder="aligned",
     kind="policy",
-    fields=("seed", "policy", "loss", "align"),
+    fields=("seed", "policy", "template", "loss", "align"),
     reads=(INGEST, SFT, PAIR, REFERENCE),
     work=_work,
 )

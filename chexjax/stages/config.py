@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Literal
 
 from chexjax.config import local
 from chexjax.data.sources import SourceConfig
@@ -135,6 +136,8 @@ class RunConfig:
       judge: Scores.
       pair: Pairs.
       reference: Cached log-probabilities.
+      template: How the texts of a pair are laid out for alignment: `inference_consistent`, as the
+        policy is asked and answers, or `reference_compatible`, as CheXalign's code does.
       loss: What alignment minimises.
       align: How alignment trains.
       evaluate: Held-out evaluation.
@@ -149,6 +152,7 @@ class RunConfig:
     judge: JudgeConfig = JudgeConfig()
     pair: PairConfig = PairConfig()
     reference: ReferenceConfig = ReferenceConfig()
+    template: Literal["inference_consistent", "reference_compatible"] = "inference_consistent"
     loss: LossConfig = LossConfig()
     align: TrainConfig = TrainConfig(total_epochs=1.0, freeze=("vision/", "connector/"))
     evaluate: EvaluateConfig = EvaluateConfig()

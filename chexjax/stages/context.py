@@ -18,7 +18,7 @@ from jax.sharding import Mesh
 
 from chexjax import artefacts
 from chexjax.artefacts import Artefact, Draft
-from chexjax.config import content
+from chexjax.config import ConfigError, content
 from chexjax.families import Family, preset
 from chexjax.mesh import make_mesh
 from chexjax.stages.config import RunConfig
@@ -72,6 +72,22 @@ class Context:
     def family(self) -> Family:
         """The policy's shapes and texts."""
         return preset(self.config.policy.preset, Family)
+
+    @property
+    def pair_family(self) -> Family:
+        """The same with the template that pairs are laid out by.
+
+        Raises:
+          ConfigError: the family has no such template.
+        """
+        if self.config.template == "inference_consistent":
+            return self.family
+        if self.family.reference_template is None:
+            raise ConfigError(
+                f"config.template='{self.config.template}', but of {self.family.name} no such "
+                "template is known; set it to 'inference_consistent'"
+            )
+        return dataclasses.replace(self.family, template=self.family.reference_template)
 
     @property
     def dtype(self) -> Any:

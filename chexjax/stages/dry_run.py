@@ -35,6 +35,7 @@ def check(context: Context) -> None:
     config = context.config
     with _as_config_error():
         open_source(config.source)
+        _ = context.pair_family  # a template that its family does not have
         judges.build(config.judge.name)
         losses.build(config.loss.name, config.loss.options)
         for name in ("sample", "reference", "evaluate"):

@@ -14,7 +14,8 @@ from jax.sharding import Mesh
 
 from chexjax.artefacts import Artefact, ArtefactError, Draft, write_atomic
 from chexjax.checkpoint import load_params, save_params
-from chexjax.data.tokens import Tokens, prompt_text, train_bpe
+from chexjax.data.bpe import train_bpe
+from chexjax.data.tokens import Tokens, prompt_text
 from chexjax.families import Family
 from chexjax.mesh import parameter_shardings
 from chexjax.models import VLM, random_params

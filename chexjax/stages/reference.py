@@ -41,7 +41,7 @@ def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
     size = context.config.reference.unit
     studies, pairs = context.artefact(INGEST).rows(), context.artefact(PAIR).rows()
     policy = context.artefact(SFT)
-    tokens = load_tokens(context.family, policy)
+    tokens = load_tokens(context.pair_family, policy)
     examples, rejects = make_examples(pair_items(studies, pairs), tokens)
     if not examples:
         raise ArtefactError(f"no pair fits the context: {rejects[0].id}: {rejects[0].reason}")
@@ -83,7 +83,7 @@ REFERENCE = Stage(
     name="reference",
     folder="reference",
     kind="reference",
-    fields=("policy", "reference"),
+    fields=("policy", "template", "reference"),
     reads=(INGEST, SFT, PAIR),
     work=_work,
 )

@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 from chexjax.data.batches import PADDING, Bucket, PlannedBatch
+from chexjax.data.bpe import train_bpe
 from chexjax.data.examples import (
     Collator,
     UnusableExample,
@@ -16,7 +17,7 @@ from chexjax.data.examples import (
 )
 from chexjax.data.images import pixel_stack
 from chexjax.data.study import Study
-from chexjax.data.tokens import Tokens, train_bpe
+from chexjax.data.tokens import Tokens
 from chexjax.families import Family, preset
 
 FAMILY = preset("chexagent2_nano", Family)

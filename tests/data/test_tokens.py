@@ -1,10 +1,13 @@
+import dataclasses
 import json
 import shutil
 
 import pytest
+import sentencepiece
 
-from chexjax.data.tokens import Tokens, prompt_text, train_bpe
-from chexjax.families import Family, Template, preset
+from chexjax.data.bpe import train_bpe
+from chexjax.data.tokens import Tokens, chat_text, prompt_text
+from chexjax.families import Family, Template, TextFamily, preset
 
 FAMILY = preset("chexagent2_nano", Family)
 TEXTS = [f"There is a small left pleural effusion, {k} mm. No pneumothorax." for k in range(40)]
@@ -150,3 +153,76 @@ def test_added_tokens_that_do_not_fit_are_named(reconstructed):
     file.unlink()
     with pytest.raises(ValueError, match="no token <.img.>"):
         Tokens.load(reconstructed, family)
+
+
+def test_pairs_of_the_reference_code_are_turns_of_the_user(reconstructed):
+    """The whole text of prompt and report, encoded at once, is what its parts are encoded to."""
+    family = preset("chexagent2_3b", Family)
+    family = dataclasses.replace(family, template=family.reference_template)
+    tokens = Tokens.load(reconstructed, family)
+    ids = [*tokens.prompt(0, "Cough."), *tokens.report("The heart is normal.")]
+    whole = (
+        "<|system|>\nYou are a helpful assistant.<|endoftext|>\n<|user|>\n"
+        'Given the indication: "Cough.", write a structured findings section for the CXR.'
+        "<|endoftext|>\n<|user|>\nThe heart is normal.<|endoftext|>\n"
+    )
+    assert ids == tokens.tokenizer.encode(whole, add_special_tokens=False)
+    assert ids[-2:] == [50256, 198]
+
+
+def test_green_is_asked_with_an_empty_answer_in_front_of_its_own():
+    for name, start, end in (
+        ("green_llama2_7b", "<s>", "</s>"),
+        ("green_phi2", "", "<|endoftext|>"),
+    ):
+        text = chat_text(preset(name, TextFamily).chat, [("user", "Compare {these}.")])
+        asked = f"{start}<|user|>\nCompare {{these}}.{end}\n"
+        assert text == f"{asked}<|assistant|>\n{end}\n<|assistant|>\n"
+
+
+@pytest.fixture
+def mistral(real_models):
+    return real_models / "mistral-tokenizer-v1"
+
+
+def test_a_sentencepiece_model_is_read_id_for_id(mistral):
+    theirs = sentencepiece.SentencePieceProcessor(model_file=str(mistral / "tokenizer.model"))
+    tokens = Tokens.load(mistral, preset("chexagent_8b", Family))
+    texts = [
+        *TEXTS[:3],
+        " USER: ",
+        "  two  blanks ",
+        "naïve – 5 µm, 肺, 🫁\n\ttab",
+        "12345.678",
+        "",
+    ]
+    for text in texts:
+        ids = tokens.report(text)
+        assert ids == [*theirs.encode(text), 2]
+        assert tokens.text(ids) == text.strip()
+
+
+def test_chexagent_8b_prompts_are_those_of_its_tokenizer(mistral):
+    theirs = sentencepiece.SentencePieceProcessor(model_file=str(mistral / "tokenizer.model"))
+    tokens = Tokens.load(mistral, preset("chexagent_8b", Family))
+    question = 'Given the indication: "Cough.", write a structured findings section for the CXR.'
+    asked = [1, *theirs.encode(" USER: "), 1, *theirs.encode(question + " ASSISTANT: "), 1]
+    assert tokens.prompt(2, "Cough.") == [tokens.placeholder] * 128 + asked
+    assert tokens.prompt(0, "Cough.") == asked
+    # The likelihoods of these two answer its closed questions.
+    assert [tokens.report(word)[:-1] for word in ("Yes", "No")] == [[5592], [1770]]
+
+
+def test_a_sentencepiece_model_that_cannot_be_read_is_named(tmp_path):
+    (tmp_path / "tokenizer.model").write_bytes(b"not a model")
+    with pytest.raises(ValueError, match="tokenizer.model is no sentencepiece model"):
+        Tokens.load(tmp_path, preset("chexagent_8b", Family))
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(TEXTS * 5),
+        model_prefix=str(tmp_path / "tokenizer"),
+        vocab_size=35,
+        model_type="unigram",
+        minloglevel=9,
+    )
+    with pytest.raises(ValueError, match="tokenizer.model is no BPE"):
+        Tokens.load(tmp_path, preset("chexagent_8b", Family))

@@ -137,6 +137,7 @@ def test_a_dry_run_does_no_work(tmp_path, capsys):
         ("--config.align.freeze=('visoin/',)", "visoin/"),
         ("--config.mesh.data=3", "mesh"),
         ("--config.align.lora=rank", "config.align.lora"),
+        ("--config.template=reference_compatible", "config.template"),
     ],
 )
 def test_a_wrong_config_is_named_before_any_work(change, named, tmp_path, capsys):
