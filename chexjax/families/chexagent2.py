@@ -112,22 +112,37 @@ def _tiny(
 
 FROZEN = (r"vision/", r"connector/")
 
+CHEXAGENT2 = Family(
+    name="chexagent2_3b",
+    vision=siglip.VIT_L,
+    connector=MLPSpec(hidden=10_240),
+    # Two pictures alone take 2,080 positions, past the 2,048 that its config declares.
+    decoder=dataclasses.replace(phi.PHI2, context=4096),
+    image=ImageSpec(mean=0.5, std=0.5),
+    template=TEMPLATE,
+    reference_template=REFERENCE_TEMPLATE,
+    max_images=2,
+    sharding=SHARDING,
+    frozen=FROZEN,
+    model_type="phi",  # as its config says; the images' part is not transformers' own
+    names=_names(siglip.VIT_L),
+)
+
+
+def official_bf16(family: Family) -> Family:
+    """The family with the angles that official code in bfloat16 gives prompts of two images.
+
+    Cast to bfloat16 after loading, that code rebuilds its rotary table when a sequence passes 2,048
+    positions, and merges most of them. For comparison with its reports alone.
+    """
+    block = dataclasses.replace(family.decoder.block, rotary_rebuilt_at=2048)
+    decoder = dataclasses.replace(family.decoder, block=block)
+    return dataclasses.replace(family, name=f"{family.name}_official_bf16", decoder=decoder)
+
+
 PRESETS = (
     _tiny("chexagent2_tiny", vision=(2, 128, 4), decoder=(2, 128, 4), size=64, patch=16),
     _tiny("chexagent2_nano", vision=(2, 32, 2), decoder=(2, 32, 2), size=32, patch=8),
-    Family(
-        name="chexagent2_3b",
-        vision=siglip.VIT_L,
-        connector=MLPSpec(hidden=10_240),
-        # Two pictures alone take 2,080 positions, past the 2,048 that its config declares.
-        decoder=dataclasses.replace(phi.PHI2, context=4096),
-        image=ImageSpec(mean=0.5, std=0.5),
-        template=TEMPLATE,
-        reference_template=REFERENCE_TEMPLATE,
-        max_images=2,
-        sharding=SHARDING,
-        frozen=FROZEN,
-        model_type="phi",  # as its config says; the images' part is not transformers' own
-        names=_names(siglip.VIT_L),
-    ),
+    CHEXAGENT2,
+    official_bf16(CHEXAGENT2),
 )

@@ -41,6 +41,7 @@ class BlockSpec:
       biases: Which linear layers have one.
       rotary: Leading dimensions of a head that are rotated, half-split; 0 for none.
       theta: Base of the rotary frequencies.
+      rotary_rebuilt_at: Only to reproduce official results; see `ops.rotary.rotate`.
       window: Positions that a causal query looks back, its own included; None for all.
     """
 
@@ -57,6 +58,7 @@ class BlockSpec:
     biases: tuple[Literal["qkv", "out", "mlp"], ...] = ("qkv", "out", "mlp")
     rotary: int = 0
     theta: float = 10_000.0
+    rotary_rebuilt_at: int | None = None
     window: int | None = None
 
     @property

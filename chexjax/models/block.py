@@ -73,7 +73,14 @@ class Attention(nnx.Module):
         return x.reshape(*x.shape[:-1], -1, self.spec.head)
 
     def _rotated(self, x: jax.Array, positions: jax.Array) -> jax.Array:
-        return rotate(self._heads(x), positions, dims=self.spec.rotary, theta=self.spec.theta)
+        spec = self.spec
+        return rotate(
+            self._heads(x),
+            positions,
+            dims=spec.rotary,
+            theta=spec.theta,
+            rebuilt_at=spec.rotary_rebuilt_at,
+        )
 
 
 ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
