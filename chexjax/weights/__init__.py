@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from chexjax.weights.adapter import load_adapter, save_adapter
+from chexjax.weights.gguf import read_gguf
 from chexjax.weights.load import load, load_model
 from chexjax.weights.save import save
-from chexjax.weights.store import CheckpointError, Store
+from chexjax.weights.store import Checkpoint, CheckpointError, Store
 
 __all__ = [
+    "Checkpoint",
     "CheckpointError",
     "Store",
     "load",
     "load_adapter",
     "load_model",
+    "read_gguf",
     "save",
     "save_adapter",
 ]

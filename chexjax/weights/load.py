@@ -1,7 +1,8 @@
 """From a checkpoint to arrays in their final place and dtype, one stored tensor at a time.
 
 A stack of layers is filled in place, layer by layer, so that beside the finished parameters no
-more than one stored tensor is ever in memory; a process reads the bytes of its own shards alone.
+more than one stored tensor is ever in memory; of safetensors a process reads the bytes of its own
+shards alone.
 """
 
 from __future__ import annotations
@@ -22,8 +23,9 @@ from chexjax.families import AnyFamily, Names, TextFamily
 from chexjax.mesh import parameter_shardings, path_name
 from chexjax.models import model_class
 from chexjax.weights.config import check_config
+from chexjax.weights.gguf import SUFFIX, read_gguf
 from chexjax.weights.names import Slot, is_unused, slots
-from chexjax.weights.store import CheckpointError, Store
+from chexjax.weights.store import Checkpoint, CheckpointError, Store
 
 Tree = TypeVar("Tree")
 _LISTED = 8
@@ -40,7 +42,7 @@ def load_model(
     """A family's model with the parameters of a checkpoint, placed by the family's table.
 
     Args:
-      path: A checkpoint folder or a `.safetensors` file.
+      path: A checkpoint folder, a `.safetensors` file or, of a LLaMA, a `.gguf` file.
       family: What it is a checkpoint of.
       mesh: Devices.
       dtype: Compute dtype.
@@ -48,8 +50,9 @@ def load_model(
 
     Raises:
       CheckpointError: the checkpoint cannot be read, or is not one of this family.
+      ImportError: it is a `.gguf` file, and the extra that reads them is not installed.
     """
-    store = Store(path)
+    store = read_gguf(path, family) if path.suffix == SUFFIX else Store(path)
     check_config(path, family)
     heads = family.decoder.block.heads if isinstance(family, TextFamily) else 1
     graph, shapes = model_class(family).abstract(family, dtype=dtype)
@@ -58,7 +61,7 @@ def load_model(
     return nnx.merge(graph, load(store, family.names, shapes, places, heads=heads))
 
 
-def load(store: Store, names: Names, shapes: Tree, places: Tree, *, heads: int = 1) -> Tree:
+def load(store: Checkpoint, names: Names, shapes: Tree, places: Tree, *, heads: int = 1) -> Tree:
     """Reads the parameters of a model.
 
     Args:
@@ -83,7 +86,7 @@ def load(store: Store, names: Names, shapes: Tree, places: Tree, *, heads: int =
     return jax.tree.unflatten(jax.tree.structure(shapes), arrays)
 
 
-def account(store: Store, names: Names, wanted: Sequence[Slot]) -> list[str]:
+def account(store: Checkpoint, names: Names, wanted: Sequence[Slot]) -> list[str]:
     """Checks that every key has its place, and returns those that are known and not needed.
 
     Raises:
@@ -109,7 +112,7 @@ def account(store: Store, names: Names, wanted: Sequence[Slot]) -> list[str]:
     return unused
 
 
-def _misshaped(store: Store, wanted: Iterable[Slot]) -> set[str]:
+def _misshaped(store: Checkpoint, wanted: Iterable[Slot]) -> set[str]:
     return {
         f"{slot.key} {list(store[slot.key].shape)}, not {list(slot.stored_shape)}"
         for slot in wanted
@@ -123,7 +126,7 @@ def _listed(what: str, found: Sequence[str]) -> str:
 
 
 def _read(
-    store: Store, parts: Sequence[Slot], leaf: jax.ShapeDtypeStruct, place: NamedSharding
+    store: Checkpoint, parts: Sequence[Slot], leaf: jax.ShapeDtypeStruct, place: NamedSharding
 ) -> jax.Array:
     """One parameter, from its one tensor or layer by layer."""
     if parts[0].layer is None:
@@ -137,7 +140,7 @@ def _read(
     return whole
 
 
-def _part(store: Store, slot: Slot, dtype: Any, place: NamedSharding) -> jax.Array:
+def _part(store: Checkpoint, slot: Slot, dtype: Any, place: NamedSharding) -> jax.Array:
     stored = store[slot.key].array()
 
     def piece(index: Any) -> np.ndarray:

