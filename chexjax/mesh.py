@@ -41,20 +41,27 @@ class MeshConfig:
             raise ValueError(f"{sizes}: only one axis can be -1")
 
 
-def make_mesh(config: MeshConfig) -> Mesh:
-    """A mesh over all devices of all processes.
+def make_mesh(
+    config: MeshConfig,
+    *,
+    devices: Sequence[jax.Device] | None = None,
+    field: str = "config.mesh",
+) -> Mesh:
+    """A mesh over all devices of all processes, or over `devices`.
 
     Raises:
-      ValueError: the axes do not multiply to the number of devices.
+      ValueError: the axes do not multiply to the number of devices; names the `field`.
     """
     sizes = [config.data, config.fsdp, config.tensor]
-    count = jax.device_count()
+    count = jax.device_count() if devices is None else len(devices)
     if -1 in sizes:
         sizes[sizes.index(-1)] = max(1, count // -math.prod(sizes))
     if math.prod(sizes) != count:
         wanted = " x ".join(f"{axis}={size}" for axis, size in zip(AXES, sizes, strict=True))
-        raise ValueError(f"config.mesh: {wanted} does not make {count} devices; set one axis to -1")
-    return jax.make_mesh(sizes, AXES, axis_types=(AxisType.Auto,) * len(AXES))
+        remedy = "set one axis to -1 or leave it out"
+        raise ValueError(f"{field}: {wanted} does not make {count} devices; {remedy}")
+    kinds = (AxisType.Auto,) * len(AXES)
+    return jax.make_mesh(sizes, AXES, axis_types=kinds, devices=devices)
 
 
 def path_name(path: Sequence[Any]) -> str:

@@ -15,9 +15,13 @@ from rich.table import Table
 from chexjax.config import ConfigError
 from chexjax.families import AnyFamily, preset
 from chexjax.mesh import AXES, MeshConfig
-from chexjax.perf import inventory
+from chexjax.perf import aot, inventory
+from chexjax.perf.topology import topology
 
-_FORM = "chexjax doctor [--model=PRESET] [--dtype=bfloat16] [--data=1] [--fsdp=1] [--tensor=1]"
+_FORM = (
+    "chexjax doctor [--model=PRESET [--topology=v5e:4x4]] [--dtype=bfloat16] "
+    "[--data=1] [--fsdp=1] [--tensor=1]"
+)
 _DTYPES = ("float32", "bfloat16", "float16")
 
 
@@ -33,9 +37,10 @@ def doctor(argv: Sequence[str], console: Console) -> None:
     """
     own = flags.FlagValues()
     flags.DEFINE_string("model", None, "Preset.", flag_values=own)
+    flags.DEFINE_string("topology", None, "Compile its forward for this.", flag_values=own)
     flags.DEFINE_enum("dtype", "bfloat16", _DTYPES, "Of parameters and cache.", flag_values=own)
     for axis in AXES:
-        flags.DEFINE_integer(axis, 1, "Devices.", lower_bound=1, flag_values=own)
+        flags.DEFINE_integer(axis, None, "Devices.", lower_bound=1, flag_values=own)
     try:
         rest = own(["chexjax doctor", *argv])[1:]
         if rest:
@@ -43,11 +48,16 @@ def doctor(argv: Sequence[str], console: Console) -> None:
         family = preset(own["model"].value, AnyFamily) if own["model"].value else None
     except (flags.Error, ValueError) as error:
         raise ConfigError(f"{error}: write {_FORM}") from None
+    dtype, where = str(own["dtype"].value), own["topology"].value
+    given = {axis: size for axis in AXES if (size := own[axis].value)}
     if family is None:
+        if where:
+            raise ConfigError(f"--topology={where} compiles a model; name it: write {_FORM}")
         console.print(_machine())
-        return
-    mesh = MeshConfig(**{axis: int(own[axis].value or 1) for axis in AXES})
-    console.print(_model(family, mesh, str(own["dtype"].value)))
+    elif where:
+        console.print(_compiled(family, str(where), given, dtype))
+    else:
+        console.print(_model(family, MeshConfig(**{"data": 1, **given}), dtype))
 
 
 def _model(family: AnyFamily, mesh: MeshConfig, dtype: str) -> Table:
@@ -66,6 +76,28 @@ def _model(family: AnyFamily, mesh: MeshConfig, dtype: str) -> Table:
     if found.kv_per_token:
         size = f"{found.kv_per_token / 2**10:.1f} KiB"
         table.add_row(f"{dtype} keys and values of a token", size)
+    return table
+
+
+def _compiled(family: AnyFamily, name: str, given: dict[str, int], dtype: str) -> Table:
+    """The forward, on a mesh whose devices go along fsdp, or data where fsdp is given."""
+    if "JAX_PLATFORMS" not in os.environ:  # a CUDA plugin that looks for GPUs in vain gives up
+        jax.config.update("jax_platforms", "cpu")
+    rest = {"data": -1} if "fsdp" in given else {"data": 1, "fsdp": -1}
+    place = topology(name, MeshConfig(**{**rest, **given}))
+    found = aot.compile_forward(family, place, jnp.dtype(dtype))
+    table = Table("forward, each device", "how much", title=f"{family.name} on {name}")
+    table.add_row(" x ".join(AXES), " x ".join(str(place.mesh.shape[axis]) for axis in AXES))
+    table.add_section()
+    for part in ("arguments", "temporaries", "outputs", "peak", "memory"):
+        table.add_row(part, f"{getattr(found, part) / 2**30:.2f} GiB")
+    table.add_row("fits", "yes" if found.fits else "no")
+    table.add_section()
+    for kind, count in found.collectives.items():
+        table.add_row(f"{kind} instructions", str(count))
+    if found.flops:
+        table.add_row("FLOPs, loops run once", f"{found.flops:.3g}")
+    table.add_row("compiled in", f"{found.seconds:.1f} s")
     return table
 
 

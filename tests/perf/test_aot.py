@@ -1,0 +1,147 @@
+"""Every preset's forward, compiled for hardware that is not here (extra `aot`).
+
+By default each preset meets one of two topologies, since all pairs take four minutes: the text
+encoders, the small shapes and one policy of full size a slice of 16 TPUs, whose compiler is the
+slow one, and the rest 8 GPUs. CHEXJAX_AOT=all runs every pair. Both compilers work in one process.
+"""
+
+import dataclasses
+import importlib.util
+import os
+import warnings
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from chexjax.config import ConfigError
+from chexjax.families import PRESETS, AnyFamily, TextFamily, preset
+from chexjax.mesh import MeshConfig
+from chexjax.perf import inventory
+from chexjax.perf import topology as topologies
+from chexjax.perf.aot import COLLECTIVES, compile_forward, count_collectives
+from chexjax.perf.topology import topology
+
+COMPILERS = {"v5e:4x4": "libtpu", "h100:8": "jax_cuda12_plugin"}
+ON_GPUS = {
+    "chexagent2_tiny",
+    "chexagent_8b",
+    "dolly_v2_3b",
+    "green_llama2_7b",
+    "green_phi2",
+    "mistral_7b",
+    "smollm2_135m",
+}
+DEFAULT = [(name, "h100:8" if name in ON_GPUS else "v5e:4x4") for name in PRESETS]
+ALL = [(name, where) for name in PRESETS for where in COMPILERS]
+PAIRS = ALL if os.environ.get("CHEXJAX_AOT") == "all" else DEFAULT
+
+
+@pytest.fixture(autouse=True)
+def quickly():
+    """Half the compile time, for programs that nobody runs."""
+    jax.config.update("jax_exec_time_optimization_effort", -1.0)
+    yield
+    jax.config.update("jax_exec_time_optimization_effort", 0.0)
+
+
+def placed(where, **axes):
+    if importlib.util.find_spec(COMPILERS[where]) is None:
+        pytest.skip(f"{COMPILERS[where]} is not installed: CHEXJAX_EXTRAS=aot launch/local test")
+    return topology(where, MeshConfig(**{"data": 1, **axes}))
+
+
+@pytest.mark.parametrize(("name", "where"), PAIRS)
+def test_a_forward_fits_and_each_device_holds_its_share_of_the_parameters(name, where):
+    place, family = placed(where, fsdp=-1), preset(name, AnyFamily)
+    found = compile_forward(family, place)
+    assert found.fits and found.peak > found.outputs > 0
+    assert found.collectives["all-gather"] > 0
+    share = inventory.take(family, MeshConfig(**place.mesh.shape), jnp.bfloat16).per_device
+    # The forward leaves out classifiers; it reads a batch too, and TPUs pad small arrays.
+    assert found.arguments > 0.99 * share
+    assert found.arguments < 1.05 * share or share < 2**26
+
+
+def test_a_policy_on_data_alone_asks_nothing_of_its_neighbours():
+    found = compile_forward(preset("chexagent2_nano", TextFamily), placed("h100:8", data=8))
+    assert found.collectives == dict.fromkeys(COLLECTIVES, 0)
+
+
+def test_what_does_not_fit_is_said():
+    found = compile_forward(preset("minilm_l6", AnyFamily), placed("h100:8", fsdp=-1))
+    assert dataclasses.replace(found, memory=found.peak).fits
+    assert not dataclasses.replace(found, memory=found.peak - 1).fits
+
+
+def test_what_a_tpu_cannot_hold_is_an_error_with_a_remedy():
+    place, family = placed("v5e:4x4", data=16), preset("stories260k", TextFamily)
+    large = dataclasses.replace(family.decoder, vocabulary=2**28)
+    with pytest.raises(ConfigError, match=r"stories260k does not fit v5e:4x4.*HBM.*along fsdp"):
+        compile_forward(dataclasses.replace(family, decoder=large), place)
+
+
+def test_a_program_is_kept_out_of_the_compile_cache_that_could_not_give_it_back():
+    place, family = placed("h100:8", fsdp=-1), preset("minilm_l6", AnyFamily)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        first, second = compile_forward(family, place), compile_forward(family, place)
+    assert dataclasses.replace(first, seconds=0) == dataclasses.replace(second, seconds=0)
+
+
+def test_collectives_are_counted_once_each():
+    text = """
+      %all-gather.3 = bf16[8,4]{1,0} all-gather(%p), dimensions={0}
+      %ar = (f32[4], f32[4]) all-reduce-start(%all-gather.3, %x), calls=%all-reduce.7
+      %done = f32[4] all-reduce-done(%ar), metadata={op_name="all-to-all"}
+      %r = f32[4] ragged-all-to-all(%done), calls=%fused_reduce-scatter
+      %s = f32[1] reduce-scatter(%r), dimensions={0}
+    """
+    counts = {"all-gather": 1, "all-reduce": 1, "reduce-scatter": 1}
+    assert count_collectives(text) == dict.fromkeys(COLLECTIVES, 0) | counts
+
+
+def test_gpus_beyond_a_host_stand_in_several():
+    placed("h100:8", fsdp=-1)
+    devices = topology("h100:16", MeshConfig(data=2, fsdp=8)).mesh.devices
+    assert [[d.process_index for d in row.flat] for row in devices] == [[0] * 8, [1] * 8]
+
+
+@pytest.mark.parametrize(
+    ("where", "words"),
+    [
+        ("h10:8", "did you mean h100"),
+        ("abacus:2", "choose from v5e, v5p, v6e, h100"),
+        ("h100:0", "write h100:8"),
+        ("h100:12", "hosts of 8"),
+        ("h100:many", "write h100:8"),
+    ],
+)
+def test_a_topology_that_cannot_be_is_an_error_with_a_remedy(where, words):
+    with pytest.raises(ConfigError, match=words):
+        topology(where, MeshConfig())
+
+
+@pytest.mark.parametrize(("where", "words"), [("v5e:4x3", "v5e:4x4"), ("v5e", "v5e:4x4")])
+def test_a_slice_that_is_not_made_is_an_error_with_a_remedy(where, words):
+    placed("v5e:4x4", fsdp=-1)
+    with pytest.raises(ConfigError, match=f"{where}.*write {words}"):
+        topology(where, MeshConfig())
+
+
+@pytest.mark.parametrize("where", COMPILERS)
+def test_axes_that_do_not_make_the_devices_are_an_error(where):
+    with pytest.raises(ConfigError, match=f"topology {where}: data=1 x fsdp=3 x tensor=1"):
+        placed(where, fsdp=3)
+
+
+@pytest.mark.parametrize(
+    ("where", "error"), [("v5e:4x4", RuntimeError), ("h100:8", NotImplementedError)]
+)
+def test_an_absent_compiler_is_named_with_its_extra(where, error, monkeypatch):
+    def absent(*args, **kwargs):
+        raise error("not here")
+
+    monkeypatch.setattr(topologies.topologies, "get_topology_desc", absent)
+    with pytest.raises(ConfigError, match=r"is not installed; pip install 'chexjax\[aot\]'"):
+        topology(where, MeshConfig())
