@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import math
 import re
 import time
@@ -19,7 +20,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from chexjax.config import ConfigError
-from chexjax.families import AnyFamily, EncoderFamily, Family, TextFamily
+from chexjax.families import AnyFamily, DualFamily, EncoderFamily, Family, TextFamily
 from chexjax.mesh import batch_sharding, parameter_shardings
 from chexjax.models import Prefix, model_class
 from chexjax.perf.topology import Topology
@@ -120,6 +121,8 @@ def _uncached() -> Iterator[None]:
 def _forward(family: AnyFamily, graph: Any) -> Callable[..., jax.Array]:
     if isinstance(family, EncoderFamily):
         return lambda params, tokens, valid: nnx.merge(graph, params)(tokens, valid)
+    if isinstance(family, DualFamily):
+        return functools.partial(_compare, graph)
 
     def score(params: Any, prefix: Prefix, tokens: jax.Array, valid: jax.Array) -> jax.Array:
         model = nnx.merge(graph, params)
@@ -128,10 +131,20 @@ def _forward(family: AnyFamily, graph: Any) -> Callable[..., jax.Array]:
     return score
 
 
+def _compare(graph: Any, params: Any, images: jax.Array, tokens: jax.Array) -> jax.Array:
+    """Which of the texts goes with each image, `f32[M, B]`."""
+    model = nnx.merge(graph, params)
+    return model.similarity(model.encode_images(images), model.encode_texts(tokens))
+
+
 def _batch(family: AnyFamily, shares: int) -> tuple[Any, ...]:
     """Shapes of what the forward reads beside the parameters."""
     if isinstance(family, EncoderFamily):
         return _tokens(-(-_TEXTS // shares) * shares, _TEXT)
+    if isinstance(family, DualFamily):
+        side = family.vision.size
+        images = _shape((shares, side, side, family.vision.channels), jnp.uint8)
+        return images, _shape((shares, family.text.positions), jnp.int32)
     assert isinstance(family, TextFamily)
     context = family.decoder.context
     response = min(_RESPONSE, context // 2)

@@ -24,6 +24,7 @@ from chexjax.perf.topology import topology
 
 COMPILERS = {"v5e:4x4": "libtpu", "h100:8": "jax_cuda12_plugin"}
 ON_GPUS = {
+    "chexagent2_3b_official_bf16",
     "chexagent2_tiny",
     "chexagent_8b",
     "dolly_v2_3b",
@@ -31,6 +32,7 @@ ON_GPUS = {
     "green_phi2",
     "mistral_7b",
     "smollm2_135m",
+    "xraysiglip_vitl16",
 }
 DEFAULT = [(name, "h100:8" if name in ON_GPUS else "v5e:4x4") for name in PRESETS]
 ALL = [(name, where) for name in PRESETS for where in COMPILERS]
