@@ -6,21 +6,23 @@ import difflib
 from typing import TypeVar
 
 from chexjax.families import bert, chexagent2, chexagent8b, llama, neox, phi, siglip
-from chexjax.families.spec import (
+from chexjax.families.family import (
     AnyFamily,
-    BlockSpec,
     Chat,
-    DecoderSpec,
     DualFamily,
     EncoderFamily,
-    EncoderSpec,
     Family,
-    ImageSpec,
-    MLPSpec,
     Names,
-    QFormerSpec,
     Template,
     TextFamily,
+)
+from chexjax.families.spec import (
+    BlockSpec,
+    DecoderSpec,
+    EncoderSpec,
+    ImageSpec,
+    MLPSpec,
+    QFormerSpec,
     VisionSpec,
 )
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from chexjax.families.spec import ON_LINEAR, BlockSpec, EncoderFamily, EncoderSpec, Names
+from chexjax.families.family import BLOCK_SHARDING, EncoderFamily, Names
+from chexjax.families.spec import BlockSpec, EncoderSpec
 
 SHARDING = (
-    *ON_LINEAR,
-    (r"(norm|bias|position|kind|heads)", ()),
-    (r"(query|key|value|fc1)/kernel", ("fsdp", "tensor")),
-    (r"(out|fc2)/kernel", ("tensor", "fsdp")),
+    *BLOCK_SHARDING,
+    (r"(position|kind|heads)", ()),
     (r"embed/embedding", ("tensor", "fsdp")),
 )
 

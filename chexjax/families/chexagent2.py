@@ -9,7 +9,8 @@ from __future__ import annotations
 import dataclasses
 
 from chexjax.families import phi, siglip
-from chexjax.families.spec import ON_LINEAR, Family, ImageSpec, MLPSpec, Names, Template, VisionSpec
+from chexjax.families.family import BLOCK_SHARDING, Family, Names, Template
+from chexjax.families.spec import ImageSpec, MLPSpec, VisionSpec
 
 TEMPLATE = Template(
     opening="<|system|>\nYou are a helpful assistant.<|endoftext|>\n<|user|>\n",
@@ -43,10 +44,8 @@ TINY_TEMPLATE = Template(
 )
 
 SHARDING = (
-    *ON_LINEAR,
-    (r"(norm|position|table|bias)", ()),
-    (r"(query|key|value|fc1)/kernel", ("fsdp", "tensor")),
-    (r"(out|fc2)/kernel", ("tensor", "fsdp")),
+    *BLOCK_SHARDING,
+    (r"(position|table)", ()),
     (r"(patch|connector/project)/kernel", ("fsdp", None)),
     (r"decoder/embed/embedding", ("tensor", "fsdp")),
     (r"decoder/head/kernel", ("fsdp", "tensor")),

@@ -6,15 +6,8 @@ All images of a study become 128 visual tokens, which stand in front of the whol
 from __future__ import annotations
 
 from chexjax.families import llama
-from chexjax.families.spec import (
-    BlockSpec,
-    Family,
-    ImageSpec,
-    Names,
-    QFormerSpec,
-    Template,
-    VisionSpec,
-)
+from chexjax.families.family import Family, Names, Template
+from chexjax.families.spec import BlockSpec, ImageSpec, QFormerSpec, VisionSpec
 
 # Mistral's vocabulary has no token to spare; no text becomes the unknown one, since what is in no
 # piece is spelt in bytes.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from chexjax.families.spec import ON_LINEAR, BlockSpec, Chat, DecoderSpec, Names, TextFamily
+from chexjax.families.family import BLOCK_SHARDING, Chat, Names, TextFamily
+from chexjax.families.spec import BlockSpec, DecoderSpec
 
 SHARED = (
     ("decoder/embed", "model.embed_tokens"),
@@ -28,10 +29,7 @@ NAMES = Names(
 )
 
 SHARDING = (
-    *ON_LINEAR,
-    (r"(norm|bias)", ()),
-    (r"(query|key|value|fc1|gate)/kernel", ("fsdp", "tensor")),
-    (r"(out|fc2)/kernel", ("tensor", "fsdp")),
+    *BLOCK_SHARDING,
     (r"decoder/embed/embedding", ("tensor", "fsdp")),
     (r"decoder/head/kernel", ("fsdp", "tensor")),
 )

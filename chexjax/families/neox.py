@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from chexjax.families.family import Names, TextFamily
 from chexjax.families.llama import SHARDING
-from chexjax.families.spec import BlockSpec, DecoderSpec, Names, TextFamily
+from chexjax.families.spec import BlockSpec, DecoderSpec
 
 NAMES = Names(
     modules=(

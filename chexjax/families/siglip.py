@@ -7,21 +7,13 @@ from __future__ import annotations
 
 import dataclasses
 
-from chexjax.families.spec import (
-    ON_LINEAR,
-    BlockSpec,
-    DualFamily,
-    EncoderSpec,
-    ImageSpec,
-    Names,
-    VisionSpec,
-)
+from chexjax.families.family import BLOCK_SHARDING, DualFamily, Names
+from chexjax.families.spec import BlockSpec, EncoderSpec, ImageSpec, VisionSpec
 
 SHARDING = (
-    *ON_LINEAR,
-    (r"(norm|bias|vision/position|probe|logit_scale)", ()),
-    (r"(query|key|value|fc1|heads/0)/kernel", ("fsdp", "tensor")),
-    (r"(out|fc2)/kernel", ("tensor", "fsdp")),
+    *BLOCK_SHARDING,
+    (r"(vision/position|probe|logit_scale)", ()),
+    (r"heads/0/kernel", ("fsdp", "tensor")),
     (r"patch/kernel", ("fsdp", None)),
     (r"(embed|position)/embedding", ("tensor", "fsdp")),
 )
