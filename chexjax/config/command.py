@@ -56,7 +56,7 @@ def parse(argv: Sequence[str], stages: Sequence[str], schema: type) -> Command:
     flags.DEFINE_string("config", None, "Config file.", flag_values=own)
     flags.DEFINE_string("workdir", None, "Folder of the run.", flag_values=own)
     flags.DEFINE_bool("dry_run", False, "Do no work.", flag_values=own)
-    stage = _stage(_apply(own, [a for a in argv if a not in overrides]), stages)
+    stage = _stage(read_flags(own, [a for a in argv if a not in overrides], _FORM), stages)
     given = {name: own[name].value for name in own}
     for name in ("config", "workdir"):
         if not given[name]:
@@ -73,16 +73,24 @@ def parse(argv: Sequence[str], stages: Sequence[str], schema: type) -> Command:
     )
 
 
-def _apply(values: flags.FlagValues, argv: Sequence[str]) -> list[str]:
-    """Parses flags into `values`; returns what is no flag."""
+def read_flags(values: flags.FlagValues, argv: Sequence[str], form: str) -> list[str]:
+    """Parses flags into `values`; returns what is no flag.
+
+    Args:
+      values: The flags that there are.
+      argv: A command line without the program's name.
+      form: What a right one looks like, for messages.
+
+    Raises:
+      ConfigError: a flag is unknown (with the nearest one) or has no such value.
+    """
     try:
         return list(values(["chexjax", *argv]))[1:]
     except flags.UnrecognizedFlagError as error:
-        names = ["--config", "--workdir", "--dry_run"]
-        hint = nearest(f"--{error.flagname}", names)
+        hint = nearest(f"--{error.flagname}", [f"--{name}" for name in values])
         raise ConfigError(f"unknown flag --{error.flagname}{hint}") from None
     except flags.Error as error:
-        raise ConfigError(f"{error}: write {_FORM}") from None
+        raise ConfigError(f"{error}: write {form}") from None
 
 
 def _stage(positional: Sequence[str], stages: Sequence[str]) -> str:

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from chexjax.config import ConfigError
+from chexjax.config.command import read_flags
 from chexjax.families import AnyFamily, preset
 from chexjax.mesh import AXES, MeshConfig
 from chexjax.perf import aot, inventory
@@ -41,12 +42,11 @@ def doctor(argv: Sequence[str], console: Console) -> None:
     flags.DEFINE_enum("dtype", "bfloat16", _DTYPES, "Of parameters and cache.", flag_values=own)
     for axis in AXES:
         flags.DEFINE_integer(axis, None, "Devices.", lower_bound=1, flag_values=own)
+    if rest := read_flags(own, argv, _FORM):
+        raise ConfigError(f"{rest[0]} is no flag: write {_FORM}")
     try:
-        rest = own(["chexjax doctor", *argv])[1:]
-        if rest:
-            raise ConfigError(f"{rest[0]} is no flag: write {_FORM}")
         family = preset(own["model"].value, AnyFamily) if own["model"].value else None
-    except (flags.Error, ValueError) as error:
+    except ValueError as error:
         raise ConfigError(f"{error}: write {_FORM}") from None
     dtype, where = str(own["dtype"].value), own["topology"].value
     given = {axis: size for axis in AXES if (size := own[axis].value)}

@@ -15,6 +15,7 @@ from rich.console import Console
 from chexjax import artefacts
 from chexjax.artefacts import Artefact, write_atomic
 from chexjax.config import ConfigError
+from chexjax.config.command import read_flags
 from chexjax.data.tokens import Tokens
 from chexjax.families import Family, preset
 from chexjax.mesh import MeshConfig, make_mesh
@@ -60,11 +61,7 @@ def _arguments(argv: Sequence[str]) -> tuple[Path, Path, str]:
     flags.DEFINE_string("policy", None, "Folder of a policy.", flag_values=own)
     flags.DEFINE_string("to", None, "Folder to write.", flag_values=own)
     flags.DEFINE_enum("dtype", "bfloat16", _DTYPES, "As stored.", flag_values=own)
-    try:
-        rest = own(["chexjax export", *argv])[1:]
-    except flags.Error as error:
-        raise ConfigError(f"{error}: write {_FORM}") from None
-    if rest:
+    if rest := read_flags(own, argv, _FORM):
         raise ConfigError(f"{rest[0]} is no flag: write {_FORM}")
     for name in ("policy", "to"):
         if not own[name].value:
