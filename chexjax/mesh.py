@@ -69,6 +69,11 @@ def path_name(path: Sequence[Any]) -> str:
     return jax.tree_util.keystr(tuple(path), simple=True, separator="/").removesuffix("/value")
 
 
+def parameter_names(params: Any) -> list[str]:
+    """Path names of all parameters of a tree."""
+    return [path_name(path) for path, _ in jax.tree_util.tree_leaves_with_path(params)]
+
+
 def parameter_shardings(params: Tree, table: Table, mesh: Mesh) -> Tree:
     """Shardings of a parameter tree by the first matching row of a table.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -24,7 +24,7 @@ from chexjax.data.examples import (
 from chexjax.data.study import Study
 from chexjax.data.tokens import Tokens
 from chexjax.families import Family
-from chexjax.mesh import path_name
+from chexjax.mesh import parameter_names
 from chexjax.models import LORA_TRAINED, VLM, LoRAConfig, add_lora, merge_lora
 from chexjax.perf import flops
 from chexjax.rows import Reject
@@ -102,7 +102,7 @@ def fit(
     if config.lora.rank:
         add_lora(model, config.lora, seed=context.config.seed)
     graph, trainable, _ = split_params(model, config.freeze)
-    trained = {path_name(path) for path, _ in jax.tree_util.tree_leaves_with_path(trainable)}
+    cost = training_flops(context.family, plan, parameter_names(trainable), total, examples)
     params = train(
         model,
         context.family,
@@ -117,33 +117,32 @@ def fit(
         timer=timer,
         label=label,
     )
-    policy = nnx.merge(graph, params)
     if config.lora.rank:
-        _keep_adapter(draft, policy, context.family, config.lora)
-    merge_lora(policy)
-    params = nnx.state(policy)
+        params = _merged(draft, nnx.merge(graph, params), context.family, config.lora)
     statistics = {
         "steps": total,
         "examples": len(examples),
         "buckets": [list(bucket) for bucket in plan.buckets],
         "parameters": sum(leaf.size for leaf in jax.tree.leaves(params)),
-        "flops": training_flops(context.family, plan, trained, total, examples),
+        "flops": cost,
     }
     return save_policy(draft, context.family, params, statistics, len(rejects))
 
 
-def _keep_adapter(draft: Draft, policy: VLM, family: Family, config: LoRAConfig) -> None:
-    """Writes the adapter beside the policy that it is merged into, where its format allows it."""
+def _merged(draft: Draft, policy: VLM, family: Family, config: LoRAConfig) -> nnx.State:
+    """The parameters with their adapters merged, which are kept where their format allows it."""
     try:
         save_adapter(
             draft.path / "adapter", policy, family.names, rank=config.rank, alpha=config.alpha
         )
     except ValueError as error:
         print(f"the policy holds its adapter merged, and only so: {error}", flush=True)
+    merge_lora(policy)
+    return nnx.state(policy)
 
 
 def training_flops(
-    family: Family, plan: Plan, trained: Set[str], total: int, examples: Sequence[Example]
+    family: Family, plan: Plan, trained: Sequence[str], total: int, examples: Sequence[Example]
 ) -> float:
     """Executed operations of a whole run that trains these parameters, padding included."""
     responses = len(examples[0].responses)

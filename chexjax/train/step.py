@@ -15,7 +15,7 @@ from flax import nnx
 from jax.sharding import Mesh
 
 from chexjax.losses import Rows
-from chexjax.mesh import Table, parameter_shardings, path_name, replicated
+from chexjax.mesh import Table, parameter_names, parameter_shardings, path_name, replicated
 from chexjax.models import LORA_TRAINED, LanguageModel
 from chexjax.train.config import OptimizerConfig
 from chexjax.train.objectives import Batch, Objective
@@ -55,7 +55,7 @@ def split_params(
     Raises:
       ValueError: a regex matches no parameter, or nothing is left to train.
     """
-    names = [path_name(p) for p, _ in jax.tree_util.tree_leaves_with_path(nnx.state(model))]
+    names = parameter_names(nnx.state(model))
     for pattern in freeze:
         if not any(re.search(pattern, name) for name in names):
             raise ValueError(
