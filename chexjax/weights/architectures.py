@@ -45,9 +45,8 @@ def _decoder(family: TextFamily) -> Config:
 
 
 def _rope(block: BlockSpec) -> Config:
-    rope: Config = {"rope_type": "default", "rope_theta": block.theta}
-    if block.rotary != block.head:
-        rope["partial_rotary_factor"] = block.rotary / block.head
+    part = block.rotary / block.head
+    rope = {"rope_type": "default", "rope_theta": block.theta, "partial_rotary_factor": part}
     return {"rope_parameters": rope}
 
 

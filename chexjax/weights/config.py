@@ -11,6 +11,16 @@ from chexjax.families import AnyFamily, Family, TextFamily
 from chexjax.weights.architectures import ARCHITECTURES, Config, pictures
 from chexjax.weights.store import CheckpointError
 
+_RENAMED = {
+    "rope_theta": "rope_parameters.rope_theta",
+    "rotary_emb_base": "rope_parameters.rope_theta",
+    "partial_rotary_factor": "rope_parameters.partial_rotary_factor",
+    "rotary_pct": "rope_parameters.partial_rotary_factor",
+    "rope_scaling.type": "rope_parameters.rope_type",
+    "rope_scaling.rope_type": "rope_parameters.rope_type",
+}
+"""Fields of older versions, and what they are called now."""
+
 
 def describe(family: AnyFamily, dtype: str) -> Config:
     """The config of a family's model, parameters stored as `dtype`.
@@ -40,7 +50,8 @@ def check_config(folder: Path, family: AnyFamily) -> None:
     if not file.is_file() or family.model_type not in ARCHITECTURES:
         return
     try:
-        stored = dict(_flat(json.loads(file.read_text())))
+        flat = _flat(json.loads(file.read_text()))
+        stored = {_RENAMED.get(field, field): value for field, value in flat}
     except (ValueError, AttributeError) as error:
         raise CheckpointError(f"{file} is no JSON object; fetch it again") from error
     ours = dict(_flat(json.loads(json.dumps(describe(family, "float32")))))
@@ -67,5 +78,4 @@ def _is_loose(field: str, family: AnyFamily) -> bool:
     if field in ("architectures", "dtype"):
         return True
     # Rotated positions have no table that would end.
-    used = ("max_position_embeddings", "rope_parameters")
-    return isinstance(family, TextFamily) and field.startswith(used)
+    return isinstance(family, TextFamily) and field == "max_position_embeddings"

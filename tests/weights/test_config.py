@@ -19,6 +19,9 @@ WRONG = [
     ("xraysiglip_vitl16", "text_config.vocab_size", 256_000),
     ("xraysiglip_vitl16", "vision_config.image_size", 384),
     ("chexagent2_3b", "num_hidden_layers", 24),
+    ("smollm2_135m", "rope_parameters.rope_theta", 10_000.0),
+    ("green_phi2", "rope_parameters.partial_rotary_factor", 0.5),
+    ("green_llama2_7b", "rope_parameters.rope_type", "linear"),
     ("chexagent_8b", "vision_config.image_size", 224),
 ]
 
@@ -58,6 +61,22 @@ def test_what_a_config_leaves_out_or_stores_otherwise_is_no_contradiction(name, 
     family = preset(name, AnyFamily)
     check(tmp_path, family, {"model_type": family.model_type})
     check(tmp_path, family, describe(family, "bfloat16") | {"architectures": ["Other"]})
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "named"),
+    [
+        ("green_llama2_7b", {"rope_theta": 500_000.0}, "rope_theta 500000.0, not 10000.0"),
+        ("green_phi2", {"partial_rotary_factor": 0.5}, "partial_rotary_factor 0.5, not 0.4"),
+        ("dolly_v2_3b", {"rotary_pct": 1.0}, "partial_rotary_factor 1.0, not 0.25"),
+        ("mistral_7b", {"rope_scaling": {"type": "linear"}}, "rope_type 'linear', not 'default'"),
+    ],
+)
+def test_rotation_is_compared_under_its_older_names_too(name, old, named, tmp_path):
+    with pytest.raises(CheckpointError, match=named):
+        check(tmp_path, preset(name, AnyFamily), old)
+    family = preset("chexagent2_3b", AnyFamily)
+    check(tmp_path, family, {"rope_theta": 10_000.0, "rope_scaling": None})
 
 
 def test_rotated_positions_may_be_used_further_than_a_preset_does(tmp_path):
