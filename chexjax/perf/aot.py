@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
-import math
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -18,9 +17,17 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.experimental.compilation_cache import compilation_cache
 
 from chexjax.config import ConfigError
-from chexjax.families import AnyFamily, DualFamily, EncoderFamily, Family, TextFamily
+from chexjax.families import (
+    AnyFamily,
+    DualFamily,
+    EncoderFamily,
+    Family,
+    TextFamily,
+    VisionSpec,
+)
 from chexjax.mesh import batch_sharding, parameter_shardings
 from chexjax.models import Prefix, model_class
 from chexjax.perf.topology import Topology
@@ -86,16 +93,14 @@ def compile_forward(family: AnyFamily, topology: Topology, dtype: Any = jnp.bflo
         lambda x, place: jax.ShapeDtypeStruct(x.shape, dtype, sharding=place), shapes, places
     )
     mesh, rows = topology.mesh, batch_sharding(topology.mesh)
-    batch = jax.tree.map(
-        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=rows),
-        _batch(family, mesh.shape["data"] * mesh.shape["fsdp"]),
-    )
+    program, batch = _program(family, graph, mesh.shape["data"] * mesh.shape["fsdp"])
+    batch = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=rows), batch)
     options = _GPU_OPTIONS if mesh.devices.flat[0].platform == "gpu" else None
-    run = jax.jit(_forward(family, graph), out_shardings=rows)
+    run = jax.jit(program, out_shardings=rows)
     started = time.perf_counter()
     try:
         with _uncached():
-            compiled = run.lower(params, *batch).compile(compiler_options=options)
+            compiled = run.lower(params, batch).compile(compiler_options=options)
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
@@ -108,57 +113,58 @@ def compile_forward(family: AnyFamily, topology: Topology, dtype: Any = jnp.bflo
 
 @contextlib.contextmanager
 def _uncached() -> Iterator[None]:
-    """Keeps a program out of JAX's persistent cache, which cannot read it without the devices."""
-    field = "jax_persistent_cache_min_compile_time_secs"
-    usual = getattr(jax.config, field)
-    jax.config.update(field, math.inf)
+    """Keeps JAX's persistent cache out: it cannot give back a program without the devices."""
+    usual = jax.config.jax_enable_compilation_cache  # type: ignore[attr-defined]
     try:
+        jax.config.update("jax_enable_compilation_cache", False)
+        compilation_cache.reset_cache()  # Whether there is a cache is asked once and remembered.
         yield
     finally:
-        jax.config.update(field, usual)
+        jax.config.update("jax_enable_compilation_cache", usual)
+        compilation_cache.reset_cache()
 
 
-def _forward(family: AnyFamily, graph: Any) -> Callable[..., jax.Array]:
+def _program(family: AnyFamily, graph: Any, shares: int) -> tuple[Callable[..., Any], Any]:
+    """A family's forward as a function of parameters and batch, and the shapes of its batch."""
+    model = functools.partial(nnx.merge, graph)
     if isinstance(family, EncoderFamily):
-        return lambda params, tokens, valid: nnx.merge(graph, params)(tokens, valid)
+        texts = _tokens(-(-_TEXTS // shares) * shares, _TEXT)
+        return lambda params, batch: model(params)(*batch), texts
     if isinstance(family, DualFamily):
-        return functools.partial(_compare, graph)
-
-    def score(params: Any, prefix: Prefix, tokens: jax.Array, valid: jax.Array) -> jax.Array:
-        model = nnx.merge(graph, params)
-        return model.logits(model.score(prefix, tokens, valid))
-
-    return score
-
-
-def _compare(graph: Any, params: Any, images: jax.Array, tokens: jax.Array) -> jax.Array:
-    """Which of the texts goes with each image, `f32[M, B]`."""
-    model = nnx.merge(graph, params)
-    return model.similarity(model.encode_images(images), model.encode_texts(tokens))
-
-
-def _batch(family: AnyFamily, shares: int) -> tuple[Any, ...]:
-    """Shapes of what the forward reads beside the parameters."""
-    if isinstance(family, EncoderFamily):
-        return _tokens(-(-_TEXTS // shares) * shares, _TEXT)
-    if isinstance(family, DualFamily):
-        side = family.vision.size
-        images = _shape((shares, side, side, family.vision.channels), jnp.uint8)
-        return images, _shape((shares, family.text.positions), jnp.int32)
+        tokens = _shape((shares, family.text.positions), jnp.int32)
+        return functools.partial(_compare, model), (_images(family.vision, shares), tokens)
     assert isinstance(family, TextFamily)
+    return functools.partial(_score, model), _prompts(family, shares)
+
+
+def _compare(model: Callable[..., Any], params: Any, batch: Any) -> jax.Array:
+    """Which of the texts goes with each image, `f32[M, B]`."""
+    images, tokens = batch
+    towers = model(params)
+    return towers.similarity(towers.encode_images(images), towers.encode_texts(tokens))
+
+
+def _score(model: Callable[..., Any], params: Any, batch: Any) -> jax.Array:
+    """Logits of the responses, `[B, N, R, V]`."""
+    language_model = model(params)
+    return language_model.logits(language_model.score(*batch))
+
+
+def _prompts(family: TextFamily, shares: int) -> Any:
+    """A prompt for each share, with an image where the family has them, and its responses."""
     context = family.decoder.context
     response = min(_RESPONSE, context // 2)
-    images = placeholder = None
-    prompt = _PROMPT
-    if isinstance(family, Family):
-        side = family.vision.size
-        images = _shape((shares, 1, side, side, family.vision.channels), jnp.uint8)
-        prompt = family.visual_tokens(1) + _QUESTION
-    tokens, valid = _tokens(shares, min(prompt, context - response))
-    if images is not None:
-        placeholder = valid
-    prefix = Prefix(tokens=tokens, valid=valid, images=images, placeholder=placeholder)
+    if not isinstance(family, Family):
+        tokens, valid = _tokens(shares, min(_PROMPT, context - response))
+        return Prefix(tokens=tokens, valid=valid), *_tokens(shares, _RESPONSES, response)
+    tokens, valid = _tokens(shares, min(family.visual_tokens(1) + _QUESTION, context - response))
+    image = _images(family.vision, shares, 1)
+    prefix = Prefix(tokens=tokens, valid=valid, images=image, placeholder=valid)
     return prefix, *_tokens(shares, _RESPONSES, response)
+
+
+def _images(vision: VisionSpec, *batch: int) -> Any:
+    return _shape((*batch, vision.size, vision.size, vision.channels), jnp.uint8)
 
 
 def _tokens(*shape: int) -> tuple[Any, Any]:

@@ -5,14 +5,15 @@ encoders, the small shapes and one policy of full size a slice of 16 TPUs, whose
 slow one, and the rest 8 GPUs. CHEXJAX_AOT=all runs every pair. Both compilers work in one process.
 """
 
+import contextlib
 import dataclasses
 import importlib.util
 import os
-import warnings
 
 import jax
 import jax.numpy as jnp
 import pytest
+from jax.experimental.compilation_cache import compilation_cache
 
 from chexjax.config import ConfigError
 from chexjax.families import PRESETS, AnyFamily, TextFamily, preset
@@ -83,12 +84,47 @@ def test_what_a_tpu_cannot_hold_is_an_error_with_a_remedy():
         compile_forward(dataclasses.replace(family, decoder=large), place)
 
 
-def test_a_program_is_kept_out_of_the_compile_cache_that_could_not_give_it_back():
-    place, family = placed("h100:8", fsdp=-1), preset("minilm_l6", AnyFamily)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        first, second = compile_forward(family, place), compile_forward(family, place)
-    assert dataclasses.replace(first, seconds=0) == dataclasses.replace(second, seconds=0)
+def test_the_compile_cache_is_neither_read_nor_written(tmp_path):
+    """It could not give the program back; it goes on serving programs that run here."""
+    place, events = placed("h100:8", fsdp=-1), []
+    with cached_in(tmp_path), heard(events):
+        compile_forward(preset("stories260k", AnyFamily), place)
+        assert not list(tmp_path.iterdir())
+        assert CACHED not in events
+        jax.jit(lambda x: x + 41).lower(1.0).compile()
+        assert list(tmp_path.iterdir())
+        assert CACHED in events
+
+
+CACHED = "/jax/compilation_cache/compile_requests_use_cache"
+
+
+@contextlib.contextmanager
+def cached_in(folder):
+    fields = {"jax_compilation_cache_dir": str(folder)}
+    fields["jax_persistent_cache_min_compile_time_secs"] = 0
+    usual = {field: getattr(jax.config, field) for field in fields}
+    try:
+        for field, value in fields.items():
+            jax.config.update(field, value)
+        compilation_cache.reset_cache()
+        yield
+    finally:
+        for field, value in usual.items():
+            jax.config.update(field, value)
+        compilation_cache.reset_cache()
+
+
+@contextlib.contextmanager
+def heard(events):
+    def listen(event, **_):
+        events.append(event)
+
+    jax.monitoring.register_event_listener(listen)
+    try:
+        yield
+    finally:
+        jax.monitoring.unregister_event_listener(listen)
 
 
 def test_collectives_are_counted_once_each():
