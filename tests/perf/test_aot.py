@@ -1,14 +1,11 @@
 """Every preset's forward, compiled for hardware that is not here (extra `aot`).
 
-By default each preset meets one of two topologies, since all pairs take four minutes: the text
-encoders, the small shapes and one policy of full size a slice of 16 TPUs, whose compiler is the
-slow one, and the rest 8 GPUs. CHEXJAX_AOT=all runs every pair. Both compilers work in one process.
+Both compilers work in one process.
 """
 
 import contextlib
 import dataclasses
 import importlib.util
-import os
 
 import jax
 import jax.numpy as jnp
@@ -24,20 +21,6 @@ from chexjax.perf.aot import COLLECTIVES, compile_forward, count_collectives
 from chexjax.perf.topology import topology
 
 COMPILERS = {"v5e:4x4": "libtpu", "h100:8": "jax_cuda12_plugin"}
-ON_GPUS = {
-    "chexagent2_3b_official_bf16",
-    "chexagent2_tiny",
-    "chexagent_8b",
-    "dolly_v2_3b",
-    "green_llama2_7b",
-    "green_phi2",
-    "mistral_7b",
-    "smollm2_135m",
-    "xraysiglip_vitl16",
-}
-DEFAULT = [(name, "h100:8" if name in ON_GPUS else "v5e:4x4") for name in PRESETS]
-ALL = [(name, where) for name in PRESETS for where in COMPILERS]
-PAIRS = ALL if os.environ.get("CHEXJAX_AOT") == "all" else DEFAULT
 
 
 @pytest.fixture(autouse=True)
@@ -54,7 +37,8 @@ def placed(where, **axes):
     return topology(where, MeshConfig(**{"data": 1, **axes}))
 
 
-@pytest.mark.parametrize(("name", "where"), PAIRS)
+@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("where", COMPILERS)
 def test_a_forward_fits_and_each_device_holds_its_share_of_the_parameters(name, where):
     place, family = placed(where, fsdp=-1), preset(name, AnyFamily)
     found = compile_forward(family, place)
