@@ -135,6 +135,9 @@ def _module(path: Path) -> types.ModuleType:
     spec = importlib.util.spec_from_file_location(f"chexjax_config_{path.stem}", path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = (
+        module  # where dataclasses and the source text of its classes are found
+    )
     sys.path.insert(0, str(path.parent.absolute()))
     try:
         spec.loader.exec_module(module)

@@ -1,48 +1,66 @@
-"""Preference losses: pure functions of log-probabilities, one file each."""
+"""Preference losses: pure functions of log-probabilities, one family a file."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping
-
-from chexjax.config import nearest
+from chexjax.losses.apo import APODown, APOZero
 from chexjax.losses.base import (
     CHOSEN,
-    LOSSES,
+    NEEDS,
     REJECTED,
+    Mismatched,
     PreferenceLoss,
+    PromptTokens,
     Responses,
     Rows,
+    margin,
     pair_metrics,
-    register,
+    pair_rows,
 )
-from chexjax.losses.dpo import DPO
-
-
-def build(name: str, options: Mapping[str, float]) -> PreferenceLoss:
-    """The loss that a config names.
-
-    Raises:
-      ValueError: unknown loss or unknown option; names the nearest one.
-    """
-    if name not in LOSSES:
-        raise ValueError(f"no loss {name!r}{nearest(name, LOSSES)}")
-    known = [field.name for field in dataclasses.fields(LOSSES[name])]  # type: ignore[arg-type]
-    for option in options:
-        if option not in known:
-            raise ValueError(f"loss {name!r} has no option {option!r}{nearest(option, known)}")
-    return LOSSES[name](**options)
-
+from chexjax.losses.dpo import DPO, RobustDPO
+from chexjax.losses.f_dpo import FDPO
+from chexjax.losses.hinge import Hinge, SLiC
+from chexjax.losses.ipo import IPO
+from chexjax.losses.kto import KTO
+from chexjax.losses.lc_dpo import LCDPO, LDDPO, LNDPO
+from chexjax.losses.mixture import Mixture
+from chexjax.losses.nll import NLL
+from chexjax.losses.orpo import ORPO
+from chexjax.losses.registry import LOSSES, build, choice, number, own_source, register
+from chexjax.losses.simpo import CPO, SimPO
 
 __all__ = [
     "CHOSEN",
+    "CPO",
     "DPO",
+    "FDPO",
+    "IPO",
+    "KTO",
+    "LCDPO",
+    "LDDPO",
+    "LNDPO",
     "LOSSES",
+    "NEEDS",
+    "NLL",
+    "ORPO",
     "REJECTED",
+    "APODown",
+    "APOZero",
+    "Hinge",
+    "Mismatched",
+    "Mixture",
     "PreferenceLoss",
+    "PromptTokens",
     "Responses",
+    "RobustDPO",
     "Rows",
+    "SLiC",
+    "SimPO",
     "build",
+    "choice",
+    "margin",
+    "number",
+    "own_source",
     "pair_metrics",
+    "pair_rows",
     "register",
 ]

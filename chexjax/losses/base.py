@@ -3,17 +3,59 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
-from typing import ClassVar, TypeVar
+from collections.abc import Mapping
+from typing import ClassVar, Self
 
 import jax
 import jax.numpy as jnp
+
+from chexjax.config import nearest
 
 Metrics = dict[str, tuple[jax.Array, jax.Array]]
 """Name to (sum, count): the trainer adds both over devices and micro-batches, then divides."""
 
 CHOSEN, REJECTED = 0, 1
 """Where the two responses of a pair stand on the N axis."""
+
+NEEDS = {
+    "reference": "ref_logps",
+    "mismatched": "mismatched",
+    "prompt": "prompt",
+}
+"""What a loss may need beside the policy's log-probabilities, and the field that holds it."""
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Mismatched:
+    """Responses to other prompts, scored under each prompt of the global batch.
+
+    They are what KTO estimates the distance from the reference with. All M rows of the global
+    batch stand here, in whatever micro-batch a loss is taken.
+
+    Attributes:
+      logps: Summed log-probability under the policy, `f32[M]`.
+      ref_logps: The same under the reference, `f32[M]`.
+      valid: False for rows that only pad the batch, `bool[M]`.
+    """
+
+    logps: jax.Array
+    ref_logps: jax.Array
+    valid: jax.Array
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PromptTokens:
+    """How likely the policy finds the text of the prompts.
+
+    Attributes:
+      logps: Summed log-probability of the prompt's text tokens, images left out, `f32[B]`.
+      count: How many they are, `f32[B]`.
+    """
+
+    logps: jax.Array
+    count: jax.Array
 
 
 @jax.tree_util.register_dataclass
@@ -27,6 +69,10 @@ class Responses:
       mask: Real response tokens, the end token included, `bool[B, N, R]`.
       valid: False for rows that only pad the batch, `bool[B]`.
       rewards: The judge's scores, `f32[B, N]`.
+      desirable: Responses to be made more likely, `bool[B, N]`; None where the first of each row
+        is, as in pairs.
+      mismatched: See `Mismatched`; None where nobody asked for it.
+      prompt: See `PromptTokens`; None where nobody asked for it.
     """
 
     logps: jax.Array
@@ -34,10 +80,21 @@ class Responses:
     mask: jax.Array
     valid: jax.Array
     rewards: jax.Array
+    desirable: jax.Array | None = None
+    mismatched: Mismatched | None = None
+    prompt: PromptTokens | None = None
+
+    def lengths(self) -> jax.Array:
+        """Response tokens, the end token included, `f32[B, N]`."""
+        return self.mask.sum(-1).astype(jnp.float32)
 
     def sums(self) -> jax.Array:
         """Summed policy log-probabilities, `f32[B, N]`."""
         return self._sum(self.logps)
+
+    def means(self) -> jax.Array:
+        """Policy log-probabilities per token, `f32[B, N]`."""
+        return self._per_token(self.sums())
 
     def ratios(self) -> jax.Array:
         """Summed log-ratios of policy to reference, `f32[B, N]`.
@@ -45,12 +102,31 @@ class Responses:
         Raises:
           ValueError: there are no reference log-probabilities.
         """
+        return self._sum(self.token_ratios())
+
+    def mean_ratios(self) -> jax.Array:
+        """Log-ratios of policy to reference per token, `f32[B, N]`.
+
+        Raises:
+          ValueError: there are no reference log-probabilities.
+        """
+        return self._per_token(self.ratios())
+
+    def token_ratios(self) -> jax.Array:
+        """Log-ratio of each token, zero where there is none, `f32[B, N, R]`.
+
+        Raises:
+          ValueError: there are no reference log-probabilities.
+        """
         if self.ref_logps is None:
             raise ValueError("this loss needs reference log-probs; run the reference stage first")
-        return self._sum(self.logps - self.ref_logps)
+        return jnp.where(self.mask, self.logps - self.ref_logps, 0.0)
 
     def _sum(self, values: jax.Array) -> jax.Array:
         return jnp.where(self.mask, values, 0.0).sum(-1)
+
+    def _per_token(self, sums: jax.Array) -> jax.Array:
+        return sums / jnp.maximum(self.lengths(), 1.0)
 
 
 @jax.tree_util.register_dataclass
@@ -73,33 +149,51 @@ class PreferenceLoss:
     """Base of all losses: a frozen dataclass whose numbers are pytree leaves.
 
     A sweep over a number therefore recompiles nothing. `needs` names what of `Responses` must
-    be there: any of `reference`.
+    be there, of the keys of `NEEDS`. Each valid row weighs 1, so that losses can be mixed.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset()
+
+    @classmethod
+    def from_options(cls, name: str, options: Mapping[str, float | str]) -> Self:
+        """The loss with the options that a config gives; errors call it `name`.
+
+        Raises:
+          ValueError: unknown option (names the nearest one) or a value out of range.
+        """
+        known = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
+        for option in options:
+            if option not in known:
+                raise ValueError(f"loss {name!r} has no option {option!r}{nearest(option, known)}")
+        return cls(**options)
 
     def __call__(self, responses: Responses) -> Rows:
         """Terms of each row."""
         raise NotImplementedError
 
 
-LOSSES: dict[str, type[PreferenceLoss]] = {}
-"""All losses by the name that configs use."""
+def margin(values: jax.Array) -> jax.Array:
+    """Chosen minus rejected, `f32[B, 2] -> f32[B]`.
 
-Loss = TypeVar("Loss", bound=type[PreferenceLoss])
+    Raises:
+      ValueError: there are not two responses.
+    """
+    if values.shape[-1] != 2:
+        raise ValueError(f"a pairwise loss takes 2 responses a row, not {values.shape[-1]}")
+    return values[:, CHOSEN] - values[:, REJECTED]
 
 
-def register(name: str) -> Callable[[Loss], Loss]:
-    """Class decorator: a frozen keyword-only dataclass, a pytree, and a name for configs."""
+def pair_rows(responses: Responses, value: jax.Array, rewards: jax.Array) -> Rows:
+    """The rows of a pairwise loss.
 
-    def decorate(cls: Loss) -> Loss:
-        dataclasses.dataclass(frozen=True, kw_only=True)(cls)
-        numbers = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
-        jax.tree_util.register_dataclass(cls, numbers, [])
-        LOSSES[name] = cls
-        return cls
-
-    return decorate
+    Args:
+      responses: N = 2, chosen first.
+      value: The loss of each pair, `f32[B]`.
+      rewards: Implicit rewards in the unit of the loss, `f32[B, 2]`, for the log.
+    """
+    weight = responses.valid.astype(jnp.float32)
+    value = jnp.where(responses.valid, value, 0.0)
+    return Rows(value, weight, pair_metrics(responses, rewards))
 
 
 def pair_metrics(responses: Responses, rewards: jax.Array) -> Metrics:
@@ -109,8 +203,7 @@ def pair_metrics(responses: Responses, rewards: jax.Array) -> Metrics:
       responses: N = 2, chosen first.
       rewards: Implicit rewards in the unit of the loss, `f32[B, 2]`.
     """
-    count = responses.valid.astype(jnp.float32)
-    margins = rewards[:, CHOSEN] - rewards[:, REJECTED]
+    margins = margin(rewards)
     sums = responses.sums()
     columns: Mapping[str, jax.Array] = {
         "rewards/chosen": rewards[:, CHOSEN],
@@ -120,4 +213,6 @@ def pair_metrics(responses: Responses, rewards: jax.Array) -> Metrics:
         "logps/chosen": sums[:, CHOSEN],
         "logps/rejected": sums[:, REJECTED],
     }
-    return {name: ((column * count).sum(), count.sum()) for name, column in columns.items()}
+    valid = responses.valid
+    count = valid.sum().astype(jnp.float32)
+    return {name: (jnp.where(valid, x, 0.0).sum(), count) for name, x in columns.items()}

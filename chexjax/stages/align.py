@@ -6,9 +6,9 @@ import shutil
 
 from chexjax.artefacts import Artefact, Draft
 from chexjax.config import ConfigError
-from chexjax.losses import PreferenceLoss, build
+from chexjax.losses import PreferenceLoss, build, own_source
 from chexjax.rows import Rows
-from chexjax.stages.config import LossConfig
+from chexjax.stages.config import LossConfig, RunConfig
 from chexjax.stages.context import Context, Stage
 from chexjax.stages.fitting import Item, fit, length_in_steps, make_examples
 from chexjax.stages.ingest import INGEST
@@ -26,6 +26,12 @@ def make_loss(config: LossConfig) -> PreferenceLoss:
         return build(config.name, config.options)
     except ValueError as error:
         raise ConfigError(f"config.loss: {error}") from error
+
+
+def _own_loss(config: RunConfig) -> dict[str, str]:
+    """The text of the loss where it is the user's own."""
+    source = own_source(config.loss.name)
+    return {} if source is None else {"own_loss": source}
 
 
 def with_reference(items: list[Item], reference: Rows) -> list[Item]:
@@ -70,4 +76,5 @@ ALIGN = Stage(
     fields=("seed", "policy", "template", "loss", "align"),
     reads=(INGEST, SFT, PAIR, REFERENCE),
     work=_work,
+    extra=_own_loss,
 )

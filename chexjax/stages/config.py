@@ -86,11 +86,11 @@ class LossConfig:
 
     Attributes:
       name: A loss's name; see `chexjax.losses.LOSSES`.
-      options: Its fields, for example `{"beta": 0.1}`.
+      options: Its fields, for example `{"beta": 0.1}`; what is left out takes the loss's default.
     """
 
     name: str = "dpo"
-    options: dict[str, float] = dataclasses.field(default_factory=lambda: {"beta": 0.1})
+    options: dict[str, float | str] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -38,7 +38,7 @@ class Stage:
       fields: Fields of `RunConfig` that decide its content.
       reads: Stages whose artefacts it takes.
       work: Fills a draft and finishes it.
-      extra: Content that is not in the config.
+      extra: Content that no field of the config holds.
     """
 
     name: str
@@ -47,12 +47,12 @@ class Stage:
     fields: Sequence[str]
     reads: Sequence[Stage]
     work: Callable[[Context, Draft, StageTimer], Artefact]
-    extra: Content = dataclasses.field(default_factory=dict)
+    extra: Callable[[RunConfig], Content] = lambda _: {}
 
     def content(self, config: RunConfig) -> Content:
         """What decides the content of the artefact."""
         chosen = content(config)
-        return {name: chosen[name] for name in self.fields} | dict(self.extra)
+        return {name: chosen[name] for name in self.fields} | dict(self.extra(config))
 
 
 @dataclasses.dataclass(frozen=True)

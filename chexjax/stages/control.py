@@ -62,5 +62,5 @@ CONTROL = Stage(
     fields=("seed", "policy", "sft"),
     reads=(INGEST, SFT, *_EXTRA),
     work=_work,
-    extra={"rate": _RATE},
+    extra=lambda _: {"rate": _RATE},
 )

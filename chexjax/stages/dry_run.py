@@ -12,12 +12,13 @@ from flax import nnx
 from rich.console import Console
 from rich.table import Table
 
-from chexjax import judges, losses
+from chexjax import judges
 from chexjax.config import ConfigError
 from chexjax.data.sources import open_source
 from chexjax.mesh import check_batch, parameter_shardings, path_name
 from chexjax.models import VLM, add_lora
 from chexjax.models.block import REMAT
+from chexjax.stages.align import make_loss
 from chexjax.stages.context import Context
 from chexjax.stages.fitting import length_in_steps
 from chexjax.train import TrainConfig
@@ -37,7 +38,7 @@ def check(context: Context) -> None:
         open_source(config.source)
         _ = context.pair_family  # a template that its family does not have
         judges.build(config.judge.name)
-        losses.build(config.loss.name, config.loss.options)
+        make_loss(config.loss)
         for name in ("sample", "reference", "evaluate"):
             check_batch(getattr(config, name).unit, context.mesh, f"{name}.unit")
         for name, train in (("sft", config.sft), ("align", config.align)):

@@ -60,7 +60,7 @@ def predict(policy: Stage, *, shuffled: bool) -> Stage:
         fields=("seed", "policy", "evaluate"),
         reads=(INGEST, policy),
         work=work,
-        extra={"shuffled": shuffled},
+        extra=lambda _: {"shuffled": shuffled},
     )
 
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
 from chexjax.families import Family
-from chexjax.losses import Responses
+from chexjax.losses import Mismatched, PromptTokens, Responses
 
 _TEXT = 6
 """Prompt tokens before the images, and at most behind them."""
@@ -96,6 +95,15 @@ def random_responses(
     mask = np.arange(length) < rng.integers(1, length + 1, shape[:2])[..., None]
     valid = np.arange(batch) < batch - padding
     rewards = -np.sort(-rng.random(shape[:2], np.float32), axis=-1)
-    arrays: list[jax.Array] = [jnp.asarray(x) for x in (logps, ref_logps, mask, valid, rewards)]
-    names = ("logps", "ref_logps", "mask", "valid", "rewards")
-    return Responses(**dict(zip(names, arrays, strict=True)))
+    sums = -rng.exponential(9.0, (3, batch)).astype(np.float32)
+    counts = rng.integers(1, 9, batch).astype(np.float32)
+    real, given = jnp.asarray(valid), jnp.asarray
+    return Responses(
+        logps=given(logps),
+        ref_logps=given(ref_logps),
+        mask=given(mask),
+        valid=real,
+        rewards=given(rewards),
+        mismatched=Mismatched(logps=given(sums[0] + 4), ref_logps=given(sums[1]), valid=real),
+        prompt=PromptTokens(logps=given(sums[2]), count=given(counts)),
+    )
