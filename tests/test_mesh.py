@@ -158,6 +158,7 @@ def test_parameters_saved_on_one_mesh_are_read_onto_another(results):
 def step_on(mesh):
     """One step of alignment, and some reports sampled."""
     batch = random_batch(FAMILY, images=(0, 1, 2, 1))
+    jax.set_mesh(mesh)
     graph, trainable, frozen = split_params(random_policy(FAMILY), ("vision/",))
     optimizer = make_optimizer(OptimizerConfig(clip=1e9))
     first = functools.partial(init_state, optimizer=optimizer)

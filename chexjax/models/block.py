@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from chexjax.families import BlockSpec
+from chexjax.mesh import spread
 from chexjax.ops.attention import Segment, attend
 from chexjax.ops.linear import Linear
 from chexjax.ops.rotary import rotate
@@ -142,9 +143,10 @@ class Block(nnx.Module):
         Returns:
           The stream `[*batch, T, D]` and its own segment.
         """
+        x = spread(x)
         read = self._read(x)
         own = self.attention.segment(read, positions, valid)
-        return self._combine(x, read, self.attention(read, positions, (*chain, own))), own
+        return spread(self._combine(x, read, self.attention(read, positions, (*chain, own)))), own
 
     def _read(self, x: jax.Array) -> jax.Array:
         """What attention reads of the stream."""

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from chexjax.families import BlockSpec, Family, MLPSpec, QFormerSpec
+from chexjax.mesh import spread
 from chexjax.models.block import MLP, Attention, norm, scan, stack_of
 from chexjax.ops.linear import Linear
 
@@ -102,8 +103,9 @@ class _Layer(nnx.Module):
     def __call__(
         self, x: jax.Array, memory: jax.Array | None = None, seen: jax.Array | None = None
     ) -> jax.Array:
+        x = spread(x)
         x = self.norm1(x + self.attention.read(x, x, jnp.ones(x.shape[:2], bool)))
         if self.cross is not None and self.norm_cross is not None:
             assert memory is not None and seen is not None
             x = self.norm_cross(x + self.cross.read(x, memory, seen))
-        return self.norm2(x + self.mlp(x))
+        return spread(self.norm2(x + self.mlp(x)))

@@ -99,7 +99,7 @@ def compile_forward(family: AnyFamily, topology: Topology, dtype: Any = jnp.bflo
     run = jax.jit(program, out_shardings=rows)
     started = time.perf_counter()
     try:
-        with _uncached():
+        with _uncached(), jax.set_mesh(mesh):
             compiled = run.lower(params, batch).compile(compiler_options=options)
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 
@@ -38,6 +39,7 @@ class Stage:
       fields: Fields of `RunConfig` that decide its content.
       reads: Stages whose artefacts it takes.
       work: Fills a draft and finishes it.
+      needed: Whether a run with this config has any use for the artefact.
       extra: Content that no field of the config holds.
     """
 
@@ -47,6 +49,7 @@ class Stage:
     fields: Sequence[str]
     reads: Sequence[Stage]
     work: Callable[[Context, Draft, StageTimer], Artefact]
+    needed: Callable[[RunConfig], bool] = lambda _: True
     extra: Callable[[RunConfig], Content] = lambda _: {}
 
     def content(self, config: RunConfig) -> Content:
@@ -105,10 +108,15 @@ class Context:
           ArtefactError: it is missing, damaged, or of another config.
         """
         asked = stage.content(self.config)
-        inputs = {read.folder: self.artefact(read) for read in stage.reads}
+        inputs = self._inputs(stage)
         expected = artefacts.identity(stage.kind, asked, inputs)
         path = self.workdir / stage.folder
         return artefacts.load(path, stage.kind, expected=expected, content=asked)
+
+    def _inputs(self, stage: Stage) -> dict[str, Artefact]:
+        """What a stage takes, by folder."""
+        reads = (read for read in stage.reads if read.needed(self.config))
+        return {read.folder: self.artefact(read) for read in reads}
 
     def run(self, stage: Stage) -> Artefact:
         """Does a stage's work, or what is left of it; nothing where it is done."""
@@ -118,10 +126,11 @@ class Context:
                 stage.kind,
                 content=stage.content(self.config),
                 config=dataclasses.asdict(self.config),
-                inputs={read.folder: self.artefact(read) for read in stage.reads},
+                inputs=self._inputs(stage),
             )
             if isinstance(begun, Artefact):
                 timer.skip()
                 print(f"{stage.name}: {begun.path} is finished, nothing to do", flush=True)
                 return begun
-            return stage.work(self, begun, timer)
+            with jax.set_mesh(self.mesh):  # activations are placed on it
+                return stage.work(self, begun, timer)
