@@ -76,6 +76,11 @@ class Plan:
             batches.append(PlannedBatch(self.buckets[-1], padded))
         return batches if rng is None else [batches[k] for k in rng.permutation(len(batches))]
 
+    def batch(self, index: int) -> PlannedBatch:
+        """The batch at a place counted over epochs."""
+        epoch, number = divmod(index, self.batches_per_epoch)
+        return self.epoch(epoch)[number]
+
     def _home(self, order: np.ndarray) -> np.ndarray:
         """Index of the smallest bucket that holds each row of `order`."""
         shapes = np.asarray(self.buckets)

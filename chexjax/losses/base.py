@@ -172,6 +172,11 @@ class PreferenceLoss:
         raise NotImplementedError
 
 
+def missing(loss: PreferenceLoss, responses: Responses) -> list[str]:
+    """What a loss needs and `responses` do not have."""
+    return sorted(need for need in loss.needs if getattr(responses, NEEDS[need]) is None)
+
+
 def margin(values: jax.Array) -> jax.Array:
     """Chosen minus rejected, `f32[B, 2] -> f32[B]`.
 

@@ -15,8 +15,8 @@ from chexjax.losses.registry import build, register
 class Mixture(PreferenceLoss):
     """`sum_k weight_k * loss_k`, row by row.
 
-    In a config the options are a weight for each loss and, behind a dot, the options of these:
-    `{"dpo": 1.0, "dpo.beta": 0.1, "nll": 0.2}`.
+    In a config the options are a weight for each loss and, behind two underscores, the options of
+    these: `{"dpo": 1.0, "dpo__beta": 0.1, "nll": 0.2}`.
 
     Attributes:
       losses: By name; the names stand in the log.
@@ -29,17 +29,17 @@ class Mixture(PreferenceLoss):
     @classmethod
     def from_options(cls, name: str, options: Mapping[str, float | str]) -> Mixture:
         """Reads weights and options as they stand in a config."""
-        weights = {key: float(value) for key, value in options.items() if "." not in key}
+        weights = {key: float(value) for key, value in options.items() if "__" not in key}
         if not weights:
             raise ValueError(
                 "a mixture has no losses; give weights, such as {'dpo': 1, 'nll': 0.2}"
             )
         parts: dict[str, dict[str, float | str]] = {part: {} for part in weights}
         for key, value in options.items():
-            part, dot, option = key.partition(".")
+            part, behind, option = key.partition("__")
             if part not in parts:
                 raise ValueError(f"option {key!r} is of a loss without weight; give {part!r} one")
-            if dot:
+            if behind:
                 parts[part][option] = value
         return cls(losses={k: build(k, given) for k, given in parts.items()}, weights=weights)
 

@@ -78,6 +78,22 @@ class Decoder(nnx.Module):
         Returns:
           Normed hidden states `[B, N, R, D]`.
         """
+        x, y = self._body(prefix, responses, remat)
+        shared = self.last.segment(x, prefix.positions, prefix.valid)
+        y, _own = self.last(y, responses.positions, responses.valid, (shared,))
+        return self.norm(y)
+
+    def score_all(
+        self, prefix: Stream, responses: Stream, *, remat: str = "none"
+    ) -> tuple[jax.Array, jax.Array]:
+        """As `score`, with the prefix's hidden states too: `[B, P, D]` and `[B, N, R, D]`."""
+        x, y = self._body(prefix, responses, remat)
+        x, shared = self.last(x, prefix.positions, prefix.valid)
+        y, _own = self.last(y, responses.positions, responses.valid, (shared,))
+        return self.norm(x), self.norm(y)
+
+    def _body(self, prefix: Stream, responses: Stream, remat: str) -> tuple[jax.Array, jax.Array]:
+        """Both streams behind all layers but the last."""
 
         def body(
             block: Block, carry: tuple[jax.Array, jax.Array], _: None
@@ -86,10 +102,8 @@ class Decoder(nnx.Module):
             y, _own = block(carry[1], responses.positions, responses.valid, (shared,))
             return (x, y), None
 
-        (x, y), _ = scan(self.body, body, (prefix.x, responses.x), None, remat=remat)
-        shared = self.last.segment(x, prefix.positions, prefix.valid)
-        y, _own = self.last(y, responses.positions, responses.valid, (shared,))
-        return self.norm(y)
+        streams, _ = scan(self.body, body, (prefix.x, responses.x), None, remat=remat)
+        return streams
 
     def prefill(self, prefix: Stream) -> Cache:
         """The cache of a prefix `[B, P, D]`."""

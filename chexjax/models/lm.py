@@ -78,6 +78,16 @@ class LanguageModel(nnx.Module):
         stream = self._responses(prefix.length[:, None], responses, valid)
         return self.decoder.score(self._prefix(prefix), stream, remat=self.remat)
 
+    def score_all(
+        self, prefix: Prefix, responses: jax.Array, valid: jax.Array
+    ) -> tuple[jax.Array, jax.Array]:
+        """As `score`, with the hidden states of the prompts too: `[B, P, D]`, `[B, N, R, D]`.
+
+        It costs the prompts' last layer, which `score` need not run.
+        """
+        stream = self._responses(prefix.length[:, None], responses, valid)
+        return self.decoder.score_all(self._prefix(prefix), stream, remat=self.remat)
+
     def prefill(self, prefix: Prefix) -> Cache:
         """Cache of the prompts."""
         return self.decoder.prefill(self._prefix(prefix))

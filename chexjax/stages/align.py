@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterable, Set
 
 from chexjax.artefacts import Artefact, Draft
-from chexjax.config import ConfigError
-from chexjax.losses import PreferenceLoss, build, own_source
+from chexjax.losses import LOSSES, build, own_source
 from chexjax.rows import Rows
 from chexjax.stages.config import LossConfig, RunConfig
 from chexjax.stages.context import Context, Stage
@@ -14,59 +14,80 @@ from chexjax.stages.fitting import Item, fit, length_in_steps, make_examples
 from chexjax.stages.ingest import INGEST
 from chexjax.stages.pair import PAIR
 from chexjax.stages.policies import load_policy, load_tokens
-from chexjax.stages.reference import REFERENCE, pair_items
+from chexjax.stages.reference import REFERENCE, TEXTS, pair_items
 from chexjax.stages.sft import SFT
 from chexjax.trackers import StageTimer
 from chexjax.train import Preference
 
 
-def make_loss(config: LossConfig) -> PreferenceLoss:
-    """The loss of a config; errors name the config field."""
-    try:
-        return build(config.name, config.options)
-    except ValueError as error:
-        raise ConfigError(f"config.loss: {error}") from error
-
-
-def _own_loss(config: RunConfig) -> dict[str, str]:
-    """The text of the loss where it is the user's own."""
-    source = own_source(config.loss.name)
-    return {} if source is None else {"own_loss": source}
-
-
-def with_reference(items: list[Item], reference: Rows) -> list[Item]:
+def with_reference(items: Iterable[Item], reference: Rows) -> list[Item]:
     """Adds the cached log-probabilities to the pairs that have some."""
     cached = {row["id"]: row["ref_logps"] for row in reference}
     return [
-        (study, row, reports, {**columns, "ref_logps": cached[study.id]})
+        (study, row, reports, {**columns, "ref_logps": cached[study.id][: len(reports)]})
         for study, row, reports, columns in items
         if study.id in cached
     ]
 
 
+def make_objective(config: LossConfig) -> Preference:
+    """The loss of a config, and beside it what is to be logged."""
+    loss = config.build()
+    if not config.log_all_losses:
+        return Preference(loss)
+    beside, left_out = {}, {}
+    for name in sorted(LOSSES.keys() - {config.name}):
+        try:
+            other = build(name, {})
+        except (TypeError, ValueError):
+            left_out[name] = "has no default"
+            continue
+        if lacking := other.needs - loss.needs:
+            left_out[name] = f"needs {', '.join(sorted(lacking))}, which {config.name} does not"
+        else:
+            beside[name] = other
+    for name, reason in left_out.items():
+        print(f"align: log_all_losses leaves out {name}: it {reason}", flush=True)
+    return Preference(loss, beside=beside)
+
+
+def _items(context: Context, needs: Set[str]) -> list[Item]:
+    """The pairs, with what the loss needs of them."""
+    studies, pairs = context.artefact(INGEST).rows(), context.artefact(PAIR).rows()
+    texts = TEXTS if "mismatched" in needs else TEXTS[:2]
+    items = pair_items(studies, pairs, texts)
+    if not REFERENCE.needed(context.config):
+        return items
+    return with_reference(items, context.artefact(REFERENCE).rows())
+
+
 def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
     config = context.config.align
-    loss = make_loss(context.config.loss)
+    objective = make_objective(context.config.loss)
     policy = context.artefact(SFT)
-    studies, pairs = context.artefact(INGEST).rows(), context.artefact(PAIR).rows()
     shutil.copytree(policy.path / "tokenizer", draft.path / "tokenizer", dirs_exist_ok=True)
     tokens = load_tokens(context.pair_family, policy)
-    items = with_reference(pair_items(studies, pairs), context.artefact(REFERENCE).rows())
-    examples, rejects = make_examples(items, tokens)
+    examples, rejects = make_examples(_items(context, objective.loss.needs), tokens)
     return fit(
         context,
         draft,
         timer,
         label="align",
         model=load_policy(context, policy, remat=config.remat),
-        objective=Preference(loss),
+        objective=objective,
         config=config,
         total=length_in_steps(config, "align", len(examples)),
         examples=examples,
         rejects=rejects,
-        studies=studies,
+        studies=context.artefact(INGEST).rows(),
         tokens=tokens,
     )
+
+
+def _own_loss(config: RunConfig) -> dict[str, str]:
+    """The text of the loss where it is the user's own."""
+    source = own_source(config.loss.name)
+    return {} if source is None else {"own_loss": source}
 
 
 ALIGN = Stage(

@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 from typing import Literal
 
-from chexjax.config import local
+from chexjax import losses
+from chexjax.config import ConfigError, local
 from chexjax.data.sources import SourceConfig
 from chexjax.engine import Sampler
+from chexjax.losses import PreferenceLoss
 from chexjax.mesh import MeshConfig
 from chexjax.train import TrainConfig
 
@@ -87,10 +89,24 @@ class LossConfig:
     Attributes:
       name: A loss's name; see `chexjax.losses.LOSSES`.
       options: Its fields, for example `{"beta": 0.1}`; what is left out takes the loss's default.
+      log_all_losses: Log value and margin of every other loss, too, at its default numbers, as far
+        as what it needs is there; it costs no further pass.
     """
 
     name: str = "dpo"
     options: dict[str, float | str] = dataclasses.field(default_factory=dict)
+    log_all_losses: bool = local(False)
+
+    def build(self) -> PreferenceLoss:
+        """The loss.
+
+        Raises:
+          ConfigError: there is no such loss or option, or a value is out of range.
+        """
+        try:
+            return losses.build(self.name, self.options)
+        except ValueError as error:
+            raise ConfigError(f"config.loss: {error}") from error
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

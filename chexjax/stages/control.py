@@ -31,7 +31,8 @@ _RATE = 0.1
 
 def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
     sft = context.artefact(SFT)
-    extra = sum(context.artefact(stage).statistics["flops"] for stage in _EXTRA)
+    spent = [stage for stage in _EXTRA if stage.needed(context.config)]
+    extra = sum(context.artefact(stage).statistics["flops"] for stage in spent)
     per_step = sft.statistics["flops"] / sft.statistics["steps"]
     studies = context.artefact(INGEST).rows()
     shutil.copytree(sft.path / "tokenizer", draft.path / "tokenizer", dirs_exist_ok=True)

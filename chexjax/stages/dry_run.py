@@ -18,7 +18,6 @@ from chexjax.data.sources import open_source
 from chexjax.mesh import check_batch, parameter_shardings, path_name
 from chexjax.models import VLM, add_lora
 from chexjax.models.block import REMAT
-from chexjax.stages.align import make_loss
 from chexjax.stages.context import Context
 from chexjax.stages.fitting import length_in_steps
 from chexjax.train import TrainConfig
@@ -38,7 +37,7 @@ def check(context: Context) -> None:
         open_source(config.source)
         _ = context.pair_family  # a template that its family does not have
         judges.build(config.judge.name)
-        make_loss(config.loss)
+        config.loss.build()
         for name in ("sample", "reference", "evaluate"):
             check_batch(getattr(config, name).unit, context.mesh, f"{name}.unit")
         for name, train in (("sft", config.sft), ("align", config.align)):

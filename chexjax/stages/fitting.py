@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -102,13 +103,16 @@ def fit(
     if config.lora.rank:
         add_lora(model, config.lora, seed=context.config.seed)
     graph, trainable, _ = split_params(model, config.freeze)
-    cost = training_flops(context.family, plan, parameter_names(trainable), total, examples)
+    names, responses = parameter_names(trainable), len(examples[0].responses)
+    work = (image_slots(examples), responses - objective.scored_only, objective.scored_only)
+    cost = training_flops(context.family, plan, names, total, *work)
     params = train(
         model,
         context.family,
         objective,
         plan,
         Collator(examples, studies, tokens, image_slots(examples)),
+        [example.id for example in examples],
         config=config,
         steps=total,
         mesh=context.mesh,
@@ -142,21 +146,29 @@ def _merged(draft: Draft, policy: VLM, family: Family, config: LoRAConfig) -> nn
 
 
 def training_flops(
-    family: Family, plan: Plan, trained: Sequence[str], total: int, examples: Sequence[Example]
+    family: Family,
+    plan: Plan,
+    trained: Sequence[str],
+    total: int,
+    images: int,
+    responses: int,
+    scored_only: int,
 ) -> float:
     """Executed operations of a whole run that trains these parameters, padding included."""
-    responses = len(examples[0].responses)
     frozen_vision = not any(name.startswith("vision/") for name in trained)
     adapters = any(re.search(LORA_TRAINED, name) for name in trained)
     per_epoch = plan.epoch(0)
     cost = 0.0
     for batch in per_epoch:
         work = flops.Work(
-            images=plan.batch_size * image_slots(examples),
+            images=plan.batch_size * images,
             prefixes=plan.batch_size,
             prefix=batch.bucket.prefix,
             responses=plan.batch_size * responses,
             response=batch.bucket.response,
         )
         cost += flops.train_step(family, work, frozen_vision=frozen_vision, adapters=adapters)
+        if scored_only:
+            scored = dataclasses.replace(work, responses=plan.batch_size * scored_only)
+            cost += flops.forward(family, scored)
     return cost * total / len(per_epoch)

@@ -18,7 +18,9 @@ from chexjax.trackers import StageTimer
 def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
     config, scores = context.config, context.artefact(JUDGE).rows()
     scored, rejects = with_scores(scores)
-    pairs = [pair for row in scored if (pair := best_against_worst(row, config.pair.tie))]
+    found = [pair for row in scored if (pair := best_against_worst(row, config.pair.tie))]
+    pairs = [pair for pair in found if pair["chosen"] != pair["rejected"]]
+    same = [Reject(p["id"], "best and worst are the same text") for p in found if p not in pairs]
     if not pairs:
         raise ArtefactError(
             f"no usable pair: all candidates of all {len(scored)} scored studies tie within "
@@ -27,9 +29,27 @@ def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
         )
 
     def summarise(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-        return summary(rows, len(scored))
+        return summary(rows, len(scored) - len(same))
 
-    return map_units(draft, 1, lambda _: Unit(pairs, rejects), describe="pair", summarise=summarise)
+    unit = Unit(with_mismatched(pairs, config.seed), [*rejects, *same])
+    return map_units(draft, 1, lambda _: unit, describe="pair", summarise=summarise)
+
+
+def with_mismatched(pairs: Sequence[dict[str, Any]], seed: int) -> list[dict[str, Any]]:
+    """Gives each pair a report of another one, as chosen there as rejected: KTO's reference point.
+
+    It is fixed here, so that neither batches nor devices change it. All pairs stand in one ring, in
+    random order; each takes from the next.
+    """
+    rng = np.random.default_rng((seed, len(pairs)))
+    order, sides = rng.permutation(len(pairs)), rng.integers(0, 2, len(pairs))
+    partner = np.empty_like(order)
+    partner[order] = np.roll(order, -1)
+    names = ("chosen", "rejected")
+    return [
+        {**pair, "mismatched": pairs[other][names[side]]}
+        for pair, other, side in zip(pairs, partner, sides, strict=True)
+    ]
 
 
 def with_scores(
@@ -78,5 +98,5 @@ def summary(rows: Sequence[dict[str, Any]], studies: int) -> dict[str, Any]:
 
 
 PAIR = Stage(
-    name="pair", folder="pairs", kind="pairs", fields=("pair",), reads=(JUDGE,), work=_work
+    name="pair", folder="pairs", kind="pairs", fields=("seed", "pair"), reads=(JUDGE,), work=_work
 )

@@ -1,7 +1,11 @@
-"""`reference`: log-probabilities of all pairs under the starting policy, cached per token."""
+"""`reference`: log-probabilities of all pairs under the starting policy, cached per token.
+
+KTO's mismatched reports are scored in the same pass, so that one cache serves every loss.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -23,14 +27,17 @@ from chexjax.stages.sft import SFT
 from chexjax.trackers import StageTimer
 from chexjax.train import make_scorer
 
+TEXTS = ("chosen", "rejected", "mismatched")
+"""The reports that a pair holds, in the order of the responses."""
 
-def pair_items(studies: Rows, pairs: Rows) -> list[Item]:
-    """Studies with their chosen and rejected report, in the order of the pairs."""
+
+def pair_items(studies: Rows, pairs: Rows, texts: Sequence[str] = TEXTS) -> list[Item]:
+    """Studies with reports of their pair, in the order of the pairs."""
     return [
         (
             Study.from_row(studies[pair["row"]]),
             pair["row"],
-            [pair["chosen"], pair["rejected"]],
+            [pair[text] for text in texts],
             {"rewards": pair["rewards"]},
         )
         for pair in pairs
@@ -65,7 +72,7 @@ def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
         images=size * slots,
         prefixes=size,
         prefix=bucket.prefix,
-        responses=2 * size,
+        responses=len(TEXTS) * size,
         response=bucket.response,
     )
     cost = units * flops.forward(context.family, work)
@@ -86,4 +93,5 @@ REFERENCE = Stage(
     fields=("policy", "template", "reference"),
     reads=(INGEST, SFT, PAIR),
     work=_work,
+    needed=lambda config: bool(config.loss.build().needs & {"reference", "mismatched"}),
 )

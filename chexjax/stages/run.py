@@ -40,8 +40,10 @@ def execute(argv: Sequence[str]) -> None:
     if command.dry_run:
         dry_run(context, console)
         return
-    for stage in COMMANDS[command.stage]:
-        context.run(stage)
+    stages = COMMANDS[command.stage]
+    for stage in stages:
+        if len(stages) == 1 or stage.needed(context.config):
+            context.run(stage)
     if command.stage == "run":
         console.print(context.clock.table())
         console.print(f"report: {command.workdir / 'report' / 'report.html'}")

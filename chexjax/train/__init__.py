@@ -5,13 +5,14 @@ from __future__ import annotations
 from chexjax.train.config import OptimizerConfig, TrainConfig
 from chexjax.train.loop import train
 from chexjax.train.metrics import NonFiniteRun
-from chexjax.train.objectives import SFT, Preference
+from chexjax.train.objectives import SFT, Objective, Preference
 from chexjax.train.reference import make_scorer
 
 __all__ = [
     "SFT",
     "NonFiniteRun",
     "OptimizerConfig",
+    "Objective",
     "Preference",
     "TrainConfig",
     "make_scorer",

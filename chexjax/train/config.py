@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Literal
 
 from chexjax.config import local
 from chexjax.models import LoRAConfig
@@ -54,6 +55,8 @@ class TrainConfig:
       lora: Adapters, which are then all that is trained; they are merged when the run is done.
       remat: What is kept for the backward pass; see `models.block.REMAT`.
       optimizer: See `OptimizerConfig`.
+      non_finite: What to do about a step whose loss or gradient is not finite: `skip` leaves the
+        parameters as they were, names the rows and goes on; `stop` gives the run up.
       checkpoint_every: Steps between checkpoints.
       log_every: Steps between lines of `metrics.jsonl`.
     """
@@ -68,6 +71,7 @@ class TrainConfig:
     lora: LoRAConfig = LoRAConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     remat: str = local("none")
+    non_finite: Literal["skip", "stop"] = "skip"
     checkpoint_every: int = local(200)
     log_every: int = local(10)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -14,13 +14,13 @@ from flax import nnx
 from jax.sharding import Mesh
 
 from chexjax.checkpoint import Checkpoints
-from chexjax.data.batches import Collate, Plan, iterate
+from chexjax.data.batches import PADDING, Collate, Plan, iterate
 from chexjax.families import Family
 from chexjax.mesh import check_batch, place_batch
 from chexjax.models import LanguageModel
 from chexjax.trackers import JsonlTracker, Progress, StageTimer
 from chexjax.train.config import TrainConfig
-from chexjax.train.metrics import MetricLog
+from chexjax.train.metrics import PATIENCE, MetricLog
 from chexjax.train.objectives import Objective
 from chexjax.train.step import (
     init_state,
@@ -38,6 +38,7 @@ def train(
     objective: Objective,
     plan: Plan,
     collate: Collate,
+    ids: Sequence[str],
     *,
     config: TrainConfig,
     steps: int,
@@ -58,6 +59,7 @@ def train(
       objective: What is optimised.
       plan: Which rows make which batch.
       collate: Makes the arrays of a batch.
+      ids: Names of the rows, for messages.
       config: Batch size, optimizer, freezing, cadences.
       steps: Length of the whole run.
       mesh: Devices.
@@ -81,7 +83,13 @@ def train(
     # Where an earlier attempt stopped.
     checkpoints = Checkpoints(scratch / "checkpoints", every=config.checkpoint_every)
     state, start = checkpoints.restore(state) or (state, 0)
-    log = MetricLog(JsonlTracker(folder / "metrics.jsonl"), start=start, every=config.log_every)
+    log = MetricLog(
+        JsonlTracker(folder / "metrics.jsonl"),
+        start=start,
+        every=config.log_every,
+        patience=PATIENCE if config.non_finite == "skip" else 1,
+        rows=lambda number: [ids[k] for k in plan.batch(number - 1).rows if k != PADDING],
+    )
 
     # The loop: dispatch a step, and read its metrics when the next one is on its way.
     rates = learning_rates(config.optimizer, steps)

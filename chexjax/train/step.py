@@ -158,18 +158,25 @@ def make_step(
     parameters and moments as they were and is counted.
     """
 
-    def summed(trainable: nnx.State, frozen: nnx.State, batch: Batch) -> tuple[jax.Array, Rows]:
-        rows = objective(nnx.merge(graph, trainable, frozen), batch)
+    def summed(
+        trainable: nnx.State, frozen: nnx.State, batch: Batch, shared: Any
+    ) -> tuple[jax.Array, Rows]:
+        rows = objective(nnx.merge(graph, trainable, frozen), batch, shared)
         return rows.value.sum(), rows
 
     gradient = jax.grad(summed, has_aux=True)
 
-    def totals(trainable: nnx.State, frozen: nnx.State, batch: Batch) -> Any:
-        grads, rows = gradient(trainable, frozen, batch)
-        return grads, (rows.value.sum(), rows.weight.sum(), rows.metrics)
-
     def step(state: TrainState, batch: Batch, rate: jax.Array) -> tuple[TrainState, Metrics]:
-        grads, (value, weight, metrics) = _accumulated(totals, state, batch, accumulate)
+        def share(micro: Batch) -> Any:
+            return objective.shared(nnx.merge(graph, state.trainable, state.frozen), micro)
+
+        shared = _over_parts(share, batch, accumulate)
+
+        def totals(micro: Batch) -> Any:
+            grads, rows = gradient(state.trainable, state.frozen, micro, shared)
+            return grads, (rows.value.sum(), rows.weight.sum(), rows.metrics)
+
+        grads, (value, weight, metrics) = _accumulated(totals, batch, accumulate)
         weight = jnp.maximum(weight, 1.0)
         grads = jax.tree.map(lambda g: g / weight, grads)
         norm = optax.tree.norm(grads)
@@ -197,18 +204,28 @@ def make_step(
     return jax.jit(step, donate_argnums=0, out_shardings=(places, None))
 
 
-def _accumulated(totals: Callable[..., Any], state: TrainState, batch: Batch, parts: int) -> Any:
-    """Sums over micro-batches; each takes every `parts`-th row, so every device has its share."""
-    if parts == 1:
-        return totals(state.trainable, state.frozen, batch)
-    cut = jax.tree.map(lambda x: x.reshape(-1, parts, *x.shape[1:]).swapaxes(0, 1), batch)
+def _parts(batch: Batch, count: int) -> Batch:
+    """Micro-batches on a new first axis; each has every `count`-th row, so all devices share it."""
+    return jax.tree.map(lambda x: x.reshape(-1, count, *x.shape[1:]).swapaxes(0, 1), batch)
+
+
+def _over_parts(function: Callable[[Batch], Any], batch: Batch, count: int) -> Any:
+    """Arrays with a row axis, made micro-batch by micro-batch; rows in the order of these."""
+    if count == 1:
+        return function(batch)
+    made = jax.lax.map(function, _parts(batch, count))
+    return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), made)
+
+
+def _accumulated(totals: Callable[[Batch], Any], batch: Batch, count: int) -> Any:
+    """Sums over micro-batches."""
+    if count == 1:
+        return totals(batch)
+    parts = _parts(batch, count)
 
     def add(total: Any, micro: Batch) -> tuple[Any, None]:
-        part = totals(state.trainable, state.frozen, micro)
-        return jax.tree.map(jnp.add, total, part), None
+        return jax.tree.map(jnp.add, total, totals(micro)), None
 
-    shapes = jax.eval_shape(
-        totals, state.trainable, state.frozen, jax.tree.map(lambda x: x[0], cut)
-    )
+    shapes = jax.eval_shape(totals, jax.tree.map(lambda x: x[0], parts))
     zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
-    return jax.lax.scan(add, zeros, cut)[0]
+    return jax.lax.scan(add, zeros, parts)[0]

@@ -11,7 +11,7 @@ from chexjax.losses import LOSSES, NEEDS, Responses, Rows, build, choice, number
 from chexjax.losses.base import PreferenceLoss
 from chexjax.testing import random_responses
 
-MIXED = {"dpo": 1.0, "kto": 0.5, "orpo.nll": "prompt", "orpo": 0.1, "dpo.beta": 0.3}
+MIXED = {"dpo": 1.0, "kto": 0.5, "orpo__nll": "prompt", "orpo": 0.1, "dpo__beta": 0.3}
 
 
 def make(name):
@@ -103,8 +103,8 @@ def test_a_pairwise_loss_refuses_four_responses(name):
         ("dpoo", {}, "no loss 'dpoo'; did you mean dpo"),
         ("mixture", {}, "no losses"),
         ("mixture", {"dpo": 1, "nl": 1}, "no loss 'nl'"),
-        ("mixture", {"dpo": 1, "dpo.bta": 1}, "did you mean beta"),
-        ("mixture", {"dpo": 1, "ipo.beta": 1}, "'ipo.beta' is of a loss without weight"),
+        ("mixture", {"dpo": 1, "dpo__bta": 1}, "did you mean beta"),
+        ("mixture", {"dpo": 1, "ipo__beta": 1}, "'ipo__beta' is of a loss without weight"),
     ],
 )
 def test_a_mistake_in_a_config_is_named(name, options, words):

@@ -1,6 +1,6 @@
 import pytest
 
-from chexjax.stages.pair import best_against_worst, summary, with_scores
+from chexjax.stages.pair import best_against_worst, summary, with_mismatched, with_scores
 
 TIE = 1e-8
 
@@ -37,6 +37,18 @@ def test_a_study_whose_candidates_tie_has_no_pair(scores):
 def test_the_least_difference_is_a_number_of_the_config():
     assert best_against_worst(row(0.5, 0.6), 0.2) is None
     assert best_against_worst(row(0.5, 0.8), 0.2)
+
+
+def test_each_pair_is_mismatched_with_another_one_s_report():
+    pairs = [{"id": str(k), "chosen": f"c{k}", "rejected": f"r{k}"} for k in range(40)]
+    made = with_mismatched(pairs, seed=1)
+    assert [row["id"] for row in made] == [pair["id"] for pair in pairs]
+    sources = [int(row["mismatched"][1:]) for row in made]
+    assert sorted(sources) == list(range(40))  # each pair gives one report
+    assert all(source != k for k, source in enumerate(sources))
+    sides = [row["mismatched"][0] for row in made]
+    assert 10 < sides.count("c") < 30
+    assert with_mismatched(pairs, seed=1) == made != with_mismatched(pairs, seed=2)
 
 
 def test_statistics_by_hand():

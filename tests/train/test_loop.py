@@ -24,7 +24,7 @@ from chexjax.losses import Rows
 from chexjax.mesh import MeshConfig, make_mesh
 from chexjax.testing import random_batch, random_policy
 from chexjax.trackers import JsonlTracker, StageClock
-from chexjax.train import SFT, TrainConfig, train
+from chexjax.train import SFT, Objective, TrainConfig, train
 from chexjax.train.metrics import PATIENCE, MetricLog, NonFiniteRun
 
 FAMILY = preset("chexagent2_nano", Family)
@@ -49,15 +49,18 @@ def collate(planned):
     return batch
 
 
-def run(folder, *, objective=None, config=CONFIG, steps=STEPS):
-    plan = Plan(lengths=np.ones((10, 2), np.int32), buckets=(Bucket(40, 8),), batch_size=4, seed=0)
+PLAN = Plan(lengths=np.ones((10, 2), np.int32), buckets=(Bucket(40, 8),), batch_size=4, seed=0)
+
+
+def run(folder, *, objective=None, config=CONFIG, steps=STEPS, collate=collate):
     with StageClock(folder).stage("sft") as timer:
         params = train(
             random_policy(FAMILY),
             FAMILY,
             objective or SFT(),
-            plan,
+            PLAN,
             collate,
+            [f"row {k}" for k in range(10)],
             config=config,
             steps=steps,
             mesh=make_mesh(MeshConfig()),
@@ -114,16 +117,36 @@ def test_no_steps_give_back_the_policy(tmp_path):
 
 
 def test_a_run_without_finite_steps_is_given_up_and_saves_finite_parameters(tmp_path):
-    def objective(model, batch):
-        value = jnp.nan * batch["real"] * model.decoder.head.bias[...].sum()
-        return Rows(value, jnp.ones_like(value), {})
+    class Nan(Objective):
+        def __call__(self, model, batch, shared=None):
+            value = jnp.nan * batch["real"] * model.decoder.head.bias[...].sum()
+            return Rows(value, jnp.ones_like(value), {})
 
     rarely = dataclasses.replace(CONFIG, checkpoint_every=10)
-    with pytest.raises(NonFiniteRun):
-        run(tmp_path, objective=objective, steps=PATIENCE + 5, config=rarely)
+    with pytest.raises(NonFiniteRun, match=r"step 20: loss nan.*row \d"):
+        run(tmp_path, objective=Nan(), steps=PATIENCE + 5, config=rarely)
     with contextlib.closing(Checkpoints(tmp_path / "scratch" / "checkpoints", every=10)) as saved:
         restored, _ = saved.restore(None)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(restored))
+
+
+def test_a_run_can_stop_at_the_first_step_that_is_not_finite(tmp_path):
+    """A row of the third batch spoils it; an epoch is three batches long."""
+
+    class Third(Objective):
+        def __call__(self, model, batch, shared=None):
+            value = jnp.where(batch["bad"], jnp.nan, 1.0) * model.decoder.head.bias[...].sum()
+            return Rows(value, jnp.ones_like(value), {})
+
+    def spoiled(planned):
+        bad = np.isin(planned.rows, PLAN.batch(2).rows[:1]) & (planned.rows != PADDING)
+        return collate(planned) | {"bad": bad}
+
+    strict = dataclasses.replace(CONFIG, non_finite="stop")
+    with pytest.raises(NonFiniteRun, match="step 3: ") as error:
+        run(tmp_path, objective=Third(), config=strict, collate=spoiled)
+    for row in PLAN.batch(2).rows:
+        assert row == PADDING or f"row {row}" in str(error.value)
 
 
 def test_a_batch_that_devices_cannot_share_is_refused(tmp_path, monkeypatch):

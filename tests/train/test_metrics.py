@@ -59,6 +59,15 @@ def test_skipped_steps_are_counted_and_not_averaged(path, bad):
     assert lines(path, "loss", "grad_norm", "skipped") == [(3, 2.0, 1.0, 1.0)]
 
 
+def test_the_rows_of_a_skipped_step_are_named(path, capsys):
+    log = MetricLog(JsonlTracker(path), start=0, every=9, rows=lambda step: (f"s{step}", "s9"))
+    log.push(1, values(1.0))
+    log.push(2, values(np.inf, skipped=1))
+    log.flush()
+    out = capsys.readouterr().out
+    assert out == "skipped step 2: loss inf, gradient norm 1.0; its rows are s2, s9\n"
+
+
 def test_a_line_of_skipped_steps_alone_still_counts_them(path):
     log = MetricLog(JsonlTracker(path), start=0, every=2)
     for step in (1, 2):
@@ -74,7 +83,9 @@ def test_a_run_is_given_up_after_too_many_skipped_steps_in_a_row(path):
         skipped += 1
         log.push(step, values(np.nan, skipped=skipped))
     log.push(PATIENCE, values(1.0, skipped=skipped))  # one good step: counting starts again
-    with pytest.raises(NonFiniteRun, match="not finite; lower the learning rate"):
+    with pytest.raises(
+        NonFiniteRun, match=f"{PATIENCE} in a row were not finite: look at these rows"
+    ):
         for step in range(PATIENCE + 1, 2 * PATIENCE + 2):
             skipped += 1
             log.push(step, values(np.nan, skipped=skipped))

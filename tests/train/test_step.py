@@ -8,11 +8,11 @@ import pytest
 from flax import nnx
 
 from chexjax.families import Family, preset
-from chexjax.losses import DPO, Rows
+from chexjax.losses import DPO, KTO, ORPO, Rows
 from chexjax.mesh import path_name
 from chexjax.models import Prefix
 from chexjax.testing import assert_close, random_batch, random_policy
-from chexjax.train import SFT, OptimizerConfig, Preference
+from chexjax.train import SFT, Objective, OptimizerConfig, Preference
 from chexjax.train.step import init_state, learning_rates, make_optimizer, make_step, split_params
 
 FAMILY = preset("chexagent2_nano", Family)
@@ -49,10 +49,19 @@ def padded(batch):
     )
 
 
-@pytest.mark.parametrize("objective", [SFT(), Preference(DPO())], ids=["sft", "dpo"])
-def test_neither_micro_batches_nor_padding_rows_change_a_step(objective):
+OBJECTIVES = {
+    "sft": (SFT(), 2),
+    "dpo": (Preference(DPO()), 2),
+    "kto": (Preference(KTO()), 3),
+    "orpo": (Preference(ORPO(nll="prompt")), 2),
+}
+
+
+@pytest.mark.parametrize(("objective", "responses"), OBJECTIVES.values(), ids=OBJECTIVES)
+def test_neither_micro_batches_nor_padding_rows_change_a_step(objective, responses):
     """Rows of 1 to 8 tokens: means over micro-batches would not add up to the mean."""
-    batch = random_batch(FAMILY, images=(0, 1, 2, 1))
+    batch = random_batch(FAMILY, images=(0, 1, 2, 1), responses=responses)
+    batch["ref_logps"] -= 8 * batch["mask"]  # KTO's reference point is then above 0
 
     def run(batch, accumulate):
         state, step = prepare(objective, freeze=NO_PICTURE, accumulate=accumulate)
@@ -117,10 +126,10 @@ def test_freezing_nothing_or_everything_is_an_error(freeze, message):
 # The optimiser, on an objective that compiles at once: it sees one bias and one kernel.
 
 
-class Toy:
+class Toy(Objective):
     """`sum(x * bias) + sum(x * kernel) / 10`: gradients that are known beforehand."""
 
-    def __call__(self, model, batch):
+    def __call__(self, model, batch, shared=None):
         bias, kernel = model.decoder.head.bias[...], model.decoder.head.kernel[...]
         value = batch["x"] * (bias.sum() + kernel.sum() / 10)
         return Rows(value, jnp.ones_like(value), {})
@@ -173,11 +182,12 @@ def test_a_step_that_is_not_finite_is_skipped_and_counted(bad):
 def test_a_gradient_that_is_not_finite_is_skipped_though_the_loss_is():
     """sqrt has no slope at 0."""
 
-    def objective(model, batch):
-        value = jnp.sqrt(batch["x"] * model.decoder.head.bias[...].sum() * 0)
-        return Rows(value, jnp.ones_like(value), {})
+    class Root(Objective):
+        def __call__(self, model, batch, shared=None):
+            value = jnp.sqrt(batch["x"] * model.decoder.head.bias[...].sum() * 0)
+            return Rows(value, jnp.ones_like(value), {})
 
-    state, step = prepare(objective)
+    state, step = prepare(Root())
     before = head_of(state)
     state, metrics = step(state, toy(1.0), RATE)
     assert metrics["loss"] == 0 and metrics["skipped"] == 1
@@ -193,12 +203,14 @@ def test_learning_rates_compile_nothing():
 
 
 def test_metrics_are_means_over_what_they_count():
-    def objective(model, batch):
-        value = batch["x"] + 0 * model.decoder.head.bias[...].sum()
-        ones = jnp.ones_like(value)
-        return Rows(value, ones, {"x": (value.sum(), ones.sum()), "none": (0 * value.sum(), 0.0)})
+    class Counting(Objective):
+        def __call__(self, model, batch, shared=None):
+            value = batch["x"] + 0 * model.decoder.head.bias[...].sum()
+            ones = jnp.ones_like(value)
+            nothing = (0 * value.sum(), 0.0)
+            return Rows(value, ones, {"x": (value.sum(), ones.sum()), "none": nothing})
 
-    state, step = prepare(objective, accumulate=2)
+    state, step = prepare(Counting(), accumulate=2)
     metrics = step(state, {"x": np.asarray([1, 2, 3, 6], np.float32)}, RATE)[1]
     assert (metrics["x"], metrics["loss"], metrics["none"]) == (3.0, 3.0, 0.0)
 

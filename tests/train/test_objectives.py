@@ -1,0 +1,159 @@
+"""What preference objectives hand to losses, against plain forwards."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+from flax import nnx
+
+from chexjax.families import Family, preset
+from chexjax.losses import DPO, IPO, KTO, ORPO, Responses, build
+from chexjax.models import Prefix
+from chexjax.testing import assert_close, random_batch, random_policy
+from chexjax.train import Preference
+from chexjax.train.objectives import prompt_logprobs, response_logprobs
+
+FAMILY = preset("chexagent2_nano", Family)
+GRAPH, PARAMS = nnx.split(random_policy(FAMILY))
+
+
+def on_model(function, *arguments):
+    """Runs a function of the model, jitted."""
+    return jax.jit(lambda params, *rest: function(nnx.merge(GRAPH, params), *rest))(
+        PARAMS, *arguments
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Keep:
+    """A loss that keeps what it was given."""
+
+    needs: frozenset
+    kept: list
+
+    def __call__(self, responses: Responses):
+        self.kept.append(responses)
+        return DPO()(responses)
+
+
+def handed(batch, needs):
+    """The responses that a loss with such needs is handed."""
+
+    def run(model, batch):
+        kept = []
+        Preference(Keep(needs=needs, kept=kept))(model, batch)
+        return kept[0]
+
+    return on_model(run, batch)
+
+
+def test_log_probs_of_the_prompt_are_those_of_one_stream():
+    """The prompt as a response to nothing; texts of different lengths."""
+    batch = random_batch(FAMILY, images=(0, 0, 0))
+    prefix = Prefix(**batch["prefix"])
+    length = prefix.valid.sum(-1)
+    whole = np.concatenate([prefix.tokens, np.zeros((3, 1), np.int32)], axis=1)
+    whole[np.arange(3), length] = batch["inputs"][:, 0, 0]
+    nothing = Prefix(
+        tokens=np.zeros((3, 1), np.int32),
+        valid=np.zeros((3, 1), bool),
+        images=prefix.images,
+        placeholder=np.zeros((3, 1), bool),
+    )
+    alone = {
+        "prefix": vars(nothing),
+        "inputs": whole[:, None, :-1],
+        "targets": whole[:, None, 1:],
+        "mask": np.asarray(prefix.valid)[:, None],
+    }
+    expected = on_model(response_logprobs, alone).sum((1, 2))
+    logps, prompt = on_model(prompt_logprobs, batch)
+    assert_close(prompt.logps, expected, rtol=1e-5)
+    np.testing.assert_array_equal(prompt.count, length)
+    assert_close(logps, on_model(response_logprobs, batch), rtol=1e-5)
+
+
+def test_images_are_no_text_of_the_prompt():
+    batch = random_batch(FAMILY, images=(0, 1, 2))
+    _, prompt = on_model(prompt_logprobs, batch)
+    text = batch["prefix"]["valid"] & ~batch["prefix"]["placeholder"]
+    np.testing.assert_array_equal(prompt.count, text.sum(-1))
+    np.testing.assert_array_equal(prompt.count[0], batch["prefix"]["valid"][0].sum())
+
+
+def test_a_mismatched_response_is_scored_under_the_prompt_that_it_stands_behind():
+    batch = random_batch(FAMILY, images=(0, 1, 2), responses=3)
+    given = handed(batch, KTO.needs)
+    logps = on_model(response_logprobs, batch)
+    assert given.logps.shape[1] == 2
+    assert_close(given.logps, logps[:, :2], rtol=1e-5)
+    assert_close(given.mismatched.logps, logps[:, 2].sum(-1), rtol=1e-5)
+    np.testing.assert_allclose(
+        given.mismatched.ref_logps, batch["ref_logps"][:, 2].sum(-1), rtol=1e-6
+    )
+
+
+def test_mismatched_responses_have_no_gradient():
+    """The gradient is that of KTO with its reference point put in by hand."""
+    batch = random_batch(FAMILY, images=(0, 1), responses=3)
+    batch["ref_logps"] -= 8 * batch["mask"]
+
+    point = handed(batch, KTO.needs).mismatched
+
+    def total(model, given):
+        if not given:
+            return Preference(KTO())(model, batch).value.sum()
+        responses = Responses(
+            logps=response_logprobs(model, batch)[:, :2],
+            ref_logps=batch["ref_logps"][:, :2],
+            mask=batch["mask"][:, :2],
+            valid=batch["real"],
+            rewards=batch["rewards"],
+            mismatched=point,
+        )
+        return KTO()(responses).value.sum()
+
+    ours, by_hand = (
+        jax.jit(jax.grad(lambda p, given=given: total(nnx.merge(GRAPH, p), given)))(PARAMS)
+        for given in (False, True)
+    )
+    assert_close(ours, by_hand, rtol=1e-4, atol=1e-7)
+
+
+def test_other_losses_are_logged_from_the_same_pass():
+    batch = random_batch(FAMILY, images=(0, 1))
+    beside = {"ipo": IPO(), "kto": KTO(), "orpo": ORPO(), "slic": build("slic", {})}
+    rows = on_model(lambda m, b: Preference(DPO(), beside=beside)(m, b), batch)
+    alone = on_model(lambda m, b: Preference(IPO())(m, b), batch)
+    total, count = rows.metrics["beside/ipo/loss"]
+    np.testing.assert_allclose(total, alone.value.sum(), rtol=1e-5)
+    assert count == 2
+    np.testing.assert_allclose(
+        rows.metrics["beside/ipo/margins"], alone.metrics["rewards/margins"], rtol=1e-5
+    )
+    assert "beside/orpo/loss" in rows.metrics and "beside/slic/loss" in rows.metrics
+    assert not any(name.startswith("beside/kto") for name in rows.metrics)
+
+
+def test_logging_changes_no_gradient():
+    batch = random_batch(FAMILY, images=(0, 1))
+
+    def gradient(objective):
+        value = lambda p: objective(nnx.merge(GRAPH, p), batch).value.sum()  # noqa: E731
+        return jax.jit(jax.grad(value))(PARAMS)
+
+    plain = gradient(Preference(DPO()))
+    assert_close(gradient(Preference(DPO(), beside={"ipo": IPO()})), plain, rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("loss", [IPO(), ORPO(nll="prompt")], ids=["ipo", "orpo"])
+def test_a_loss_without_its_reference_is_an_error_that_says_what_to_run(loss):
+    batch = random_batch(FAMILY, images=(0, 1))
+    del batch["ref_logps"]
+    if "reference" in loss.needs:
+        with pytest.raises(ValueError, match="run the reference stage"):
+            on_model(lambda m, b: Preference(loss)(m, b), batch)
+    else:
+        rows = on_model(lambda m, b: Preference(loss)(m, b), batch)
+        assert np.isfinite(rows.value).all()
