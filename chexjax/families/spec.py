@@ -94,9 +94,15 @@ class VisionSpec:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MLPSpec:
-    """A connector that maps every feature on its own; `hidden` is its inner width."""
+    """A connector that maps every feature on its own.
+
+    Attributes:
+      hidden: Its inner width.
+      bare: Two linear layers with a GELU between them and nothing else, as in LLaVA-1.5.
+    """
 
     hidden: int
+    bare: bool = False
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

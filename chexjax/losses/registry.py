@@ -31,7 +31,7 @@ def choice(default: str, *options: str) -> Any:
     return dataclasses.field(default=default, metadata={"options": (default, *options)})
 
 
-@dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(number, choice))
+@dataclass_transform(kw_only_default=True, frozen_default=True)
 def register(name: str) -> Callable[[Loss], Loss]:
     """Class decorator: a frozen keyword-only dataclass, a pytree, and a name for configs."""
 

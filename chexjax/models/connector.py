@@ -26,28 +26,33 @@ def make_connector(family: Family, *, dtype: jnp.dtype) -> MLPConnector | QForme
 
 
 class MLPConnector(nnx.Module):
-    """Every feature on its own (CheXagent-2's bridge).
+    """Every feature on its own: Linear, exact GELU, Linear (LLaVA-1.5, arXiv 2310.03744).
 
-    A sine-cosine table, stored and never trained, is added; then come Linear, exact GELU, Linear,
-    LayerNorm and a projection without bias.
+    CheXagent-2's bridge adds a sine-cosine table before, stored and never trained, and a LayerNorm
+    and a projection without bias behind.
     """
 
     def __init__(
         self, spec: MLPSpec, tokens: int, inputs: int, outputs: int, *, dtype: jnp.dtype
     ) -> None:
         """Makes the table and the layers."""
-        self.table = nnx.Param(jnp.zeros((tokens, inputs)))
+        self.bare = spec.bare
         self.fc1 = Linear(inputs, spec.hidden, dtype=dtype)
         self.fc2 = Linear(spec.hidden, outputs, dtype=dtype)
+        if spec.bare:
+            return
+        self.table = nnx.Param(jnp.zeros((tokens, inputs)))
         self.norm = nnx.LayerNorm(outputs, epsilon=1e-6, dtype=dtype, rngs=nnx.Rngs(0))
         self.project = Linear(outputs, outputs, bias=False, dtype=dtype)
 
     def __call__(self, features: jax.Array, present: jax.Array) -> jax.Array:
         """`[B, I, T, Dv] -> [B, I * T, D]`; nobody looks for the tokens of absent images."""
         del present
-        table = jax.lax.stop_gradient(self.table[...]).astype(features.dtype)
-        x = jax.nn.gelu(self.fc1(features + table), approximate=False)
-        x = self.project(self.norm(self.fc2(x)))
+        if not self.bare:
+            features = features + jax.lax.stop_gradient(self.table[...]).astype(features.dtype)
+        x = self.fc2(jax.nn.gelu(self.fc1(features), approximate=False))
+        if not self.bare:
+            x = self.project(self.norm(x))
         return x.reshape(x.shape[0], -1, x.shape[-1])
 
 

@@ -48,7 +48,8 @@ def _bridge(family: Family, work: Work) -> float:
     spec, inputs, width = family.connector, family.vision.block.width, family.decoder.block.width
     features = work.images * family.vision.tokens
     if isinstance(spec, MLPSpec):
-        return features * (2 * (inputs + width) * spec.hidden + 2 * width**2)
+        projection = 0 if spec.bare else 2 * width**2
+        return features * (2 * (inputs + width) * spec.hidden + projection)
     block, queries = spec.block, spec.queries
     each = spec.layers * (_linear(block) + _attention(block, queries))
     each += spec.layers // 2 * 2 * 2 * block.width**2 + 2 * block.width * width
@@ -65,7 +66,7 @@ def text(family: Family, work: Work) -> float:
     in_prompt = (layers - 1) * (_linear(block) + _attention(block, work.prefix))
     last = 2 * 2 * block.width * block.kv
     in_answer = layers * (_linear(block) + _attention(block, work.prefix + work.response))
-    return float(prompt * (in_prompt + last) + answer * in_answer) + _head(family, work)
+    return float(prompt * (in_prompt + last) + answer * in_answer) + head(family, work)
 
 
 def train_step(family: Family, work: Work, *, frozen_vision: bool, adapters: bool = False) -> float:
@@ -87,7 +88,7 @@ def train_step(family: Family, work: Work, *, frozen_vision: bool, adapters: boo
         (tower if frozen_vision else 3 * tower - patches)
         + 3 * text(family, work)
         - spared
-        + _head(family, work)
+        + head(family, work)
     )
 
 
@@ -106,7 +107,7 @@ def _patches(family: Family, count: int) -> float:
     return 2.0 * count * vision.patches * pixels * vision.block.width
 
 
-def _head(family: Family, work: Work) -> float:
+def head(family: Family, work: Work) -> float:
     """Vocabulary projection of all response tokens."""
     decoder = family.decoder
     return 2.0 * work.responses * work.response * decoder.block.width * decoder.vocabulary

@@ -8,6 +8,7 @@ from rich.console import Console
 
 from chexjax.config import freeze, render
 from chexjax.config.command import parse
+from chexjax.stages.bench import bench
 from chexjax.stages.chain import COMMANDS
 from chexjax.stages.config import RunConfig
 from chexjax.stages.context import Context
@@ -16,7 +17,7 @@ from chexjax.stages.dry_run import check, dry_run
 from chexjax.stages.export import export
 from chexjax.trackers import StageClock
 
-_TOOLS = {"doctor": doctor, "export": export}
+_TOOLS = {"bench": bench, "doctor": doctor, "export": export}
 """Commands that need no config."""
 
 

@@ -1,0 +1,83 @@
+"""One step of alignment by chexjax, on the work that peers are given too."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import numpy as np
+from flax import nnx
+
+from chexjax.losses import DPO
+from chexjax.models import VLM, random_params
+from chexjax.perf import flops
+from chexjax.perf import work as work_of
+from chexjax.perf.bench import Step
+from chexjax.perf.work import SIZES, Work
+from chexjax.train import OptimizerConfig, Preference, make_scorer
+from chexjax.train.step import init_state, make_optimizer, make_step, split_params
+
+BATCHES = 4
+"""Batches that are taken in turn; they differ in their numbers, not in their shapes."""
+
+
+def jax_step(size: str, *, cached: bool) -> Step:
+    """Our step at a size, as it is trained with.
+
+    Args:
+      size: A key of `SIZES`.
+      cached: Take reference log-probs from a cache, and do not compute them in the step.
+    """
+    work = SIZES[size]
+    batches = [work_of.batch(work, seed) for seed in range(BATCHES)]
+    score = make_scorer(_policy(work))
+    if cached:
+        batches = [batch | {"ref_logps": np.asarray(score(batch))} for batch in batches]
+    graph, trainable, frozen = split_params(_policy(work), work_of.family(work).frozen)
+    optimizer = make_optimizer(OptimizerConfig(clip=np.inf))
+    state = init_state(trainable, frozen, optimizer)
+    train = make_step(graph, Preference(DPO(beta=work_of.BETA)), optimizer, accumulate=1)
+
+    def step(number: int) -> float:
+        nonlocal state
+        batch = batches[number % BATCHES]
+        if not cached:
+            batch = batch | {"ref_logps": score(batch)}
+        state, metrics = train(state, batch, np.float32(work_of.RATE))
+        return float(metrics["loss"])
+
+    return step
+
+
+def torch_step(size: str) -> Step:
+    """The hand-written step in PyTorch (extra `bench`)."""
+    from chexjax.perf.torch_align import make_step
+
+    work = SIZES[size]
+    batches = [work_of.batch(work, seed) for seed in range(BATCHES)]
+    train = make_step(work)
+    return lambda number: train(batches[number % BATCHES])
+
+
+def useful_flops(size: str, *, cached: bool) -> float:
+    """Operations that a step cannot do without: real tokens, prefix once, nothing recomputed."""
+    work = SIZES[size]
+    family = work_of.family(work)
+    real = flops.Work(
+        images=work.pairs,
+        prefixes=work.pairs,
+        prefix=work.prefix - 1,
+        responses=2 * work.pairs,
+        response=work.tokens // (2 * work.pairs),
+    )
+    tower = flops.images(family, real)
+    step = flops.train_step(family, real, frozen_vision=True)
+    step -= flops.head(family, real)  # which the step's count has for logits computed again
+    return step if cached else step + flops.forward(family, real) - tower
+
+
+def _policy(work: Work) -> Any:
+    graph, shapes = VLM.abstract(work_of.family(work))
+    return nnx.merge(
+        graph, jax.tree.map(jax.numpy.asarray, random_params(shapes, layers=8, seed=0))
+    )

@@ -1,0 +1,124 @@
+"""Times the same work on several peers, in alternation, each in a process of its own.
+
+Machines drift: only ratios of runs that alternate count. A process of its own gives each peer its
+own peak memory, and keeps thread pools apart.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import multiprocessing
+import resource
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from multiprocessing.connection import Connection
+from types import TracebackType
+from typing import Any, Self
+
+Step = Callable[[int], Any]
+"""Does the work once and waits for its end; the number says which batch."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Timing:
+    """What one peer took.
+
+    Attributes:
+      first: Seconds until its first step was done, compiling included.
+      seconds: Of each step behind it.
+      peak: Most memory that its process held, in bytes.
+    """
+
+    first: float
+    seconds: Sequence[float]
+    peak: int
+
+    @property
+    def median(self) -> float:
+        """Seconds of a step."""
+        return statistics.median(self.seconds)
+
+    @property
+    def spread(self) -> float:
+        """Width of the middle half of the steps, as a share of the median."""
+        low, _, high = statistics.quantiles(self.seconds, n=4)
+        return (high - low) / self.median
+
+
+def alternate(peers: Mapping[str, Callable[[], Step]], rounds: int) -> dict[str, Timing]:
+    """Times all peers, one step of each in turn.
+
+    Args:
+      peers: What makes each one's step; called in a process of its own.
+      rounds: Steps of each that count, at least 2; one more comes before them.
+
+    Raises:
+      RuntimeError: a peer failed.
+    """
+    with contextlib.ExitStack() as stack:
+        # They start one after the other, since compilers would share the cores.
+        running = {name: stack.enter_context(_Peer(name, make)) for name, make in peers.items()}
+        for number in range(rounds + 1):
+            for peer in running.values():
+                peer.step(number)
+        return {name: peer.timing() for name, peer in running.items()}
+
+
+class _Peer:
+    """A process that does a step whenever it is told to."""
+
+    def __init__(self, name: str, make: Callable[[], Step]) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._name = name
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(theirs, make), daemon=True)
+        self._process.start()
+        theirs.close()
+        self._first = self._answer()
+        self._seconds: list[float] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._process.kill()
+        self._process.join()
+
+    def step(self, number: int) -> None:
+        """Does a step; the first one compiles and is not counted."""
+        self._pipe.send(number)
+        seconds = self._answer()
+        if number:
+            self._seconds.append(seconds)
+        else:
+            self._first += seconds
+
+    def timing(self) -> Timing:
+        """All that was measured."""
+        self._pipe.send(None)
+        return Timing(first=self._first, seconds=self._seconds, peak=int(self._answer()))
+
+    def _answer(self) -> float:
+        try:
+            return float(self._pipe.recv())
+        except EOFError:
+            raise RuntimeError(f"{self._name} failed; its own words stand above") from None
+
+
+def _serve(pipe: Connection, make: Callable[[], Step]) -> None:
+    """Answers with the seconds of making a step and of each step, and at the end with the peak."""
+    started = time.perf_counter()
+    step = make()
+    pipe.send(time.perf_counter() - started)
+    while (number := pipe.recv()) is not None:
+        started = time.perf_counter()
+        step(number)
+        pipe.send(time.perf_counter() - started)
+    pipe.send(1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)

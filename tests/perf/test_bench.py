@@ -1,0 +1,150 @@
+"""The benchmark compares like with like, and says what it measured."""
+
+import functools
+import json
+import time
+
+import jax
+import numpy as np
+import pytest
+from flax import nnx
+
+from chexjax.__main__ import main
+from chexjax.perf import work as work_of
+from chexjax.perf.align import useful_flops
+from chexjax.perf.bench import alternate
+from chexjax.perf.work import SIZES, Work
+from chexjax.testing import assert_close, random_policy
+from chexjax.train.objectives import response_logprobs
+
+TOY = Work(vision=(2, 16, 2, 16, 8), decoder=(3, 16, 2, 4), chosen=(5, 3), rejected=(4, 6))
+
+
+@pytest.fixture(scope="module")
+def peer():
+    """The torch peer with random parameters, and ours with the same ones."""
+    pytest.importorskip("torch", reason="the peer needs torch: CHEXJAX_EXTRAS=bench")
+    from chexjax.perf.torch_align import Policy, Tower
+
+    ours = random_policy(work_of.family(TOY))
+    params = nnx.to_pure_dict(nnx.state(ours))
+    tower, policy = Tower(TOY), Policy(TOY)
+    kernel = params["vision"]["patch"].pop("kernel").reshape(8, 8, 3, 16)
+    put(tower.patch, {"kernel": kernel.reshape(-1, 16), **params["vision"]["patch"]}, conv=True)
+    tower.position.data = tensor(params["vision"]["position"])
+    for number, layer in enumerate(tower.layers):
+        put_layer(layer, jax.tree.map(lambda x, k=number: x[k], params["vision"]["blocks"]))
+    decoder = params["decoder"]
+    bodies = [jax.tree.map(lambda x, k=k: x[k], decoder["body"]) for k in range(2)]
+    for layer, ours_of in zip(policy.layers, [*bodies, decoder["last"]], strict=True):
+        put_layer(layer, ours_of)
+    put(policy.connector[0], params["connector"]["fc1"])
+    put(policy.connector[2], params["connector"]["fc2"])
+    policy.embed.weight.data = tensor(decoder["embed"]["embedding"])
+    put(policy.norm, decoder["norm"])
+    put(policy.head, decoder["head"])
+    return ours, tower, policy
+
+
+def tensor(x):
+    import torch
+
+    return torch.tensor(np.asarray(x))
+
+
+def put(module, values, *, conv=False):
+    """Copies one layer's parameters."""
+    weight = np.asarray(values["scale"] if "scale" in values else values["kernel"].T)
+    if conv:  # ours reads a patch row by row, channels last
+        weight = weight.reshape(16, 8, 8, 3).transpose(0, 3, 1, 2)
+    assert module.weight.shape == weight.shape
+    module.weight.data = tensor(weight)
+    if "bias" in values:
+        module.bias.data = tensor(values["bias"])
+
+
+def put_layer(layer, values):
+    attention = values["attention"]
+    parts = [attention[name] for name in ("query", "key", "value")]
+    put(layer.qkv, jax.tree.map(lambda *x: np.concatenate(x, -1), *parts))
+    put(layer.out, attention["out"])
+    put(layer.fc1, values["mlp"]["fc1"])
+    put(layer.fc2, values["mlp"]["fc2"])
+    put(layer.norm1, values["norm1"])
+    if layer.norm2 is not None:
+        put(layer.norm2, values["norm2"])
+
+
+def test_the_torch_peer_computes_what_we_compute(peer):
+    import torch
+
+    from chexjax.perf.torch_align import _tensors
+
+    ours, tower, policy = peer
+    batch = work_of.batch(TOY, seed=3)
+    graph, params = nnx.split(ours)
+    expected = jax.jit(lambda p, b: response_logprobs(nnx.merge(graph, p), b).sum(-1))(
+        params, batch
+    )
+    with torch.no_grad():
+        images = torch.tensor(batch["prefix"]["images"][:, 0]).permute(0, 3, 1, 2)
+        features = tower((images.float() / 255 - 0.5) / 0.5)
+        theirs = policy(features, _tensors(batch))
+    assert_close(theirs.numpy(), expected, rtol=1e-5)
+
+
+def test_the_sizes_are_the_published_ones():
+    """Pairs, prefix tokens, response tokens, and the counted work of a step in GFLOP."""
+    found = {name: (work.pairs, work.prefix, work.tokens) for name, work in SIZES.items()}
+    assert found == {"S": (8, 96, 1792), "M": (4, 288, 896), "L": (2, 608, 448)}
+    for size, cached, gflop in (("S", False, 260), ("M", False, 557), ("L", False, 1074)):
+        assert useful_flops(size, cached=cached) / 1e9 == pytest.approx(gflop, rel=0.05)
+
+
+def sleeper(seconds):
+    """A peer whose steps take a known time."""
+    return lambda _: time.sleep(seconds)
+
+
+def broken():
+    raise OSError("no such library")
+
+
+def test_peers_are_timed_one_by_one():
+    peers = {"fast": functools.partial(sleeper, 0.01), "slow": functools.partial(sleeper, 0.05)}
+    found = alternate(peers, rounds=3)
+    assert [len(found[name].seconds) for name in peers] == [3, 3]
+    assert 0.01 <= found["fast"].median < 0.05 <= found["slow"].median
+    assert found["fast"].first >= 0.01 and found["slow"].peak > 2**20
+
+
+def test_a_peer_that_fails_is_named():
+    with pytest.raises(RuntimeError, match="odd failed"):
+        alternate({"odd": broken}, rounds=2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "found nothing to bench"),
+        (["algin"], "did you mean align"),
+        (["align", "--size=X"], "size"),
+        (["align", "--against=jax"], "against"),
+        (["align", "--rounds=1"], "rounds"),
+    ],
+)
+def test_a_wrong_command_is_told_the_right_one(arguments, words, capsys):
+    assert main(["bench", *arguments]) == 2
+    message = capsys.readouterr().err
+    assert words in message and "chexjax bench align" in message
+
+
+def test_numbers_are_written_as_json(tmp_path, monkeypatch, capsys):
+    fixed = {name: functools.partial(sleeper, 0.01) for name in ("chexjax", "other")}
+    monkeypatch.setattr("chexjax.stages.bench._peers", lambda size, against: fixed)
+    file = tmp_path / "bench.json"
+    assert main(["bench", "align", "--size=M", "--rounds=2", f"--json={file}"]) == 0
+    peers = json.loads(file.read_text())["peers"]
+    assert peers["chexjax"]["speed"] == 1
+    assert len(peers["other"]["all_seconds"]) == 2
+    assert "response tokens / s" in capsys.readouterr().out
