@@ -12,7 +12,6 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
-_BATCH_LETTERS = "abc"
 # Finite, so that a query that sees nothing gets a uniform average and not NaN.
 _MASKED = -1e30
 
@@ -56,53 +55,64 @@ def attend(
     Returns:
       `[*batch, T, H, head]` in the dtype of `q`; scores and softmax are float32.
     """
-    heads = chain[0].k.shape[-2]
-    grouped = q.reshape(*q.shape[:-2], heads, -1, q.shape[-1])  # [*batch, T, K, H / K, head]
-    grouped = grouped * jnp.asarray(q.shape[-1] ** -0.5, q.dtype)
-    scores = [_scores(grouped, positions, segment, causal, window) for segment in chain]
-    top = jax.lax.stop_gradient(
-        jnp.max(jnp.stack([s.max(-1) for s in scores]), axis=0)
-    )  # f32[*batch, K, H / K, T]
-    weights = [jnp.exp(s - top[..., None]) for s in scores]
-    total = sum(w.sum(-1) for w in weights)
-    mixed = sum(_mix(w, segment) for w, segment in zip(weights, chain, strict=True))
-    mixed = mixed / jnp.moveaxis(total, -1, -3)[..., None]
+    *batch, tokens, _, head = q.shape
+    rank, heads = len(batch), chain[0].k.shape[-2]
+    scaled = (q * jnp.asarray(head**-0.5, q.dtype)).reshape(*batch, tokens, heads, -1, head)
+    scaled = jnp.moveaxis(scaled, rank, -2)  # [*batch, K, H / K, T, head]
+    scores = [_scores(scaled, positions, segment, causal, window) for segment in chain]
+    tops = [_from_rows(s.max(-1), segment, rank) for s, segment in zip(scores, chain, strict=True)]
+    top = jax.lax.stop_gradient(jnp.max(jnp.stack(tops), axis=0))  # f32[*batch, K, H / K, T]
+    total, mixed = jnp.zeros_like(top), jnp.zeros(scaled.shape, jnp.float32)
+    for score, segment in zip(scores, chain, strict=True):
+        weights = jnp.exp(score - _to_rows(top, segment, rank)[..., None])
+        total += _from_rows(weights.sum(-1), segment, rank)
+        mixed += _from_rows(_mix(weights, segment), segment, rank)
+    mixed = jnp.moveaxis(mixed / total[..., None], -2, rank)
     return mixed.reshape(q.shape).astype(q.dtype)
 
 
-def _letters(rank: int, segment: Segment) -> tuple[str, str]:
-    """Batch letters of queries or scores of this rank, and of a segment."""
-    batch = _BATCH_LETTERS[: rank - 4]
-    return batch, batch[: segment.k.ndim - 3]
+# A matmul is fast where heads lie outside of tokens, and where all queries that share a segment are
+# rows of one matrix: there the axes stand as `[*shared, K, *own, H / K, T, ...]`.
+
+
+def _to_rows(x: jax.Array, segment: Segment, rank: int) -> jax.Array:
+    """`[*shared, *own, K, ...]` to `[*shared, K, *own, ...]`."""
+    return jnp.moveaxis(x, rank, segment.k.ndim - 3)
+
+
+def _from_rows(x: jax.Array, segment: Segment, rank: int) -> jax.Array:
+    """The way back."""
+    return jnp.moveaxis(x, segment.k.ndim - 3, rank)
 
 
 def _scores(
     q: jax.Array, positions: jax.Array, segment: Segment, causal: bool, window: int | None
 ) -> jax.Array:
-    """Masked scores, `f32[*batch, K, H / K, T, S]`."""
-    batch, shared = _letters(q.ndim, segment)
-    scores = jnp.einsum(
-        f"{batch}tkgd,{shared}skd->{batch}kgts",
-        q,
-        segment.k,
+    """Masked scores, `f32[*shared, K, *own, H / K, T, S]`."""
+    shared, rank = segment.k.ndim - 3, q.ndim - 4
+    rows = _to_rows(q, segment, rank)
+    keys = jnp.moveaxis(segment.k, shared, -1)  # [*shared, K, head, S]
+    scores = jnp.matmul(
+        rows.reshape(*keys.shape[:-2], -1, q.shape[-1]),
+        keys,
         preferred_element_type=jnp.float32,
-    )
-    extra = tuple(range(len(shared), len(batch)))
-    seen = jnp.expand_dims(segment.valid, (*extra, -2))  # bool[*batch, 1, S]
+    ).reshape(*rows.shape[:-1], -1)
+    own = tuple(range(shared, rank))
+    seen = jnp.expand_dims(segment.valid, (*own, -2))  # bool[*batch, 1, S]
     if causal:
-        back = positions[..., :, None] - jnp.expand_dims(segment.positions, (*extra, -2))
+        back = positions[..., :, None] - jnp.expand_dims(segment.positions, (*own, -2))
         seen = seen & (back >= 0)
         if window is not None:
             seen = seen & (back < window)
-    return jnp.where(jnp.expand_dims(seen, (-4, -3)), scores, _MASKED)
+    return jnp.where(jnp.expand_dims(seen, (shared, -3)), scores, _MASKED)
 
 
 def _mix(weights: jax.Array, segment: Segment) -> jax.Array:
-    """Weighted sums of values, `f32[*batch, T, K, H / K, head]`."""
-    batch, shared = _letters(weights.ndim, segment)
-    return jnp.einsum(
-        f"{batch}kgts,{shared}skd->{batch}tkgd",
-        weights.astype(segment.v.dtype),
-        segment.v,
+    """Weighted sums of values, `f32[*shared, K, *own, H / K, T, head]`."""
+    values = jnp.moveaxis(segment.v, segment.v.ndim - 3, -2)  # [*shared, K, S, head]
+    mixed = jnp.matmul(
+        weights.astype(values.dtype).reshape(*values.shape[:-2], -1, values.shape[-2]),
+        values,
         preferred_element_type=jnp.float32,
     )
+    return mixed.reshape(*weights.shape[:-1], -1)

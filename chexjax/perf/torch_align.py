@@ -154,7 +154,7 @@ def make_step(work: Work) -> Callable[[dict[str, Any]], float]:
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        return float(loss)
+        return loss.item()
 
     return step
 

@@ -57,7 +57,7 @@ def bench(argv: Sequence[str], console: Console) -> None:
 def _peers(size: str, against: str | None) -> dict[str, Callable[[], Step]]:
     peers: dict[str, Callable[[], Step]] = {
         _OURS: functools.partial(jax_step, size, cached=False),
-        f"{_OURS}, reference cached": functools.partial(jax_step, size, cached=True),
+        f"{_OURS}, cached reference": functools.partial(jax_step, size, cached=True),
     }
     if against:
         peers["torch by hand, compiled"] = functools.partial(torch_step, size)
@@ -80,7 +80,7 @@ def _row(size: str, name: str, timings: Mapping[str, Timing]) -> dict[str, Any]:
     }
 
 
-_COLUMNS = {
+_LINES = {
     "s / step": ("seconds", "{:.2f}"),
     "middle half": ("spread", "{:.0%}"),
     f"speed, {_OURS} = 1": ("speed", "{:.2f}"),
@@ -99,8 +99,8 @@ def _table(size: str, rows: Mapping[str, Mapping[str, Any]]) -> Table:
         f"{work.tokens} response tokens, float32"
     )
     table.add_column("")
-    for heading in _COLUMNS:
-        table.add_column(heading, justify="right")
-    for name, row in rows.items():
-        table.add_row(name, *(form.format(row[field]) for field, form in _COLUMNS.values()))
+    for name in rows:
+        table.add_column(name, justify="right")
+    for heading, (field, form) in _LINES.items():
+        table.add_row(heading, *(form.format(row[field]) for row in rows.values()))
     return table
