@@ -10,7 +10,7 @@ import numpy as np
 from chexjax.data.study import Study
 from chexjax.evaluate.labels import LabelScores, label_scores
 from chexjax.evaluate.significance import Array, Interval, mean_intervals
-from chexjax.judges.base import Judge, Judgement, length_controlled
+from chexjax.judges import Judge, Judgement, length_controlled
 from chexjax.judges.overlap import Bleu, RougeL
 
 Labeler = Callable[[str], Mapping[str, int]]

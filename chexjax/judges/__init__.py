@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable
 
-from chexjax.judges.base import Judge, Judgement, length_controlled
+from chexjax.judges.base import Judge, Judgement
+from chexjax.judges.length import PREFIX, LengthControlled, length_controlled
 from chexjax.judges.oracle import PhantomOracle
 from chexjax.judges.overlap import Bleu, RougeL
 
@@ -18,11 +19,13 @@ JUDGES: dict[str, Callable[[], Judge]] = {
 
 
 def build(name: str) -> Judge:
-    """The judge that a config names.
+    """The judge that a config names; `lc_` before a name controls the judge for length.
 
     Raises:
       ValueError: no such judge; names the nearest one.
     """
+    if name.startswith(PREFIX):
+        return LengthControlled(build(name.removeprefix(PREFIX)))
     if name not in JUDGES:
         near = difflib.get_close_matches(name, JUDGES, n=1, cutoff=0.0)[0]
         raise ValueError(f"no judge {name!r}; did you mean {near!r}? All: {sorted(JUDGES)}")
@@ -31,9 +34,11 @@ def build(name: str) -> Judge:
 
 __all__ = [
     "JUDGES",
+    "PREFIX",
     "Bleu",
     "Judge",
     "Judgement",
+    "LengthControlled",
     "PhantomOracle",
     "RougeL",
     "build",

@@ -56,12 +56,3 @@ def check_pairs(references: Sequence[str], candidates: Sequence[str]) -> None:
                 f"reference {row} is empty, so nothing can be judged against it; "
                 "leave such studies out before judging (Study.check refuses them)"
             )
-
-
-def length_controlled(score: float, candidate: str, reference: str) -> float:
-    """`score` divided by how many times longer than the reference the candidate is, if longer.
-
-    Length is in words between white space. An empty reference counts as one word.
-    """
-    ratio = len(candidate.split()) / max(len(reference.split()), 1)
-    return score / max(ratio, 1.0)

@@ -63,7 +63,8 @@ class JudgeConfig:
     """What scores a candidate.
 
     Attributes:
-      name: A judge's name; see `chexjax.judges.JUDGES`.
+      name: A judge's name; see `chexjax.judges.JUDGES`. With `lc_` before it, scores are divided by
+        excess length, and so pairs are built controlled for length.
       unit: Studies judged in one unit of work.
     """
 

@@ -10,7 +10,7 @@ from chexjax.artefacts import Artefact, Draft, write_atomic
 from chexjax.data.study import Study
 from chexjax.evaluate import plots, report, table
 from chexjax.evaluate.metrics import System, evaluate
-from chexjax.judges import build
+from chexjax.judges import PREFIX, build
 from chexjax.judges.oracle import labels
 from chexjax.page import standalone
 from chexjax.stages.align import ALIGN
@@ -50,7 +50,8 @@ def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
     evaluation = evaluate(
         studies,
         systems,
-        build(config.judge.name),
+        # Pairs may be controlled for length; the score is shown as it is, and controlled beside it.
+        build(config.judge.name.removeprefix(PREFIX)),
         labels if config.source.name == "phantom" else None,
         seed=config.seed,
         long_ratio=config.evaluate.long_ratio,

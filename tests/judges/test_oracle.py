@@ -8,7 +8,7 @@ import pytest
 from chexjax.data.grammar import plan, write
 from chexjax.data.phantom import PhantomConfig, PhantomSource
 from chexjax.data.phantom_scene import sample_scene
-from chexjax.judges.base import Judgement, length_controlled
+from chexjax.judges import Judgement
 from chexjax.judges.oracle import PhantomOracle, labels
 
 LEFT = "There is a small left pleural effusion."
@@ -141,9 +141,3 @@ def test_the_report_of_another_person_scores_far_less() -> None:
     reports = [write(plan(f, rng), rng) for f, rng in zip(sick, rngs, strict=True)]
     scores = PhantomOracle().judge(reports, reports[1:] + reports[:1])
     assert np.mean([s.score for s in scores]) < 0.55
-
-
-def test_length_control_divides_by_the_excess_only() -> None:
-    assert length_controlled(0.8, "a b c d", "a b") == pytest.approx(0.4)
-    assert length_controlled(0.8, "a", "a b") == 0.8
-    assert length_controlled(0.8, "", "a b") == 0.8
