@@ -90,21 +90,11 @@ def train(
         patience=PATIENCE if config.non_finite == "skip" else 1,
         rows=lambda number: [ids[k] for k in plan.batch(number - 1).rows if k != PADDING],
     )
+    batches = _timed(_batches(plan, collate, start, steps), timer)
 
     # The loop: dispatch a step, and read its metrics when the next one is on its way.
     rates = learning_rates(config.optimizer, steps)
     step = make_step(graph, objective, optimizer, accumulate=config.accumulate, places=places)
-    batches = _timed(
-        iterate(
-            plan,
-            collate,
-            start=start,
-            total=steps,
-            process=jax.process_index(),
-            processes=jax.process_count(),
-        ),
-        timer,
-    )
     with (
         contextlib.closing(checkpoints),
         Progress(steps, label, unit="steps", done=start) as progress,
@@ -117,6 +107,18 @@ def train(
                 checkpoints.save(number, state, next_batch=number)
         log.flush()
     return nnx.merge_state(state.trainable, state.frozen)
+
+
+def _batches(plan: Plan, collate: Collate, start: int, steps: int) -> Iterator[dict[str, Any]]:
+    """This process's share of the batches from `start` on."""
+    return iterate(
+        plan,
+        collate,
+        start=start,
+        total=steps,
+        process=jax.process_index(),
+        processes=jax.process_count(),
+    )
 
 
 def _timed(batches: Iterator[dict[str, Any]], timer: StageTimer) -> Iterator[dict[str, Any]]:

@@ -181,18 +181,7 @@ def make_step(
         grads = jax.tree.map(lambda g: g / weight, grads)
         norm = optax.tree.norm(grads)
         finite = jnp.isfinite(value) & jnp.isfinite(norm)
-        directions, moments = optimizer.update(grads, state.optimizer, state.trainable)
-        updates = jax.tree.map(lambda d: -rate * d, directions)
-        keep = lambda new, old: jnp.where(finite, new, old)  # noqa: E731
-        new = TrainState(
-            step=state.step + 1,
-            skipped=state.skipped + ~finite,
-            trainable=jax.tree.map(
-                keep, optax.apply_updates(state.trainable, updates), state.trainable
-            ),
-            frozen=state.frozen,
-            optimizer=jax.tree.map(keep, moments, state.optimizer),
-        )
+        new = _updated(state, grads, optimizer, rate, finite)
         named = {name: total / jnp.maximum(count, 1.0) for name, (total, count) in metrics.items()}
         return new, named | {
             "loss": value / weight,
@@ -202,6 +191,31 @@ def make_step(
         }
 
     return jax.jit(step, donate_argnums=0, out_shardings=(places, None))
+
+
+def _updated(
+    state: TrainState,
+    grads: Any,
+    optimizer: optax.GradientTransformation,
+    rate: jax.Array,
+    finite: jax.Array,
+) -> TrainState:
+    """The state behind a step; as it was, but for the counts, where the step is not finite."""
+    directions, moments = optimizer.update(grads, state.optimizer, state.trainable)
+    updates = jax.tree.map(lambda d: -rate * d, directions)
+
+    def keep(new: jax.Array, old: jax.Array) -> jax.Array:
+        return jnp.where(finite, new, old)
+
+    return TrainState(
+        step=state.step + 1,
+        skipped=state.skipped + ~finite,
+        trainable=jax.tree.map(
+            keep, optax.apply_updates(state.trainable, updates), state.trainable
+        ),
+        frozen=state.frozen,
+        optimizer=jax.tree.map(keep, moments, state.optimizer),
+    )
 
 
 def _parts(batch: Batch, count: int) -> Batch:
