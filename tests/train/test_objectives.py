@@ -25,6 +25,12 @@ def on_model(function, *arguments):
     )
 
 
+def head_gradient(value):
+    """Gradient of a number for the vocabulary projection: the quickest to compile."""
+    graph, head, rest = nnx.split(nnx.merge(GRAPH, PARAMS), lambda path, _: "head" in path, ...)
+    return jax.jit(jax.grad(lambda p: value(nnx.merge(graph, p, rest))))(head)
+
+
 @dataclasses.dataclass(frozen=True)
 class Keep:
     """A loss that keeps what it was given."""
@@ -114,11 +120,8 @@ def test_mismatched_responses_have_no_gradient():
         )
         return KTO()(responses).value.sum()
 
-    ours, by_hand = (
-        jax.jit(jax.grad(lambda p, given=given: total(nnx.merge(GRAPH, p), given)))(PARAMS)
-        for given in (False, True)
-    )
-    assert_close(ours, by_hand, rtol=1e-4, atol=1e-7)
+    ours, by_hand = (head_gradient(lambda m, x=given: total(m, x)) for given in (False, True))
+    assert_close(ours, by_hand, rtol=1e-4)
 
 
 def test_other_losses_are_logged_from_the_same_pass():
@@ -139,12 +142,10 @@ def test_other_losses_are_logged_from_the_same_pass():
 def test_logging_changes_no_gradient():
     batch = random_batch(FAMILY, images=(0, 1))
 
-    def gradient(objective):
-        value = lambda p: objective(nnx.merge(GRAPH, p), batch).value.sum()  # noqa: E731
-        return jax.jit(jax.grad(value))(PARAMS)
+    def gradient(**options):
+        return head_gradient(lambda m: Preference(DPO(), **options)(m, batch).value.sum())
 
-    plain = gradient(Preference(DPO()))
-    assert_close(gradient(Preference(DPO(), beside={"ipo": IPO()})), plain, rtol=1e-6, atol=1e-8)
+    assert_close(gradient(beside={"ipo": IPO()}), gradient(), rtol=1e-6)
 
 
 @pytest.mark.parametrize("loss", [IPO(), ORPO(nll="prompt")], ids=["ipo", "orpo"])

@@ -8,7 +8,7 @@ import pytest
 from flax import nnx
 
 from chexjax.families import Family, preset
-from chexjax.losses import DPO, KTO, ORPO, Rows
+from chexjax.losses import DPO, KTO, Rows
 from chexjax.mesh import path_name
 from chexjax.models import Prefix
 from chexjax.testing import assert_close, random_batch, random_policy
@@ -53,7 +53,6 @@ OBJECTIVES = {
     "sft": (SFT(), 2),
     "dpo": (Preference(DPO()), 2),
     "kto": (Preference(KTO()), 3),
-    "orpo": (Preference(ORPO(nll="prompt")), 2),
 }
 
 
