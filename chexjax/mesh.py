@@ -137,8 +137,13 @@ def place_batch(batch: Any, mesh: Mesh) -> Any:
     return jax.tree.map(place, batch)
 
 
+def batch_ways(mesh: Mesh) -> int:
+    """Devices that share a batch."""
+    return int(mesh.shape["data"] * mesh.shape["fsdp"])
+
+
 def check_batch(size: int, mesh: Mesh, field: str) -> None:
     """Raises ValueError where a global batch cannot be split over the mesh."""
-    ways = mesh.shape["data"] * mesh.shape["fsdp"]
+    ways = batch_ways(mesh)
     if size % ways:
         raise ValueError(f"{field}={size} is no multiple of the {ways} devices that share a batch")

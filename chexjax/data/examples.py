@@ -14,6 +14,7 @@ import numpy as np
 
 from chexjax.data.batches import PADDING, Bucket, PlannedBatch, pad_rows
 from chexjax.data.images import pixel_stack
+from chexjax.data.packing import Packer
 from chexjax.data.study import Study
 from chexjax.data.tokens import Tokens
 
@@ -88,6 +89,11 @@ def image_slots(examples: Sequence[Example]) -> int:
     return max(1, max(example.images for example in examples))
 
 
+def response_lengths(examples: Sequence[Example]) -> np.ndarray:
+    """Tokens of each response, `i32[M, N]`."""
+    return np.asarray([[len(r) for r in e.responses] for e in examples], np.int32)
+
+
 def lengths_of(examples: Sequence[Example]) -> np.ndarray:
     """Lengths of all examples for the batch plan, `i32[M, 2]`."""
     return np.asarray([example.lengths for example in examples], np.int32).reshape(-1, 2)
@@ -99,13 +105,14 @@ class Collator:
 
     The result holds `prefix` (images `u8[B, I, S, S, C]`, tokens `i32[B, P]`, placeholder and
     valid `bool[B, P]`), `inputs` and `targets` `i32[B, N, R]`, `mask` `bool[B, N, R]`, `real`
-    `bool[B]` and one array per column, `f32[B, N]` or `f32[B, N, R]`.
+    `bool[B]`, one array per column, `f32[B, N]` or `f32[B, N, R]`, and the packer's row indices.
     """
 
     examples: Sequence[Example]
     studies: Sequence[Mapping[str, Any]]
     tokens: Tokens
     slots: int
+    packer: Packer | None = None
 
     def __call__(self, planned: PlannedBatch) -> Batch:
         """Reads images, pads and stacks; a padding row repeats row 0 with nothing to learn."""
@@ -120,6 +127,8 @@ class Collator:
         if examples[0].responses:
             batch |= _response_arrays(examples, planned.bucket)
             batch["mask"] &= real[:, None, None]
+            if self.packer is not None:
+                batch |= self.packer(batch["mask"], planned.bucket)
         return batch
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from chexjax.families import AnyFamily, DualFamily, EncoderFamily, Family
+from chexjax.models.block import REMAT
 from chexjax.models.decoder import Cache
 from chexjax.models.dual import DualEncoder
 from chexjax.models.encoder import Encoder
@@ -16,6 +17,7 @@ from chexjax.models.vlm import VLM
 
 __all__ = [
     "LORA_TRAINED",
+    "REMAT",
     "VLM",
     "Cache",
     "DualEncoder",

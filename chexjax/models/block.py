@@ -14,6 +14,7 @@ from flax import nnx
 
 from chexjax.families import BlockSpec
 from chexjax.mesh import spread
+from chexjax.models.sheet import Place, Sheet
 from chexjax.ops.attention import Segment, attend
 from chexjax.ops.linear import Linear
 from chexjax.ops.rotary import rotate
@@ -25,10 +26,16 @@ Output = TypeVar("Output")
 
 REMAT: dict[str, Callable[..., Any] | None] = {
     "none": None,
-    "block": jax.checkpoint_policies.nothing_saveable,
+    "matmuls": jax.checkpoint_policies.dots_saveable,
     "dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
+    "offload": jax.checkpoint_policies.offload_dot_with_no_batch_dims("device", "pinned_host"),
+    "block": jax.checkpoint_policies.nothing_saveable,
 }
-"""Rematerialisation policies by name: what of a layer is kept for the backward pass."""
+"""What of a layer is kept for the backward pass, by name, from the most to the least.
+
+`none` keeps everything; `matmuls` the results of matmuls, attention's included; `dots` those of
+linear layers; `offload` the same in the host's memory, where the backend has it; `block` nothing.
+"""
 
 
 class Attention(nnx.Module):
@@ -46,15 +53,33 @@ class Attention(nnx.Module):
 
     def segment(self, x: jax.Array, positions: jax.Array, valid: jax.Array) -> Segment:
         """Keys and values of the stream `x: [*batch, T, memory]`."""
-        k = self._rotated(self.key(x), positions)
-        return Segment(k=k, v=self._heads(self.value(x)), positions=positions, valid=valid)
+        return self._segment(self.key(x), self.value(x), Place(positions, valid))
 
     def __call__(self, x: jax.Array, positions: jax.Array, chain: Sequence[Segment]) -> jax.Array:
         """Attends from `x: [*batch, T, D]` to the chain, which holds the stream's own segment."""
-        q = self._rotated(self.query(x), positions)
-        causal, window = self.spec.causal, self.spec.window
-        attended = attend(q, positions, chain, causal=causal, window=window)
-        return self.out(attended.reshape(x.shape))
+        return self.out(self._attend(self.query(x), positions, chain))
+
+    def together(self, x: jax.Array, sheet: Sheet, *, final: bool = False) -> jax.Array:
+        """Attends within prefixes, and from responses to their prefix and themselves.
+
+        Args:
+          x: The tokens of a sheet, `[G, M, D]`.
+          sheet: Where they stand.
+          final: Nobody reads the prefixes: they give keys and values alone.
+
+        Returns:
+          `[G, M, D]`; where `final` the responses' rows alone, `[G, C, D]`.
+        """
+        keys, values = sheet.split(self.key(x)), sheet.split(self.value(x))
+        shared = self._segment(keys[0], values[0], sheet.prefix)
+        own = self._segment(keys[1], values[1], sheet.responses)
+        at, chain = sheet.responses.positions, (shared, own)
+        if final:
+            responses = self._attend(sheet.grid(self.query(sheet.tail(x))), at, chain)
+            return self.out(sheet.packing.pack(responses))
+        prefix, responses = sheet.split(self.query(x))
+        prefix = self._attend(prefix, sheet.prefix.positions, (shared,))
+        return self.out(sheet.join(prefix, self._attend(responses, at, chain)))
 
     def read(self, x: jax.Array, memory: jax.Array, seen: jax.Array) -> jax.Array:
         """Attends from `x: [B, T, D]` to a memory where position plays no part.
@@ -69,6 +94,15 @@ class Attention(nnx.Module):
         """
         keys = self.segment(memory, jnp.zeros(seen.shape, jnp.int32), seen)
         return self(x, jnp.zeros(x.shape[:2], jnp.int32), (keys,))
+
+    def _segment(self, k: jax.Array, v: jax.Array, place: Place) -> Segment:
+        k = self._rotated(k, place.positions)
+        return Segment(k=k, v=self._heads(v), positions=place.positions, valid=place.valid)
+
+    def _attend(self, q: jax.Array, positions: jax.Array, chain: Sequence[Segment]) -> jax.Array:
+        causal, window = self.spec.causal, self.spec.window
+        rotated = self._rotated(q, positions)
+        return attend(rotated, positions, chain, causal=causal, window=window).reshape(q.shape)
 
     def _heads(self, x: jax.Array) -> jax.Array:
         return x.reshape(*x.shape[:-1], -1, self.spec.head)
@@ -147,6 +181,18 @@ class Block(nnx.Module):
         read = self._read(x)
         own = self.attention.segment(read, positions, valid)
         return spread(self._combine(x, read, self.attention(read, positions, (*chain, own)))), own
+
+    def together(self, x: jax.Array, sheet: Sheet, *, final: bool = False) -> jax.Array:
+        """Runs the layer on the tokens of a sheet, `[G, M, D]`.
+
+        Where `final`, on the responses' rows alone, `[G, C, D]`: nobody reads the prefixes.
+        """
+        x = spread(x)
+        read = self._read(x)
+        attended = self.attention.together(read, sheet, final=final)
+        if final:
+            x, read = sheet.tail(x), sheet.tail(read)
+        return spread(self._combine(x, read, attended))
 
     def _read(self, x: jax.Array) -> jax.Array:
         """What attention reads of the stream."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,8 +17,10 @@ from flax import nnx
 
 from chexjax.families import DecoderSpec
 from chexjax.models.block import Block, norm, scan, stack
+from chexjax.models.sheet import Sheet
 from chexjax.ops.attention import Segment
 from chexjax.ops.linear import Linear
+from chexjax.ops.logprobs import token_logprobs
 
 
 @jax.tree_util.register_dataclass
@@ -65,45 +68,51 @@ class Decoder(nnx.Module):
 
     def logits(self, hidden: jax.Array) -> jax.Array:
         """Normed hidden states to the next token's logits, `[..., D] -> [..., V]`."""
-        return self.embed.attend(hidden) if self.head is None else self.head(hidden)
+        return _project(self._vocabulary, hidden)
 
-    def score(self, prefix: Stream, responses: Stream, *, remat: str = "none") -> jax.Array:
+    def logprobs(self, hidden: jax.Array, targets: jax.Array, *, keep: bool = False) -> jax.Array:
+        """Log-probabilities of the next tokens; logits of all rows together never exist.
+
+        Args:
+          hidden: Normed hidden states, `[G, C, D]`.
+          targets: `i32[G, C]`.
+          keep: Whether probabilities are kept for the backward pass; see `ops.logprobs`.
+
+        Returns:
+          `f32[G, C]`.
+        """
+        graph, params, constants = nnx.split(self._vocabulary, _is_float, ...)  # type: ignore[misc]
+
+        def head(params: nnx.State, constants: nnx.State, rows: jax.Array) -> jax.Array:
+            return _project(nnx.merge(graph, params, constants), rows)
+
+        return token_logprobs(head, params, constants, hidden, targets, keep=keep)
+
+    @property
+    def _vocabulary(self) -> nnx.Embed | Linear:
+        return self.embed if self.head is None else self.head
+
+    def score(
+        self, x: jax.Array, sheet: Sheet, *, remat: str = "none", whole: bool = False
+    ) -> jax.Array:
         """Hidden states of responses that share a prefix, both in one pass over the layers.
 
         Args:
-          prefix: `[B, P, D]`, without the last prompt token.
-          responses: `[B, N, R, D]`, starting with the last prompt token.
+          x: The tokens of the sheet, `[G, M, D]`: of prefixes all but the last prompt token,
+            from which the responses start.
+          sheet: Where they stand.
           remat: Name of a policy in `block.REMAT`.
+          whole: Give the prefixes' hidden states too, which costs their last layer.
 
         Returns:
-          Normed hidden states `[B, N, R, D]`.
+          Normed hidden states of the responses' rows, `[G, C, D]`; where `whole` `[G, M, D]`.
         """
-        x, y = self._body(prefix, responses, remat)
-        shared = self.last.segment(x, prefix.positions, prefix.valid)
-        y, _own = self.last(y, responses.positions, responses.valid, (shared,))
-        return self.norm(y)
 
-    def score_all(
-        self, prefix: Stream, responses: Stream, *, remat: str = "none"
-    ) -> tuple[jax.Array, jax.Array]:
-        """As `score`, with the prefix's hidden states too: `[B, P, D]` and `[B, N, R, D]`."""
-        x, y = self._body(prefix, responses, remat)
-        x, shared = self.last(x, prefix.positions, prefix.valid)
-        y, _own = self.last(y, responses.positions, responses.valid, (shared,))
-        return self.norm(x), self.norm(y)
+        def body(block: Block, x: jax.Array, _: None) -> tuple[jax.Array, None]:
+            return block.together(x, sheet), None
 
-    def _body(self, prefix: Stream, responses: Stream, remat: str) -> tuple[jax.Array, jax.Array]:
-        """Both streams behind all layers but the last."""
-
-        def body(
-            block: Block, carry: tuple[jax.Array, jax.Array], _: None
-        ) -> tuple[tuple[jax.Array, jax.Array], None]:
-            x, shared = block(carry[0], prefix.positions, prefix.valid)
-            y, _own = block(carry[1], responses.positions, responses.valid, (shared,))
-            return (x, y), None
-
-        streams, _ = scan(self.body, body, (prefix.x, responses.x), None, remat=remat)
-        return streams
+        x, _ = scan(self.body, body, x, None, remat=remat)
+        return self.norm(self.last.together(x, sheet, final=not whole))
 
     def prefill(self, prefix: Stream) -> Cache:
         """The cache of a prefix `[B, P, D]`."""
@@ -135,6 +144,16 @@ class Decoder(nnx.Module):
         lasts = tuple(cache.last for cache in chain)
         x, last = self.last(x, tokens.positions, tokens.valid, lasts)
         return self.norm(x), Cache(body=own, last=last)
+
+
+def _project(vocabulary: nnx.Embed | Linear, hidden: jax.Array) -> jax.Array:
+    if isinstance(vocabulary, nnx.Embed):
+        return vocabulary.attend(hidden)
+    return vocabulary(hidden)
+
+
+def _is_float(_: Any, leaf: Any) -> bool:
+    return bool(jnp.issubdtype(leaf.dtype, jnp.floating))
 
 
 def _head(spec: DecoderSpec, dtype: jnp.dtype) -> Linear:

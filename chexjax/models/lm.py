@@ -14,6 +14,8 @@ from flax import nnx
 
 from chexjax.families import TextFamily
 from chexjax.models.decoder import Cache, Decoder, Stream
+from chexjax.models.sheet import Place, Sheet
+from chexjax.ops.packing import ALL, Packing
 
 
 @jax.tree_util.register_dataclass
@@ -64,29 +66,39 @@ class LanguageModel(nnx.Module):
         """The model's graph and the shapes of its parameters; allocates nothing."""
         return nnx.split(nnx.eval_shape(lambda: cls(family, dtype=dtype, remat=remat)))
 
-    def score(self, prefix: Prefix, responses: jax.Array, valid: jax.Array) -> jax.Array:
+    def score(
+        self,
+        prefix: Prefix,
+        responses: jax.Array,
+        valid: jax.Array,
+        packing: Packing | None = None,
+    ) -> jax.Array:
         """The training forward: prompt and images once, N responses beside them.
 
         Args:
           prefix: Prompts.
           responses: Input ids, first the last prompt token, `i32[B, N, R]`.
           valid: `bool[B, N, R]`.
+          packing: Which of them are computed; all without it.
 
         Returns:
-          Hidden states `[B, N, R, D]` that `logits` turns into the next token's.
+          Hidden states `[B, N, R, D]` that `logits` turns into the next token's; with a packing
+          its rows, `[G, C, D]`.
         """
-        stream = self._responses(prefix.length[:, None], responses, valid)
-        return self.decoder.score(self._prefix(prefix), stream, remat=self.remat)
+        x, sheet = self._sheet(prefix, responses, valid, packing or ALL)
+        hidden = self.decoder.score(x, sheet, remat=self.remat)
+        return hidden if packing else sheet.grid(hidden)
 
     def score_all(
-        self, prefix: Prefix, responses: jax.Array, valid: jax.Array
+        self, prefix: Prefix, responses: jax.Array, valid: jax.Array, packing: Packing
     ) -> tuple[jax.Array, jax.Array]:
-        """As `score`, with the hidden states of the prompts too: `[B, P, D]`, `[B, N, R, D]`.
+        """As `score`, with the hidden states of the prompts too: `[B, P, D]`, `[G, C, D]`.
 
         It costs the prompts' last layer, which `score` need not run.
         """
-        stream = self._responses(prefix.length[:, None], responses, valid)
-        return self.decoder.score_all(self._prefix(prefix), stream, remat=self.remat)
+        x, sheet = self._sheet(prefix, responses, valid, packing)
+        hidden = self.decoder.score(x, sheet, remat=self.remat, whole=True)
+        return sheet.head(hidden), sheet.tail(hidden)
 
     def prefill(self, prefix: Prefix) -> Cache:
         """Cache of the prompts."""
@@ -112,14 +124,40 @@ class LanguageModel(nnx.Module):
         """`[..., D] -> [..., V]`."""
         return self.decoder.logits(hidden)
 
-    def _prefix(self, prefix: Prefix) -> Stream:
-        positions = jnp.broadcast_to(jnp.arange(prefix.tokens.shape[1]), prefix.tokens.shape)
-        return Stream(x=self._embed_prefix(prefix), positions=positions, valid=prefix.valid)
+    def logprobs(self, hidden: jax.Array, targets: jax.Array, *, keep: bool = False) -> jax.Array:
+        """Log-probabilities of the next tokens, `f32[G, C]`; see `Decoder.logprobs`."""
+        return self.decoder.logprobs(hidden, targets, keep=keep)
 
-    def _embed_prefix(self, prefix: Prefix) -> jax.Array:
-        return self.decoder.embed(prefix.tokens)
+    def _sheet(
+        self, prefix: Prefix, responses: jax.Array, valid: jax.Array, packing: Packing
+    ) -> tuple[jax.Array, Sheet]:
+        """Tokens `[G, M, D]`, and where they stand."""
+        at = Place(_positions(prefix.length[:, None], responses), valid)
+        sheet = Sheet(
+            Place(_positions(jnp.zeros((), int), prefix.tokens), prefix.valid), at, packing
+        )
+        # One lookup of all tokens: its gradient is one scatter into one table.
+        x = self.decoder.embed(sheet.join(prefix.tokens, responses))
+        shown = self._show(prefix, sheet.head(x))
+        return jnp.concatenate([shown.reshape(x.shape[0], -1, x.shape[2]), sheet.tail(x)], 1), sheet
+
+    def _show(self, prefix: Prefix, text: jax.Array) -> jax.Array:
+        """The prompts' embedded tokens with the images in their places, `[B, P, D]`."""
+        return text
+
+    def _prefix(self, prefix: Prefix) -> Stream:
+        return Stream(
+            x=self._show(prefix, self.decoder.embed(prefix.tokens)),
+            positions=_positions(jnp.zeros((), int), prefix.tokens),
+            valid=prefix.valid,
+        )
 
     def _responses(self, start: jax.Array, tokens: jax.Array, valid: jax.Array) -> Stream:
-        positions = start[..., None] + jnp.arange(tokens.shape[-1])
-        positions = jnp.broadcast_to(positions, tokens.shape)
-        return Stream(x=self.decoder.embed(tokens), positions=positions, valid=valid)
+        return Stream(
+            x=self.decoder.embed(tokens), positions=_positions(start, tokens), valid=valid
+        )
+
+
+def _positions(start: jax.Array, tokens: jax.Array) -> jax.Array:
+    """Counted from `start: i32[*batch]`, `i32[*batch, T]`."""
+    return jnp.broadcast_to(start[..., None] + jnp.arange(tokens.shape[-1]), tokens.shape)

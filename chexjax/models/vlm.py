@@ -36,8 +36,7 @@ class VLM(LanguageModel):
         features = features.reshape(batch, count, *features.shape[1:])
         return self.connector(features, images.any((2, 3, 4)))
 
-    def _embed_prefix(self, prefix: Prefix) -> jax.Array:
-        text = super()._embed_prefix(prefix)
+    def _show(self, prefix: Prefix, text: jax.Array) -> jax.Array:
         if prefix.images is None or prefix.placeholder is None:
             return text
         visual = self.encode_images(prefix.images)

@@ -1,46 +1,131 @@
 """Log-probabilities of given tokens, computed in chunks of rows.
 
 Logits of all tokens at once would be the largest array of a training step by far. Rows meet
-the vocabulary projection chunk by chunk instead, and the backward pass recomputes each chunk.
+the vocabulary projection chunk by chunk instead. The backward pass computes each chunk's logits
+again, or keeps probabilities where memory is plenty.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-Head = Callable[[jax.Array], jax.Array]
-"""Maps hidden states `[M, D]` to logits `[M, V]`."""
+Head = Callable[[Any, Any, jax.Array], jax.Array]
+"""Maps parameters, constants and hidden states `[G, M, D]` to logits `[G, M, V]`."""
 
 
 def token_logprobs(
-    head: Head, hidden: jax.Array, targets: jax.Array, *, chunk: int = 1024
+    head: Head,
+    params: Any,
+    constants: Any,
+    hidden: jax.Array,
+    targets: jax.Array,
+    *,
+    chunk: int = 1024,
+    keep: bool = False,
 ) -> jax.Array:
-    """Log-probability of each target token.
+    """Log-probability of each target token, differentiable in `params` and `hidden`.
 
     Args:
       head: The vocabulary projection.
-      hidden: `[*batch, D]`.
-      targets: `i32[*batch]`.
-      chunk: Most rows that meet the vocabulary at a time.
+      params: What of it can have a gradient.
+      constants: What cannot, such as an int8 kernel.
+      hidden: `[G, M, D]`.
+      targets: `i32[G, M]`.
+      chunk: Most rows of each group that meet the vocabulary at a time.
+      keep: Keep the exponentials of the logits for the backward pass, `[G, M, V]` in the dtype of
+        `hidden`, and save it a third of its arithmetic.
 
     Returns:
-      `f32[*batch]`.
+      `f32[G, M]`.
     """
-    rows = hidden.reshape(-1, hidden.shape[-1])
-    flat = targets.reshape(-1)
-    count = rows.shape[0]
+    count = targets.shape[1]
     chunks = -(-count // chunk)
-    padding = -count % chunks  # chunks of equal size pad the least
-    rows = jnp.pad(rows, ((0, padding), (0, 0))).reshape(chunks, -1, rows.shape[-1])
-    flat = jnp.pad(flat, (0, padding)).reshape(chunks, -1)
-    body = jax.checkpoint(lambda pair: _chunk_logprobs(head, *pair))
-    return jax.lax.map(body, (rows, flat)).reshape(-1)[:count].reshape(targets.shape)
+    padding = ((0, 0), (0, -count % chunks))  # chunks of equal size pad the least
+    rows, tokens = jnp.pad(hidden, (*padding, (0, 0))), jnp.pad(targets, padding)
+    return _logprobs(head, chunks, keep, params, constants, rows, tokens)[:, :count]
 
 
-def _chunk_logprobs(head: Head, rows: jax.Array, targets: jax.Array) -> jax.Array:
-    logits = head(rows).astype(jnp.float32)
-    picked = jnp.take_along_axis(logits, targets[:, None], axis=-1)[:, 0]
-    return picked - jax.nn.logsumexp(logits, axis=-1)
+def _in_chunks(x: jax.Array, chunks: int) -> jax.Array:
+    """`[G, M, *] -> [chunks, G, M / chunks, *]`."""
+    return jnp.moveaxis(x.reshape(x.shape[0], chunks, -1, *x.shape[2:]), 1, 0)
+
+
+def _whole(x: jax.Array) -> jax.Array:
+    """The way back."""
+    return jnp.moveaxis(x, 0, 1).reshape(x.shape[1], -1, *x.shape[3:])
+
+
+def _scan(body: Callable[[Any, Any], Any], carry: Any, inputs: Any, chunks: int) -> Any:
+    """`jax.lax.scan`, without a loop and its first carry where there is one chunk alone."""
+    if chunks > 1:
+        return jax.lax.scan(body, carry, inputs)
+    carry, out = body(None, jax.tree.map(lambda x: x[0], inputs))
+    return carry, jax.tree.map(lambda x: x[None], out)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2))
+def _logprobs(
+    head: Head,
+    chunks: int,
+    keep: bool,
+    params: Any,
+    constants: Any,
+    hidden: jax.Array,
+    targets: jax.Array,
+) -> jax.Array:
+    return _forward(head, chunks, False, params, constants, hidden, targets)[0]
+
+
+def _forward(
+    head: Head,
+    chunks: int,
+    keep: bool,
+    params: Any,
+    constants: Any,
+    hidden: jax.Array,
+    targets: jax.Array,
+) -> tuple[jax.Array, Any]:
+    def body(_: None, chunk: tuple[jax.Array, jax.Array]) -> tuple[None, Any]:
+        logits = head(params, constants, chunk[0]).astype(jnp.float32)
+        top = jax.lax.stop_gradient(logits.max(-1))
+        weights = jnp.exp(logits - top[..., None])
+        total = weights.sum(-1)
+        picked = jnp.take_along_axis(logits, chunk[1][..., None], axis=-1)[..., 0]
+        kept = weights.astype(hidden.dtype) if keep else None
+        return None, (picked - top - jnp.log(total), top, total, kept)
+
+    rows = (_in_chunks(hidden, chunks), _in_chunks(targets, chunks))
+    _, (logps, *kept) = _scan(body, None, rows, chunks)
+    return _whole(logps), (params, constants, hidden, targets, kept)
+
+
+def _backward(
+    head: Head, chunks: int, keep: bool, residuals: Any, slopes: jax.Array
+) -> tuple[Any, None, jax.Array, None]:
+    params, constants, hidden, targets, kept = residuals
+
+    def body(gradient: Any, chunk: Any) -> tuple[Any, jax.Array]:
+        rows, tokens, slope, top, total, weights = chunk
+        # Of a linear head the pull needs no logits: where weights are kept, none are made.
+        logits, pull = jax.vjp(lambda p, x: head(p, constants, x), params, rows)
+        if weights is None:
+            weights = jnp.exp(logits.astype(jnp.float32) - top[..., None])
+        words = jax.lax.broadcasted_iota(tokens.dtype, logits.shape, logits.ndim - 1)
+        hit = jnp.where(words == tokens[..., None], slope[..., None], 0.0)
+        of_params, of_rows = pull((hit - (slope / total)[..., None] * weights).astype(logits.dtype))
+        if gradient is not None:
+            of_params = jax.tree.map(jnp.add, gradient, of_params)
+        return of_params, of_rows
+
+    inputs = (*(_in_chunks(x, chunks) for x in (hidden, targets, slopes)), *kept)
+    zeros = jax.tree.map(jnp.zeros_like, params)
+    gradient, of_hidden = _scan(body, zeros, inputs, chunks)
+    return gradient, None, _whole(of_hidden), None
+
+
+_logprobs.defvjp(_forward, _backward)

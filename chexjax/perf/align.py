@@ -36,7 +36,7 @@ def jax_step(size: str, *, cached: bool) -> Step:
     graph, trainable, frozen = split_params(_policy(work), work_of.family(work).frozen)
     optimizer = make_optimizer(OptimizerConfig(clip=np.inf))
     state = init_state(trainable, frozen, optimizer)
-    train = make_step(graph, Preference(DPO(beta=work_of.BETA)), optimizer, accumulate=1)
+    train = make_step(graph, Preference(DPO(beta=work_of.BETA), keep=True), optimizer, accumulate=1)
 
     def step(number: int) -> float:
         nonlocal state
@@ -77,7 +77,7 @@ def useful_flops(size: str, *, cached: bool) -> float:
 
 
 def _policy(work: Work) -> Any:
-    graph, shapes = VLM.abstract(work_of.family(work))
+    graph, shapes = VLM.abstract(work_of.family(work), remat="matmuls")
     return nnx.merge(
         graph, jax.tree.map(jax.numpy.asarray, random_params(shapes, layers=8, seed=0))
     )

@@ -21,6 +21,7 @@ class Work:
       prefix: Tokens of a prompt.
       responses: Streams that each attend to one of the prompts.
       response: Tokens of a response.
+      rows: Response tokens that linear layers see; all of them where it is None.
     """
 
     images: int
@@ -28,6 +29,12 @@ class Work:
     prefix: int
     responses: int
     response: int
+    rows: int | None = None
+
+    @property
+    def answered(self) -> int:
+        """Response tokens that linear layers see."""
+        return self.responses * self.response if self.rows is None else self.rows
 
 
 def forward(family: Family, work: Work) -> float:
@@ -62,11 +69,11 @@ def text(family: Family, work: Work) -> float:
     decoder = family.decoder
     block, layers = decoder.block, decoder.layers
     prompt = work.prefixes * work.prefix
-    answer = work.responses * work.response
     in_prompt = (layers - 1) * (_linear(block) + _attention(block, work.prefix))
     last = 2 * 2 * block.width * block.kv
-    in_answer = layers * (_linear(block) + _attention(block, work.prefix + work.response))
-    return float(prompt * (in_prompt + last) + answer * in_answer) + head(family, work)
+    in_answer = work.answered * _linear(block)
+    in_answer += work.responses * work.response * _attention(block, work.prefix + work.response)
+    return float(prompt * (in_prompt + last) + layers * in_answer) + head(family, work)
 
 
 def train_step(family: Family, work: Work, *, frozen_vision: bool, adapters: bool = False) -> float:
@@ -110,7 +117,7 @@ def _patches(family: Family, count: int) -> float:
 def head(family: Family, work: Work) -> float:
     """Vocabulary projection of all response tokens."""
     decoder = family.decoder
-    return 2.0 * work.responses * work.response * decoder.block.width * decoder.vocabulary
+    return 2.0 * work.answered * decoder.block.width * decoder.vocabulary
 
 
 def _linear(block: BlockSpec) -> int:

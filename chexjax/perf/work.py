@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from chexjax.data.batches import Bucket, PlannedBatch
+from chexjax.data.packing import Groups, Packer
 from chexjax.families import Family, ImageSpec, MLPSpec, Template, phi, siglip
 
 VOCABULARY, PROMPT, BETA, RATE = 51_200, 32, 0.1, 1e-5
@@ -117,7 +119,10 @@ def batch(work: Work, seed: int = 0) -> dict[str, Any]:
     first = np.broadcast_to(prompt[:, None, -1:], (*mask.shape[:2], 1))
     ids = np.concatenate([np.zeros((work.pairs, visual), np.int32), prompt[:, :-1]], axis=1)
     size = work.vision[3]
-    return {
+    bucket = Bucket(ids.shape[1], mask.shape[2])
+    planned = PlannedBatch(bucket, np.arange(work.pairs))
+    packer = Packer.of([planned], lengths, Groups(work.pairs), {"rows": slice(None)})
+    return packer(mask, bucket) | {
         "prefix": {
             "images": rng.integers(1, 256, (work.pairs, 1, size, size, 3), np.uint8),
             "tokens": ids,

@@ -30,11 +30,11 @@ def with_reference(items: Iterable[Item], reference: Rows) -> list[Item]:
     ]
 
 
-def make_objective(config: LossConfig) -> Preference:
-    """The loss of a config, and beside it what is to be logged."""
+def make_objective(config: LossConfig, *, keep: bool = False) -> Preference:
+    """The loss of a config, and beside it what is to be logged; `keep` is for `Preference`."""
     loss = config.build()
     if not config.log_all_losses:
-        return Preference(loss)
+        return Preference(loss, keep=keep)
     beside, left_out = {}, {}
     for name in sorted(LOSSES.keys() - {config.name}):
         try:
@@ -48,7 +48,7 @@ def make_objective(config: LossConfig) -> Preference:
             beside[name] = other
     for name, reason in left_out.items():
         print(f"align: log_all_losses leaves out {name}: it {reason}", flush=True)
-    return Preference(loss, beside=beside)
+    return Preference(loss, beside=beside, keep=keep)
 
 
 def _items(context: Context, needs: Set[str]) -> list[Item]:
@@ -63,7 +63,7 @@ def _items(context: Context, needs: Set[str]) -> list[Item]:
 
 def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
     config = context.config.align
-    objective = make_objective(context.config.loss)
+    objective = make_objective(context.config.loss, keep=config.keep_exponentials)
     policy = context.artefact(SFT)
     shutil.copytree(policy.path / "tokenizer", draft.path / "tokenizer", dirs_exist_ok=True)
     tokens = load_tokens(context.pair_family, policy)

@@ -21,11 +21,13 @@ from chexjax.data.examples import (
     image_slots,
     lengths_of,
     make_example,
+    response_lengths,
 )
+from chexjax.data.packing import Groups, Packer
 from chexjax.data.study import Study
 from chexjax.data.tokens import Tokens
 from chexjax.families import Family
-from chexjax.mesh import parameter_names
+from chexjax.mesh import batch_ways, parameter_names
 from chexjax.models import LORA_TRAINED, VLM, LoRAConfig, add_lora, merge_lora
 from chexjax.perf import flops
 from chexjax.rows import Reject
@@ -100,18 +102,19 @@ def fit(
         batch_size=config.batch_size,
         seed=context.config.seed,
     )
+    packer = _packer(plan, examples, context, config, total, objective.scored_only)
     if config.lora.rank:
         add_lora(model, config.lora, seed=context.config.seed)
     graph, trainable, _ = split_params(model, config.freeze)
     names, responses = parameter_names(trainable), len(examples[0].responses)
     work = (image_slots(examples), responses - objective.scored_only, objective.scored_only)
-    cost = training_flops(context.family, plan, names, total, *work)
+    cost = training_flops(context.family, plan, packer, names, total, *work)
     params = train(
         model,
         context.family,
         objective,
         plan,
-        Collator(examples, studies, tokens, image_slots(examples)),
+        Collator(examples, studies, tokens, image_slots(examples), packer),
         [example.id for example in examples],
         config=config,
         steps=total,
@@ -133,6 +136,25 @@ def fit(
     return save_policy(draft, context.family, params, statistics, len(rejects))
 
 
+def _packer(
+    plan: Plan,
+    examples: Sequence[Example],
+    context: Context,
+    config: TrainConfig,
+    total: int,
+    scored_only: int,
+) -> Packer:
+    """Packs the responses of all batches that a run of `total` steps meets."""
+    epochs = -(-total // plan.batches_per_epoch)
+    batches = (batch for number in range(epochs) for batch in plan.epoch(number))
+    parts = {"rows": slice(None)}
+    if scored_only:
+        parts = {"rows": slice(None, -scored_only), "scored_rows": slice(-scored_only, None)}
+    size = config.batch_size // config.accumulate // batch_ways(context.mesh)
+    groups = Groups(size, config.accumulate)
+    return Packer.of(batches, response_lengths(examples), groups, parts)
+
+
 def _merged(draft: Draft, policy: VLM, family: Family, config: LoRAConfig) -> nnx.State:
     """The parameters with their adapters merged, which are kept where their format allows it."""
     try:
@@ -148,6 +170,7 @@ def _merged(draft: Draft, policy: VLM, family: Family, config: LoRAConfig) -> nn
 def training_flops(
     family: Family,
     plan: Plan,
+    packer: Packer,
     trained: Sequence[str],
     total: int,
     images: int,
@@ -166,9 +189,12 @@ def training_flops(
             prefix=batch.bucket.prefix,
             responses=plan.batch_size * responses,
             response=batch.bucket.response,
+            rows=packer.total("rows", batch),
         )
         cost += flops.train_step(family, work, frozen_vision=frozen_vision, adapters=adapters)
         if scored_only:
-            scored = dataclasses.replace(work, responses=plan.batch_size * scored_only)
+            responses = plan.batch_size * scored_only
+            rows = packer.total("scored_rows", batch)
+            scored = dataclasses.replace(work, responses=responses, rows=rows)
             cost += flops.forward(family, scored)
     return cost * total / len(per_epoch)

@@ -12,10 +12,11 @@ import jax
 import numpy as np
 
 from chexjax.artefacts import Artefact, ArtefactError, Draft
-from chexjax.data.batches import PADDING, PlannedBatch, make_buckets
-from chexjax.data.examples import Collator, image_slots, lengths_of
+from chexjax.data.batches import PADDING, Bucket, PlannedBatch, make_buckets
+from chexjax.data.examples import Collator, image_slots, lengths_of, response_lengths
+from chexjax.data.packing import Groups, Packer
 from chexjax.data.study import Study
-from chexjax.mesh import place_batch
+from chexjax.mesh import batch_ways, place_batch
 from chexjax.perf import flops
 from chexjax.rows import Rows, Unit, map_units
 from chexjax.stages.context import Context, Stage
@@ -54,15 +55,16 @@ def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
         raise ArtefactError(f"no pair fits the context: {rejects[0].id}: {rejects[0].reason}")
     slots = image_slots(examples)
     [bucket] = make_buckets(lengths_of(examples), 1)
-    collate = Collator(examples, studies, tokens, slots)
+    planned = _units(len(examples), size, bucket)
+    groups = Groups(size // batch_ways(context.mesh))
+    packer = Packer.of(planned, response_lengths(examples), groups, {"rows": slice(None)})
+    collate = Collator(examples, studies, tokens, slots, packer)
     score = make_scorer(load_policy(context, policy))
-    units = -(-len(examples) // size)
 
     def unit(number: int) -> Unit:
-        rows = np.arange(number * size, min((number + 1) * size, len(examples)))
-        padded = np.pad(rows, (0, size - len(rows)), constant_values=PADDING)
-        batch = place_batch(collate(PlannedBatch(bucket, padded)), context.mesh)
+        batch = place_batch(collate(planned[number]), context.mesh)
         logps = np.asarray(jax.device_get(score(batch)))
+        rows = [k for k in planned[number].rows if k != PADDING]
         return Unit(
             [_row(examples[k], logps[i]) for i, k in enumerate(rows)],
             rejects if number == 0 else [],
@@ -74,11 +76,18 @@ def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
         prefix=bucket.prefix,
         responses=len(TEXTS) * size,
         response=bucket.response,
+        rows=packer.total("rows", planned[0]),
     )
-    cost = units * flops.forward(context.family, work)
+    cost = len(planned) * flops.forward(context.family, work)
     return map_units(
-        draft, units, unit, describe="reference", summarise=lambda rows: {"flops": cost}
+        draft, len(planned), unit, describe="reference", summarise=lambda rows: {"flops": cost}
     )
+
+
+def _units(count: int, size: int, bucket: Bucket) -> list[PlannedBatch]:
+    """Batches of all rows in their order; the last one is padded."""
+    rows = np.arange(-(-count // size) * size).reshape(-1, size)
+    return [PlannedBatch(bucket, np.where(r < count, r, PADDING)) for r in rows]
 
 
 def _row(example: Any, logps: np.ndarray) -> dict[str, Any]:

@@ -30,7 +30,7 @@ def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
         timer,
         label="sft",
         model=new_model(context, remat=config.remat),
-        objective=Supervised(),
+        objective=Supervised(keep=config.keep_exponentials),
         config=config,
         total=length_in_steps(config, "sft", len(examples)),
         examples=examples,

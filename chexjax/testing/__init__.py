@@ -7,6 +7,13 @@ from __future__ import annotations
 
 from chexjax.testing.compare import assert_close
 from chexjax.testing.policies import random_model, random_policy
-from chexjax.testing.rows import random_batch, random_responses
+from chexjax.testing.rows import packed, random_batch, random_responses
 
-__all__ = ["assert_close", "random_batch", "random_model", "random_policy", "random_responses"]
+__all__ = [
+    "assert_close",
+    "packed",
+    "random_batch",
+    "random_model",
+    "random_policy",
+    "random_responses",
+]

@@ -8,6 +8,8 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from chexjax.data.batches import Bucket, PlannedBatch
+from chexjax.data.packing import Groups, Packer
 from chexjax.families import Family
 from chexjax.losses import Mismatched, PromptTokens, Responses
 
@@ -55,6 +57,28 @@ def random_batch(
         "rewards": -np.sort(-rng.random(mask.shape[:2], np.float32), axis=-1),
         "ref_logps": -rng.exponential(3.0, mask.shape).astype(np.float32) * mask,
     }
+
+
+def packed(
+    batch: dict[str, Any], *, groups: int = 1, accumulate: int = 1, scored_only: int = 0
+) -> dict[str, Any]:
+    """A batch with the row indices of its real response tokens.
+
+    Args:
+      batch: From `random_batch`.
+      groups: Into how many its rows are cut, over devices and micro-batches.
+      accumulate: Micro-batches.
+      scored_only: How many of the last responses have rows of their own, as for KTO.
+    """
+    mask = np.asarray(batch["mask"])
+    parts = {"rows": slice(None)}
+    if scored_only:
+        parts = {"rows": slice(None, -scored_only), "scored_rows": slice(-scored_only, None)}
+    planned = PlannedBatch(Bucket(0, mask.shape[2]), np.arange(len(mask)))
+    packer = Packer.of(
+        [planned], mask.sum(-1), Groups(len(mask) // groups, accumulate), parts, multiple=1
+    )
+    return batch | packer(mask, planned.bucket)
 
 
 def _random_prefix(

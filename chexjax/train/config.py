@@ -6,7 +6,7 @@ import dataclasses
 from typing import Literal
 
 from chexjax.config import local
-from chexjax.models import LoRAConfig
+from chexjax.models import REMAT, LoRAConfig
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -54,6 +54,8 @@ class TrainConfig:
       freeze: Regexes over parameter paths that are left untouched.
       lora: Adapters, which are then all that is trained; they are merged when the run is done.
       remat: What is kept for the backward pass; see `models.block.REMAT`.
+      keep_exponentials: Keep those of the logits for it, too: they are response tokens times
+        vocabulary in size, and save the head a quarter of its arithmetic.
       optimizer: See `OptimizerConfig`.
       non_finite: What to do about a step whose loss or gradient is not finite: `skip` leaves the
         parameters as they were, names the rows and goes on; `stop` gives the run up.
@@ -70,13 +72,16 @@ class TrainConfig:
     freeze: tuple[str, ...] = ()
     lora: LoRAConfig = LoRAConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
-    remat: str = local("none")
+    remat: str = local("matmuls")
+    keep_exponentials: bool = local(False)
     non_finite: Literal["skip", "stop"] = "skip"
     checkpoint_every: int = local(200)
     log_every: int = local(10)
 
     def __post_init__(self) -> None:
-        """Checks that a batch can be cut."""
+        """Checks that a batch can be cut, and the policy's name."""
+        if self.remat not in REMAT:
+            raise ValueError(f"remat={self.remat!r} is none of {', '.join(REMAT)}")
         if self.batch_size < 1 or self.accumulate < 1 or self.batch_size % self.accumulate:
             raise ValueError(
                 f"batch_size={self.batch_size} is no multiple of accumulate={self.accumulate}"

@@ -22,7 +22,7 @@ from chexjax.losses import (
     missing,
 )
 from chexjax.models import LanguageModel, Prefix
-from chexjax.ops.logprobs import token_logprobs
+from chexjax.ops.packing import Packing
 
 Batch = Mapping[str, Any]
 
@@ -55,42 +55,51 @@ class Objective:
         raise NotImplementedError
 
 
-def response_logprobs(model: LanguageModel, batch: Batch) -> jax.Array:
+def response_logprobs(model: LanguageModel, batch: Batch, *, keep: bool = False) -> jax.Array:
     """Log-probabilities of the response tokens, zero where there are none, `f32[B, N, R]`."""
-    hidden = model.score(Prefix(**batch["prefix"]), batch["inputs"], batch["mask"])
-    return _masked_logprobs(model, hidden, batch["targets"], batch["mask"])
+    mask, packing = batch["mask"], Packing.of(batch["mask"], batch.get("rows"))
+    hidden = model.score(Prefix(**batch["prefix"]), batch["inputs"], mask, packing)
+    return _on_grid(
+        model.logprobs(hidden, packing.pack(batch["targets"]), keep=keep), mask, packing
+    )
 
 
-def prompt_logprobs(model: LanguageModel, batch: Batch) -> tuple[jax.Array, PromptTokens]:
+def prompt_logprobs(
+    model: LanguageModel, batch: Batch, *, keep: bool = False
+) -> tuple[jax.Array, PromptTokens]:
     """The same, with those of the prompts' text, from one pass."""
     prefix = Prefix(**batch["prefix"])
-    before, hidden = model.score_all(prefix, batch["inputs"], batch["mask"])
-    logps = _masked_logprobs(model, hidden, batch["targets"], batch["mask"])
+    mask, packing = batch["mask"], Packing.of(batch["mask"], batch.get("rows"))
+    before, hidden = model.score_all(prefix, batch["inputs"], mask, packing)
+    logps = model.logprobs(hidden, packing.pack(batch["targets"]), keep=keep)
     # The token behind the prefix is the first that responses start from.
     last = jnp.arange(prefix.tokens.shape[1]) == prefix.length[:, None] - 1
     targets = jnp.where(last, batch["inputs"][:, 0, :1], jnp.roll(prefix.tokens, -1, axis=1))
     text = prefix.valid & batch["real"][:, None]
     if prefix.placeholder is not None:
         text &= last | ~jnp.roll(prefix.placeholder, -1, axis=1)
-    prompt = _masked_logprobs(model, before, targets, text)
+    prompt = jnp.where(text, model.logprobs(before, targets, keep=keep), 0.0)
     count = text.sum(-1).astype(jnp.float32)
-    return logps, PromptTokens(logps=prompt.sum(-1), count=count)
+    return _on_grid(logps, mask, packing), PromptTokens(logps=prompt.sum(-1), count=count)
 
 
-def _masked_logprobs(
-    model: LanguageModel, hidden: jax.Array, targets: jax.Array, mask: jax.Array
-) -> jax.Array:
-    return jnp.where(mask, token_logprobs(model.logits, hidden, targets), 0.0)
+def _on_grid(logps: jax.Array, mask: jax.Array, packing: Packing) -> jax.Array:
+    """Rows `[G, C]` in their places of `[B, N, R]`, zero elsewhere."""
+    return jnp.where(mask, packing.unpack(logps, mask.shape), 0.0)
 
 
 class SFT(Objective):
     """Next-token cross-entropy on the report only, averaged over tokens."""
 
+    def __init__(self, *, keep: bool = False) -> None:
+        """Keeps probabilities for the backward pass, or not; see `ops.logprobs`."""
+        self.keep = keep
+
     def __call__(
         self, model: LanguageModel, batch: Batch, shared: Mapping[str, Any] | None = None
     ) -> Rows:
         """Terms of each study."""
-        value = -response_logprobs(model, batch).sum((1, 2))
+        value = -response_logprobs(model, batch, keep=self.keep).sum((1, 2))
         weight = batch["mask"].sum((1, 2)).astype(jnp.float32)
         return Rows(value, weight, {})
 
@@ -102,10 +111,18 @@ class Preference(Objective):
     """
 
     def __init__(
-        self, loss: PreferenceLoss, *, beside: Mapping[str, PreferenceLoss] | None = None
+        self,
+        loss: PreferenceLoss,
+        *,
+        beside: Mapping[str, PreferenceLoss] | None = None,
+        keep: bool = False,
     ) -> None:
-        """Optimises `loss`; logs those of `beside` whose needs `loss` meets, by their names."""
+        """Optimises `loss`; logs those of `beside` whose needs `loss` meets, by their names.
+
+        `keep` keeps probabilities for the backward pass; see `ops.logprobs`.
+        """
         self.loss = loss
+        self.keep = keep
         self.beside = beside or {}
         self.scored_only = int("mismatched" in loss.needs)
 
@@ -113,7 +130,7 @@ class Preference(Objective):
         """KTO's mismatched responses, where the loss needs them."""
         if not self.scored_only:
             return {}
-        last = _responses(batch, slice(-1, None))
+        last = _responses(batch, slice(-1, None), "scored_rows")
         sums = response_logprobs(model, last).sum((1, 2))
         reference = jnp.where(last["mask"], last["ref_logps"], 0.0).sum((1, 2))
         given = Mismatched(logps=sums, ref_logps=reference, valid=batch["real"])
@@ -126,12 +143,12 @@ class Preference(Objective):
         if shared is None:
             shared = self.shared(model, batch)
         if self.scored_only:
-            batch = _responses(batch, slice(None, -1))
+            batch = _responses(batch, slice(None, -1), "rows")
         prompt = None
         if "prompt" in self.loss.needs:
-            logps, prompt = prompt_logprobs(model, batch)
+            logps, prompt = prompt_logprobs(model, batch, keep=self.keep)
         else:
-            logps = response_logprobs(model, batch)
+            logps = response_logprobs(model, batch, keep=self.keep)
         responses = Responses(
             logps=logps,
             ref_logps=batch.get("ref_logps"),
@@ -157,6 +174,7 @@ class Preference(Objective):
         return metrics
 
 
-def _responses(batch: Batch, which: slice) -> dict[str, Any]:
-    """A batch with some of its responses."""
-    return dict(batch) | {name: batch[name][:, which] for name in _OF_RESPONSES if name in batch}
+def _responses(batch: Batch, which: slice, rows: str) -> dict[str, Any]:
+    """A batch with some of its responses, and the row indices that belong to them."""
+    some = {name: batch[name][:, which] for name in _OF_RESPONSES if name in batch}
+    return dict(batch) | some | {"rows": batch.get(rows)}

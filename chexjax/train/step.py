@@ -178,7 +178,7 @@ def make_step(
 
         grads, (value, weight, metrics) = _accumulated(totals, batch, accumulate)
         weight = jnp.maximum(weight, 1.0)
-        grads = jax.tree.map(lambda g: g / weight, grads)
+        grads = jax.tree.map(lambda g: g * (1 / weight), grads)
         norm = optax.tree.norm(grads)
         finite = jnp.isfinite(value) & jnp.isfinite(norm)
         new = _updated(state, grads, optimizer, rate, finite)

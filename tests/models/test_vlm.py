@@ -11,7 +11,8 @@ from flax import nnx
 from chexjax.families import Family, preset
 from chexjax.models import VLM, Prefix
 from chexjax.models.init import sincos_table
-from chexjax.testing import assert_close, random_batch, random_policy
+from chexjax.ops.packing import Packing
+from chexjax.testing import assert_close, packed, random_batch, random_policy
 
 FAMILY = preset("chexagent2_nano", Family)
 LENGTH = 5
@@ -126,6 +127,13 @@ def by_score(model, batch):
     return model.score(Prefix(**batch["prefix"]), batch["inputs"], batch["mask"])
 
 
+def by_packing(model, batch):
+    """The real tokens of responses alone; two groups of two rows, as on two devices."""
+    packing = Packing.of(batch["mask"], batch["rows"])
+    hidden = model.score(Prefix(**batch["prefix"]), batch["inputs"], batch["mask"], packing)
+    return packing.unpack(hidden, batch["mask"].shape)
+
+
 def by_extend(model, batch):
     prefix = Prefix(**batch["prefix"])
     start = jnp.broadcast_to(prefix.length[:, None], batch["inputs"].shape[:2])
@@ -170,12 +178,13 @@ def model():
 
 
 @pytest.mark.parametrize("responses", [1, 2, 4])
-def test_score_equals_extend_equals_a_stream_for_each_response(model, responses):
-    batch = random_batch(FAMILY, images=(0, 1, 2), responses=responses, length=LENGTH)
+def test_score_packed_or_not_equals_extend_equals_a_stream_for_each_response(model, responses):
+    batch = random_batch(FAMILY, images=(0, 1, 2, 1), responses=responses, length=LENGTH)
+    batch = packed(batch, groups=2)
     cotangent = weights_for(batch)
     params = nnx.to_pure_dict(nnx.state(model))
     hidden, gradient = plain_forward(params, batch, cotangent)
-    for path in (by_score, by_extend):
+    for path in (by_score, by_packing, by_extend):
         actual = values_and_gradients(path, model, batch, cotangent)
         assert_close(actual[0], hidden, rtol=1e-5)
         # atol: a bias of the tower's keys moves all scores of a query alike, so it has no gradient.
@@ -230,7 +239,7 @@ def test_rematerialisation_changes_neither_values_nor_gradients():
     batch = random_batch(FAMILY, images=(1, 2), responses=2, length=LENGTH)
     plain, *others = (
         values_and_gradients(by_score, random_policy(FAMILY, remat=r), batch, weights_for(batch))
-        for r in ("none", "block", "dots")
+        for r in ("none", "matmuls", "offload", "block")
     )
     for other in others:
         assert_close(other, plain, rtol=1e-6, atol=1e-6)

@@ -8,13 +8,24 @@ import pytest
 from flax import nnx
 
 from chexjax.families import Family, preset
-from chexjax.losses import DPO, IPO, KTO, ORPO, Responses, build
+from chexjax.losses import (
+    DPO,
+    IPO,
+    KTO,
+    LOSSES,
+    ORPO,
+    Mismatched,
+    PromptTokens,
+    Responses,
+    build,
+)
 from chexjax.models import Prefix
-from chexjax.testing import assert_close, random_batch, random_policy
+from chexjax.testing import assert_close, packed, random_batch, random_policy
 from chexjax.train import Preference
 from chexjax.train.objectives import prompt_logprobs, response_logprobs
 
 FAMILY = preset("chexagent2_nano", Family)
+MIXED = {"dpo": 1.0, "kto": 0.5, "orpo__nll": "prompt", "orpo": 0.1, "dpo__beta": 0.3}
 GRAPH, PARAMS = nnx.split(random_policy(FAMILY))
 
 
@@ -52,6 +63,57 @@ def handed(batch, needs):
         return kept[0]
 
     return on_model(run, batch)
+
+
+def test_every_loss_has_the_value_and_gradient_of_a_batch_with_nothing_shared():
+    """Packed, one prefix for all, KTO's responses beside, exponentials kept; against a row for
+    each response behind a prompt of its own. The gradient is the vocabulary's.
+    """
+    batch = random_batch(FAMILY, images=(0, 1, 2, 1), responses=3, padding=2)
+    fast = packed(batch, groups=2, scored_only=1)
+    plain = {name: batch[name].reshape(12, 1, -1) for name in ("inputs", "targets", "mask")}
+    plain["prefix"] = {name: np.repeat(x, 3, axis=0) for name, x in batch["prefix"].items()}
+    plain["real"] = np.ones(12, bool)
+    graph, head, rest = nnx.split(nnx.merge(GRAPH, PARAMS), lambda path, _: "head" in path, ...)
+
+    def shared(head):
+        kept = []
+        loss = Keep(needs=frozenset({"mismatched", "prompt"}), kept=kept)
+        Preference(loss, keep=True)(nnx.merge(graph, head, rest), fast)
+        return kept[0].logps, kept[0].mismatched.logps, kept[0].prompt.logps
+
+    def alone(head):
+        logps, prompt = prompt_logprobs(nnx.merge(graph, head, rest), plain)
+        logps = logps.reshape(4, 3, -1)
+        last = jax.lax.stop_gradient(logps[:, 2].sum(-1))
+        return logps[:, :2], last, prompt.logps[::3]
+
+    def value(parts, loss):
+        logps, last, prompt = parts
+        ones = np.ones(4, bool)
+        return loss(
+            Responses(
+                logps=logps,
+                ref_logps=batch["ref_logps"][:, :2],
+                mask=batch["mask"][:, :2],
+                valid=ones,
+                rewards=batch["rewards"][:, :2],
+                mismatched=Mismatched(logps=last, ref_logps=-9 * np.ones(4), valid=ones),
+                prompt=PromptTokens(logps=prompt, count=batch["prefix"]["valid"].sum(-1)),
+            )
+        ).value.sum()
+
+    def on(path):
+        parts = jax.jit(path)(head)
+        pull = jax.jit(lambda head, slopes: jax.vjp(path, head)[1](slopes)[0])
+        losses = {name: build(name, MIXED if name == "mixture" else {}) for name in LOSSES}
+        totals = {name: jax.value_and_grad(value)(parts, loss) for name, loss in losses.items()}
+        return {name: (total, pull(head, slopes)) for name, (total, slopes) in totals.items()}
+
+    ours, by_hand = on(shared), on(alone)
+    for name in LOSSES:
+        assert_close(ours[name][0], by_hand[name][0], rtol=1e-5)
+        assert_close(ours[name][1], by_hand[name][1], rtol=1e-4)
 
 
 def test_log_probs_of_the_prompt_are_those_of_one_stream():

@@ -11,7 +11,7 @@ from chexjax.families import Family, preset
 from chexjax.losses import DPO, KTO, Rows
 from chexjax.mesh import path_name
 from chexjax.models import Prefix
-from chexjax.testing import assert_close, random_batch, random_policy
+from chexjax.testing import assert_close, packed, random_batch, random_policy
 from chexjax.train import SFT, Objective, OptimizerConfig, Preference
 from chexjax.train.step import init_state, learning_rates, make_optimizer, make_step, split_params
 
@@ -69,7 +69,8 @@ def test_neither_micro_batches_nor_padding_rows_change_a_step(objective, respons
 
     gradient, metrics = run(batch, 1)
     for other, accumulate in ((batch, 4), (padded(batch), 2)):
-        again = run(other, accumulate)
+        cut = {"groups": accumulate, "accumulate": accumulate}
+        again = run(packed(other, **cut, scored_only=objective.scored_only), accumulate)
         assert_close(again[1], metrics, rtol=1e-5)
         assert_close(again[0], gradient, rtol=1e-4)
 
