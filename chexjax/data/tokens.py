@@ -12,6 +12,16 @@ from transformers import PreTrainedTokenizerFast
 from chexjax.data.bpe import read_bpe, read_sentencepiece
 from chexjax.families import Chat, Family, Template
 
+_FILES = (
+    "tokenizer.json",
+    "vocab.json",
+    "tokenizer.model",
+    "merges.txt",
+    "added_tokens.json",
+    "special_tokens_map.json",
+    "tokenizer_config.json",
+)
+
 
 def prompt_text(template: Template, images: int, tokens_per_image: int, indication: str) -> str:
     """The prompt of a study, with placeholders where visual tokens will stand.
@@ -45,8 +55,8 @@ class Tokens:
         """Reads a tokenizer folder: `tokenizer.json`, `vocab.json` or `tokenizer.model`.
 
         Raises:
-          ValueError: the tokenizer has more ids than the model has embedding rows, or its files
-            do not belong together.
+          ValueError: there is none, its files do not belong together, it has more ids than the
+            model has embedding rows, or a special token of the template is not one id of it.
         """
         tokenizer = _read(folder, family.template)
         rows = family.decoder.vocabulary
@@ -54,6 +64,13 @@ class Tokens:
             raise ValueError(
                 f"{folder}: {len(tokenizer)} tokens, but {family.name} has {rows} embedding rows; "
                 f"use the tokenizer that belongs to the model"
+            )
+        special = family.template.special
+        ids = [tokenizer.encode(token, add_special_tokens=False) for token in special]
+        if lacking := [token for token, found in zip(special, ids, strict=True) if len(found) != 1]:
+            raise ValueError(
+                f"{folder}: no token {', '.join(lacking)}, which prompts of {family.name} need; "
+                "use the tokenizer that belongs to the model"
             )
         return cls(tokenizer, family)
 
@@ -96,7 +113,14 @@ class Tokens:
         return str(self.tokenizer.decode(list(ids), skip_special_tokens=True)).strip()
 
 
+def tokenizer_files(folder: Path) -> list[Path]:
+    """The files of a folder that say what its tokenizer does."""
+    return [folder / name for name in _FILES if (folder / name).is_file()]
+
+
 def _read(folder: Path, template: Template) -> PreTrainedTokenizerFast:
+    if not tokenizer_files(folder):
+        raise ValueError(f"{folder} has no {_FILES[0]}, {_FILES[1]} or {_FILES[2]}; fetch them too")
     if not (folder / "tokenizer.json").is_file():
         if (folder / "vocab.json").is_file():
             return read_bpe(folder, template)

@@ -20,10 +20,16 @@ class PolicyConfig:
 
     Attributes:
       preset: Name of a family preset.
+      checkpoint: Hugging Face folder in the family's layout to start from; empty for random
+        parameters. What it holds, not where it lies, decides the content of the policy.
+      tokenizer: Folder of the tokenizer; empty for the checkpoint's own, and without one for a
+        tokenizer that is trained on the training studies.
       compute_dtype: `float32`, `bfloat16`, or `auto`: bfloat16 where there is an accelerator.
     """
 
     preset: str = "chexagent2_tiny"
+    checkpoint: str = local("")
+    tokenizer: str = local("")
     compute_dtype: str = local("auto")
 
     def __post_init__(self) -> None:

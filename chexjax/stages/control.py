@@ -33,7 +33,6 @@ def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
     sft = context.artefact(SFT)
     spent = [stage for stage in _EXTRA if stage.needed(context.config)]
     extra = sum(context.artefact(stage).statistics["flops"] for stage in spent)
-    per_step = sft.statistics["flops"] / sft.statistics["steps"]
     studies = context.artefact(INGEST).rows()
     shutil.copytree(sft.path / "tokenizer", draft.path / "tokenizer", dirs_exist_ok=True)
     tokens = load_tokens(context.family, sft)
@@ -48,7 +47,7 @@ def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
         model=load_policy(context, sft, remat=context.config.sft.remat),
         objective=Supervised(),
         config=dataclasses.replace(context.config.sft, optimizer=optimizer),
-        total=math.ceil(extra / per_step),
+        total=lambda cost: math.ceil(extra / cost),
         examples=examples,
         rejects=rejects,
         studies=studies,

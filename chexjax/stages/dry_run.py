@@ -15,10 +15,13 @@ from rich.table import Table
 from chexjax import judges
 from chexjax.config import ConfigError
 from chexjax.data.sources import open_source
+from chexjax.families import Family
 from chexjax.mesh import check_batch, parameter_shardings, path_name
 from chexjax.models import VLM, add_lora
+from chexjax.stages.config import RunConfig
 from chexjax.stages.context import Context
 from chexjax.stages.fitting import length_in_steps
+from chexjax.stages.start import check_start, is_trained
 from chexjax.train import TrainConfig
 from chexjax.train.step import init_state, make_optimizer, split_params, state_shardings
 
@@ -35,14 +38,26 @@ def check(context: Context) -> None:
     with _as_config_error():
         open_source(config.source)
         _ = context.pair_family  # a template that its family does not have
+        check_start(context)
         judges.build(config.judge.name)
         config.loss.build()
+        for name in ("sample", "evaluate"):
+            _check_room(context.family, name, getattr(config, name).max_new_tokens)
         for name in ("sample", "reference", "evaluate"):
             check_batch(getattr(config, name).unit, context.mesh, f"{name}.unit")
         for name, train in (("sft", config.sft), ("align", config.align)):
             split_params(_model(context, name, train), train.freeze)
             check_batch(train.batch_size // train.accumulate, context.mesh, f"{name}.batch_size")
             length_in_steps(train, name, rows=1)
+
+
+def _check_room(family: Family, name: str, report: int) -> None:
+    context, image = family.decoder.context, family.visual_tokens(1)
+    if report + image >= context:
+        raise ValueError(
+            f"{name}.max_new_tokens={report} and the {image} tokens of an image exceed the context "
+            f"of {context} positions of {family.name}"
+        )
 
 
 def _model(context: Context, name: str, config: TrainConfig) -> VLM:
@@ -79,7 +94,15 @@ def dry_run(context: Context, console: Console) -> None:
         f"{family.visual_tokens(1)} tokens for one, at most {family.max_images}; "
         f"context {family.decoder.context}; vocabulary {family.decoder.vocabulary}"
     )
+    console.print(f"starts from {_start(context.config)}")
     console.print(_training(context))
+
+
+def _start(config: RunConfig) -> str:
+    if config.policy.checkpoint:
+        return config.policy.checkpoint
+    wanted = "" if is_trained(config) else ", so a run wants a config.policy.checkpoint"
+    return f"random parameters{wanted}"
 
 
 def _parameters(context: Context, model: VLM) -> Table:
@@ -106,10 +129,15 @@ def _training(context: Context) -> Table:
 
 def _row(context: Context, name: str, config: TrainConfig, rows: int) -> tuple[str, ...]:
     total = length_in_steps(config, name, rows)
+    table = context.family.sharding
+    if not total:  # no moments either
+        params = nnx.state(_model(context, name, config))
+        size = _bytes_per_device(params, parameter_shardings(params, table, context.mesh))
+        return name, "", "", "0", "0", f"{size / _GIB:.3f} GiB"
     _, trainable, frozen = split_params(_model(context, name, config), config.freeze)
     optimizer = make_optimizer(config.optimizer)
     state = jax.eval_shape(lambda t, f: init_state(t, f, optimizer), trainable, frozen)
-    size = _bytes_per_device(state, state_shardings(state, context.family.sharding, context.mesh))
+    size = _bytes_per_device(state, state_shardings(state, table, context.mesh))
     trained = sum(leaf.size for leaf in jax.tree.leaves(trainable))
     batch = f"{config.batch_size} in {config.accumulate}"
     return name, batch, f"{rows:,}", f"{total:,}", f"{trained:,}", f"{size / _GIB:.3f} GiB"

@@ -58,10 +58,10 @@ def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
     )
     table.write(evaluation, draft.path)
     table.show(evaluation, Console())
-    curves = {
-        name: JsonlTracker.read(context.workdir / stage.folder / "metrics.jsonl")
-        for name, stage in POLICIES.items()
+    logs = {
+        name: context.workdir / stage.folder / "metrics.jsonl" for name, stage in POLICIES.items()
     }
+    curves = {name: JsonlTracker.read(log) for name, log in logs.items() if log.exists()}
     report.write(
         evaluation,
         studies,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -78,13 +79,15 @@ def fit(
     model: VLM,
     objective: Objective,
     config: TrainConfig,
-    total: int,
+    total: int | Callable[[float], int],
     examples: Sequence[Example],
     rejects: Sequence[Reject],
     studies: Sequence[Mapping[str, Any]],
     tokens: Tokens,
 ) -> Artefact:
     """Trains on examples and finishes the policy artefact.
+
+    Its length `total` is in steps, or made from the floating-point operations of one.
 
     Raises:
       ArtefactError: no example is left to train on.
@@ -102,22 +105,26 @@ def fit(
         batch_size=config.batch_size,
         seed=context.config.seed,
     )
-    packer = _packer(plan, examples, context, config, total, objective.scored_only)
+    groups = Groups(
+        config.batch_size // config.accumulate // batch_ways(context.mesh), config.accumulate
+    )
+    packer = functools.partial(_packer, plan, examples, groups, objective.scored_only)
     if config.lora.rank:
         add_lora(model, config.lora, seed=context.config.seed)
     graph, trainable, _ = split_params(model, config.freeze)
     names, responses = parameter_names(trainable), len(examples[0].responses)
     work = (image_slots(examples), responses - objective.scored_only, objective.scored_only)
-    cost = training_flops(context.family, plan, packer, names, total, *work)
+    cost = step_flops(context.family, plan, packer(1), names, *work)
+    length = total if isinstance(total, int) else total(cost)
     params = train(
         model,
         context.family,
         objective,
         plan,
-        Collator(examples, studies, tokens, image_slots(examples), packer),
+        Collator(examples, studies, tokens, image_slots(examples), packer(length)),
         [example.id for example in examples],
         config=config,
-        steps=total,
+        steps=length,
         mesh=context.mesh,
         folder=draft.path,
         scratch=draft.scratch,
@@ -127,31 +134,24 @@ def fit(
     if config.lora.rank:
         params = _merged(draft, nnx.merge(graph, params), context.family, config.lora)
     statistics = {
-        "steps": total,
+        "steps": length,
         "examples": len(examples),
         "buckets": [list(bucket) for bucket in plan.buckets],
         "parameters": sum(leaf.size for leaf in jax.tree.leaves(params)),
-        "flops": cost,
+        "flops": cost * length,
     }
     return save_policy(draft, context.family, params, statistics, len(rejects))
 
 
 def _packer(
-    plan: Plan,
-    examples: Sequence[Example],
-    context: Context,
-    config: TrainConfig,
-    total: int,
-    scored_only: int,
+    plan: Plan, examples: Sequence[Example], groups: Groups, scored_only: int, steps: int
 ) -> Packer:
-    """Packs the responses of all batches that a run of `total` steps meets."""
-    epochs = -(-total // plan.batches_per_epoch)
+    """Packs the responses of all batches that a run of so many steps meets."""
+    epochs = -(-steps // plan.batches_per_epoch)
     batches = (batch for number in range(epochs) for batch in plan.epoch(number))
     parts = {"rows": slice(None)}
     if scored_only:
         parts = {"rows": slice(None, -scored_only), "scored_rows": slice(-scored_only, None)}
-    size = config.batch_size // config.accumulate // batch_ways(context.mesh)
-    groups = Groups(size, config.accumulate)
     return Packer.of(batches, response_lengths(examples), groups, parts)
 
 
@@ -167,17 +167,16 @@ def _merged(draft: Draft, policy: VLM, family: Family, config: LoRAConfig) -> nn
     return nnx.state(policy)
 
 
-def training_flops(
+def step_flops(
     family: Family,
     plan: Plan,
     packer: Packer,
     trained: Sequence[str],
-    total: int,
     images: int,
     responses: int,
     scored_only: int,
 ) -> float:
-    """Executed operations of a whole run that trains these parameters, padding included."""
+    """Executed operations of a step that trains these parameters, padding included: the mean."""
     frozen_vision = not any(name.startswith("vision/") for name in trained)
     adapters = any(re.search(LORA_TRAINED, name) for name in trained)
     per_epoch = plan.epoch(0)
@@ -197,4 +196,4 @@ def training_flops(
             rows = packer.total("scored_rows", batch)
             scored = dataclasses.replace(work, responses=responses, rows=rows)
             cost += flops.forward(family, scored)
-    return cost * total / len(per_epoch)
+    return cost / len(per_epoch)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -12,36 +11,13 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.sharding import Mesh
 
-from chexjax.artefacts import Artefact, ArtefactError, Draft, write_atomic
+from chexjax.artefacts import Artefact, Draft, write_atomic
 from chexjax.checkpoint import load_params, save_params
-from chexjax.data.bpe import train_bpe
-from chexjax.data.tokens import Tokens, prompt_text
+from chexjax.data.tokens import Tokens
 from chexjax.families import Family
 from chexjax.mesh import parameter_shardings
-from chexjax.models import VLM, random_params
+from chexjax.models import VLM
 from chexjax.stages.context import Context
-
-
-def new_tokens(context: Context, folder: Path, studies: Sequence[Mapping[str, Any]]) -> Tokens:
-    """Trains a tokenizer on the training studies' prompts and reports, into `folder`."""
-    family = context.family
-    texts = []
-    for row in studies:
-        if row["split"] == "train":
-            texts += [row["findings"], prompt_text(family.template, 0, 0, row["indication"])]
-    if not texts:
-        raise ArtefactError("no training study is left after ingest; see studies/rejects.jsonl")
-    train_bpe(texts, family.template, family.decoder.vocabulary).save_pretrained(folder)
-    return Tokens.load(folder, family)
-
-
-def new_model(context: Context, *, remat: str) -> VLM:
-    """A policy with random parameters, on the mesh."""
-    family = context.family
-    graph, shapes = VLM.abstract(family, dtype=context.dtype, remat=remat)
-    params = random_params(shapes, layers=family.decoder.layers, seed=context.config.seed)
-    places = parameter_shardings(shapes, family.sharding, context.mesh)
-    return nnx.merge(graph, jax.device_put(params, places))
 
 
 def load_policy(context: Context, artefact: Artefact, *, remat: str = "none") -> VLM:

@@ -15,6 +15,8 @@ from chexjax.stages.context import Context
 from chexjax.stages.doctor import doctor
 from chexjax.stages.dry_run import check, dry_run
 from chexjax.stages.export import export
+from chexjax.stages.sft import SFT
+from chexjax.stages.start import require_start
 from chexjax.trackers import StageClock
 
 _TOOLS = {"bench": bench, "doctor": doctor, "export": export}
@@ -42,6 +44,8 @@ def execute(argv: Sequence[str]) -> None:
         dry_run(context, console)
         return
     stages = COMMANDS[command.stage]
+    if SFT in stages:
+        require_start(context.config)
     for stage in stages:
         if len(stages) == 1 or stage.needed(context.config):
             context.run(stage)

@@ -1,14 +1,22 @@
-"""`sft`: supervised fine-tuning on the reference reports of the training studies."""
+"""`sft`: supervised fine-tuning on the reference reports of the training studies.
+
+Of no steps it is the import of a policy that has been fine-tuned elsewhere.
+"""
 
 from __future__ import annotations
 
+import jax
+from flax import nnx
+
 from chexjax.artefacts import Artefact, Draft
 from chexjax.data.study import Study
+from chexjax.models import VLM
 from chexjax.rows import Rows
 from chexjax.stages.context import Context, Stage
 from chexjax.stages.fitting import Item, fit, length_in_steps, make_examples
 from chexjax.stages.ingest import INGEST
-from chexjax.stages.policies import new_model, new_tokens
+from chexjax.stages.policies import save_policy
+from chexjax.stages.start import is_trained, new_model, new_tokens, start_content
 from chexjax.trackers import StageTimer
 from chexjax.train import SFT as Supervised
 
@@ -23,13 +31,16 @@ def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
     config = context.config.sft
     studies = context.artefact(INGEST).rows()
     tokens = new_tokens(context, draft.path / "tokenizer", studies)
+    model = new_model(context, remat=config.remat)
+    if not is_trained(context.config):
+        return _untrained(context, draft, model)
     examples, rejects = make_examples(references(studies), tokens)
     return fit(
         context,
         draft,
         timer,
         label="sft",
-        model=new_model(context, remat=config.remat),
+        model=model,
         objective=Supervised(keep=config.keep_exponentials),
         config=config,
         total=length_in_steps(config, "sft", len(examples)),
@@ -40,6 +51,14 @@ def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
     )
 
 
+def _untrained(context: Context, draft: Draft, model: VLM) -> Artefact:
+    """The policy as it starts, which needs no moments beside it."""
+    params = nnx.state(model)
+    count = sum(leaf.size for leaf in jax.tree.leaves(params))
+    statistics = {"steps": 0, "examples": 0, "parameters": count, "flops": 0.0}
+    return save_policy(draft, context.family, params, statistics, rejects=0)
+
+
 SFT = Stage(
     name="sft",
     folder="sft",
@@ -47,4 +66,5 @@ SFT = Stage(
     fields=("seed", "policy", "sft"),
     reads=(INGEST,),
     work=_work,
+    extra=start_content,
 )

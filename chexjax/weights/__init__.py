@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from chexjax.weights.adapter import load_adapter, save_adapter
 from chexjax.weights.gguf import read_gguf
-from chexjax.weights.load import load, load_model
+from chexjax.weights.load import check_model, load, load_model
 from chexjax.weights.save import save
 from chexjax.weights.store import Checkpoint, CheckpointError, Store
 
@@ -12,6 +12,7 @@ __all__ = [
     "Checkpoint",
     "CheckpointError",
     "Store",
+    "check_model",
     "load",
     "load_adapter",
     "load_model",

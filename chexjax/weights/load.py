@@ -52,13 +52,37 @@ def load_model(
       CheckpointError: the checkpoint cannot be read, or is not one of this family.
       ImportError: it is a `.gguf` file, and the extra that reads them is not installed.
     """
-    store = read_gguf(path, family) if path.suffix == SUFFIX else Store(path)
-    check_config(path, family)
-    heads = family.decoder.block.heads if isinstance(family, TextFamily) else 1
+    store = _opened(path, family)
     graph, shapes = model_class(family).abstract(family, dtype=dtype)
     shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, param_dtype), shapes)
     places = parameter_shardings(shapes, family.sharding, mesh)
-    return nnx.merge(graph, load(store, family.names, shapes, places, heads=heads))
+    return nnx.merge(graph, load(store, family.names, shapes, places, heads=_heads(family)))
+
+
+def check_model(path: Path, family: AnyFamily) -> None:
+    """Finds what `load_model` would stumble over, from headers alone.
+
+    Raises:
+      CheckpointError: the checkpoint cannot be read, or is not one of this family.
+    """
+    store = _opened(path, family)
+    _, shapes = model_class(family).abstract(family)
+    account(store, family.names, _slots(family.names, shapes, _heads(family)))
+
+
+def _opened(path: Path, family: AnyFamily) -> Checkpoint:
+    store = read_gguf(path, family) if path.suffix == SUFFIX else Store(path)
+    check_config(path, family)
+    return store
+
+
+def _heads(family: AnyFamily) -> int:
+    return family.decoder.block.heads if isinstance(family, TextFamily) else 1
+
+
+def _slots(names: Names, shapes: Any, heads: int) -> list[Slot]:
+    leaves = jax.tree_util.tree_leaves_with_path(shapes)
+    return slots(names, {path_name(path): leaf.shape for path, leaf in leaves}, heads)
 
 
 def load(store: Checkpoint, names: Names, shapes: Tree, places: Tree, *, heads: int = 1) -> Tree:
@@ -76,7 +100,7 @@ def load(store: Checkpoint, names: Names, shapes: Tree, places: Tree, *, heads: 
         before anything is read.
     """
     leaves = jax.tree_util.tree_leaves_with_path(shapes)
-    wanted = slots(names, {path_name(path): leaf.shape for path, leaf in leaves}, heads)
+    wanted = _slots(names, shapes, heads)
     account(store, names, wanted)
     of_path = {
         path: list(group) for path, group in itertools.groupby(wanted, key=lambda slot: slot.path)

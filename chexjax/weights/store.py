@@ -103,13 +103,16 @@ class Store(Checkpoint):
     def __init__(self, path: Path) -> None:
         """Opens a `.safetensors` file, or a folder with one or with shards and their index.
 
-        Every file is checked to be as long as its header says before anything is read of it.
+        Every file is checked to be as long as its header says before anything is read of it;
+        `files` are the shards.
 
         Raises:
           CheckpointError: nothing readable is there, a shard is missing or cut short, or the
             index and the shards do not name the same tensors.
         """
-        super().__init__(path, _headers(path))
+        tensors = _headers(path)
+        super().__init__(path, tensors)
+        self.files = sorted({tensor.file for tensor in tensors.values()})
 
 
 def _headers(path: Path) -> dict[str, Tensor]:

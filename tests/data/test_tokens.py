@@ -213,6 +213,19 @@ def test_chexagent_8b_prompts_are_those_of_its_tokenizer(mistral):
     assert [tokens.report(word)[:-1] for word in ("Yes", "No")] == [[5592], [1770]]
 
 
+def test_published_tokenizers_are_the_same_when_kept(reconstructed, mistral, tmp_path):
+    for folder, name in ((reconstructed, "chexagent2_3b"), (mistral, "chexagent_8b")):
+        family = preset(name, Family)
+        before = Tokens.load(folder, family)
+        before.tokenizer.save_pretrained(tmp_path / name)
+        after = Tokens.load(tmp_path / name, family)
+        assert after.prompt(2, TEXTS[0]) == before.prompt(2, TEXTS[0])
+        for text in (*TEXTS[:3], "  naïve – 5 µm, 肺, <|img|> <unk> </s>\n"):
+            ids = before.report(text)
+            assert after.report(text) == ids
+            assert after.text(ids) == before.text(ids)
+
+
 def test_a_sentencepiece_model_that_cannot_be_read_is_named(tmp_path):
     (tmp_path / "tokenizer.model").write_bytes(b"not a model")
     with pytest.raises(ValueError, match="tokenizer.model is no sentencepiece model"):

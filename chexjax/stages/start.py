@@ -1,0 +1,106 @@
+"""Where a policy starts: random parameters and a new tokenizer, or a checkpoint and its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+from flax import nnx
+
+from chexjax.artefacts import ArtefactError
+from chexjax.artefacts.files import sha256
+from chexjax.config import ConfigError
+from chexjax.data.bpe import train_bpe
+from chexjax.data.tokens import Tokens, prompt_text, tokenizer_files
+from chexjax.mesh import parameter_shardings
+from chexjax.models import VLM, random_params
+from chexjax.stages.config import PolicyConfig, RunConfig
+from chexjax.stages.context import Context
+from chexjax.stages.fitting import length_in_steps
+from chexjax.weights import Store, check_model, load_model
+
+
+def check_start(context: Context) -> None:
+    """Finds what is wrong with a checkpoint or tokenizer from its files' headers.
+
+    Raises:
+      ConfigError: there is none, it is not of the policy's family, or tokens are missing.
+    """
+    policy = context.config.policy
+    if policy.checkpoint:
+        try:
+            check_model(Path(policy.checkpoint), context.family)
+        except ValueError as error:
+            raise ConfigError(f"config.policy.checkpoint: {error}") from error
+    if folder := _tokenizer(policy):
+        try:
+            Tokens.load(folder, context.pair_family)
+        except ValueError as error:
+            raise ConfigError(f"config.policy.tokenizer: {error}") from error
+
+
+def require_start(config: RunConfig) -> None:
+    """Raises ConfigError where the policy would be random parameters that nothing trains."""
+    if not config.policy.checkpoint and not is_trained(config):
+        raise ConfigError(
+            "config.sft takes no step, so random parameters would be aligned: give a fine-tuned "
+            "policy's folder as config.policy.checkpoint, or config.sft a length"
+        )
+
+
+def is_trained(config: RunConfig) -> bool:
+    """Whether supervised fine-tuning takes any step."""
+    return length_in_steps(config.sft, "sft", rows=1) > 0
+
+
+def start_content(config: RunConfig) -> Mapping[str, Any]:
+    """SHA-256 of the files that a policy starts from; where they lie does not matter.
+
+    All bytes are read, once a process as long as the files stay as they are.
+    """
+    policy = config.policy
+    found: dict[str, Any] = {}
+    if policy.checkpoint:
+        found["checkpoint"] = [sha256(file) for file in Store(Path(policy.checkpoint)).files]
+    if folder := _tokenizer(policy):
+        found["tokenizer"] = {file.name: sha256(file) for file in tokenizer_files(folder)}
+    return {"start": found} if found else {}
+
+
+def new_tokens(context: Context, folder: Path, studies: Sequence[Mapping[str, Any]]) -> Tokens:
+    """Puts the tokenizer of the config into `folder`.
+
+    Where it names none, one is trained on the training studies' prompts and reports.
+    """
+    family = context.family
+    if source := _tokenizer(context.config.policy):
+        Tokens.load(source, family).tokenizer.save_pretrained(folder)
+        return Tokens.load(folder, family)
+    texts = []
+    for row in studies:
+        if row["split"] == "train":
+            texts += [row["findings"], prompt_text(family.template, 0, 0, row["indication"])]
+    if not texts:
+        raise ArtefactError("no training study is left after ingest; see studies/rejects.jsonl")
+    train_bpe(texts, family.template, family.decoder.vocabulary).save_pretrained(folder)
+    return Tokens.load(folder, family)
+
+
+def new_model(context: Context, *, remat: str) -> VLM:
+    """A policy on the mesh: the config's checkpoint, or random parameters."""
+    family, mesh = context.family, context.mesh
+    if path := context.config.policy.checkpoint:
+        model: VLM = load_model(Path(path), family, mesh=mesh, dtype=context.dtype)
+        model.remat = remat
+        return model
+    graph, shapes = VLM.abstract(family, dtype=context.dtype, remat=remat)
+    params = random_params(shapes, layers=family.decoder.layers, seed=context.config.seed)
+    places = parameter_shardings(shapes, family.sharding, mesh)
+    return nnx.merge(graph, jax.device_put(params, places))
+
+
+def _tokenizer(policy: PolicyConfig) -> Path | None:
+    folder = policy.tokenizer or policy.checkpoint
+    return Path(folder) if folder else None
