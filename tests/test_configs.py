@@ -5,13 +5,78 @@ from pathlib import Path
 import pytest
 
 from chexjax.__main__ import main
+from chexjax.config import freeze
+from chexjax.config.command import parse
+from chexjax.data.phantom import PhantomSource
+from chexjax.stages.config import RunConfig
 
-CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.py"))
+FOLDER = Path(__file__).parents[1] / "configs"
+CONFIGS = sorted(FOLDER.glob("*.py"))
+SIZES = {
+    # Parameters, and the steps of 148,000 and 80,000 pairs, 64 a step.
+    "chexalign_2_3b": ["3,128,149,504 parameters", "2,779,683,840", "2,313"],
+    "chexalign_8b": ["8,362,401,664 parameters", "7,241,732,096", "1,250"],
+}
+RECIPES = [FOLDER / f"{name}.py" for name in SIZES]
+
+
+def dry_run(config, tmp_path, capsys):
+    command = ["run", f"--config={config}", f"--workdir={tmp_path / 'none'}", "--dry_run"]
+    assert main(command) == 0, capsys.readouterr().err
+    assert not (tmp_path / "none").exists()
+    return capsys.readouterr().out
 
 
 @pytest.mark.parametrize("file", CONFIGS, ids=lambda file: file.stem)
-def test_a_config_can_be_run_dry(file, tmp_path, capsys):
-    command = ["run", f"--config={file}", f"--workdir={tmp_path / 'none'}", "--dry_run"]
-    assert main(command) == 0, capsys.readouterr().err
-    assert "parameters" in capsys.readouterr().out
-    assert not (tmp_path / "none").exists()
+def test_a_config_can_be_run_dry(file, tmp_path, capsys, monkeypatch):
+    monkeypatch.delattr(PhantomSource, "__getitem__")  # no study is read
+    shown = dry_run(file, tmp_path, capsys)
+    for words in ["parameters", *SIZES.get(file.stem, [])]:
+        assert words in shown
+
+
+@pytest.mark.parametrize("file", RECIPES, ids=lambda file: file.stem)
+def test_a_recipe_can_be_run_dry_at_toy_size(file, tmp_path, capsys):
+    assert "_nano: " in dry_run(f"{file}:small", tmp_path, capsys)
+
+
+@pytest.mark.parametrize("file", RECIPES, ids=lambda file: file.stem)
+def test_a_recipe_has_the_numbers_of_the_paper_s_code(file):
+    config = read(file)
+    assert (config.seed, config.align.batch_size, config.align.total_epochs) == (42, 64, 1.0)
+    assert config.align.freeze == ("vision/", "connector/")
+    optimizer = config.align.optimizer
+    assert (optimizer.learning_rate, optimizer.warmup_share, optimizer.clip) == (1e-6, 0.1, 1.0)
+    assert (optimizer.b1, optimizer.b2, optimizer.weight_decay) == (0.9, 0.999, 0.0)
+    assert (config.sample.candidates, config.sample.max_new_tokens) == (4, 512)
+    sampler = config.sample.sampler
+    assert (sampler.temperature, sampler.top_k, sampler.top_p) == (1.0, 50, 1.0)
+    assert config.pair.tie == 1e-8
+    assert config.policy.compute_dtype == "bfloat16"
+    assert (config.mesh.data, config.mesh.fsdp) == (1, -1)
+
+
+@pytest.mark.parametrize(
+    ("argument", "options", "batch"),
+    [
+        ("loss=dpo,beta=0.01", {"beta": 0.01}, 64),
+        ("loss=lc_dpo", {"beta": 0.1, "alpha": 0.05}, 64),
+        ("loss=ipo", {"beta": 0.1}, 64),
+        ("loss=kto", {"beta": 0.1}, 32),  # two single reports a pair
+        ("loss=orpo,beta=0.05", {"beta": 0.05}, 64),
+    ],
+)
+def test_a_recipe_has_the_paper_s_losses(argument, options, batch):
+    config = read(f"{RECIPES[0]}:{argument},studies=1000")
+    assert config.loss.options == options
+    config.loss.build()
+    assert (config.align.batch_size, config.align.batch_size // config.align.accumulate) == (
+        batch,
+        16,
+    )
+    assert config.sample.studies == config.source.phantom.train == 1000
+
+
+def read(config):
+    command = parse(["run", f"--config={config}", "--workdir=none"], ["run"], RunConfig)
+    return freeze(RunConfig, command.config)

@@ -9,6 +9,7 @@ from chexjax.data.batches import PADDING, Bucket, PlannedBatch
 from chexjax.data.bpe import train_bpe
 from chexjax.data.examples import (
     Collator,
+    Example,
     UnusableExample,
     check_context,
     image_slots,
@@ -158,6 +159,14 @@ def test_a_report_longer_than_the_context_is_refused_with_the_numbers(tokens):
     )
     with pytest.raises(UnusableExample, match=message):
         make_example(study, 0, REPORTS, short_of(tokens, prompt + report - 1))
+
+
+def test_two_images_and_a_long_report_go_past_the_positions_that_chexagent2_declares(tokens):
+    full = dataclasses.replace(tokens, family=preset("chexagent2_3b", Family))
+    prompt = [0] * (2 * 1030 + 20 + 600)  # as many as its layout takes, and a long indication
+    example = Example(id="s", row=0, images=2, prompt=prompt, responses=[])
+    assert len(prompt) + 512 > 3072
+    check_context(example, full, room=512)
 
 
 def test_a_prompt_that_leaves_no_room_for_a_report_is_refused(tokens):
