@@ -38,7 +38,7 @@ def random_params(state: nnx.State, *, layers: int, seed: int) -> nnx.State:
         if name.endswith("scale"):
             return np.ones(leaf.shape, np.float32)
         if name.endswith(("position", "table")):
-            return sincos_table(math.isqrt(leaf.shape[-2]), leaf.shape[-1])
+            return _positions(leaf.shape)
         deviation = 0.02
         if name.endswith("kernel"):
             residual = name.endswith(("out/kernel", "fc2/kernel"))
@@ -47,6 +47,13 @@ def random_params(state: nnx.State, *, layers: int, seed: int) -> nnx.State:
         return deviation * rng.standard_normal(leaf.shape, np.float32)
 
     return jax.tree_util.tree_map_with_path(fill, state)
+
+
+def _positions(shape: tuple[int, ...]) -> np.ndarray:
+    """The table of a square of patches; a class token in front of them stands nowhere."""
+    *_, rows, width = shape
+    table = sincos_table(math.isqrt(rows), width)
+    return np.pad(table, ((rows - len(table), 0), (0, 0))).reshape(shape)
 
 
 def sincos_table(grid: int, width: int) -> np.ndarray:

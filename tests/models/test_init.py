@@ -13,9 +13,10 @@ NANO = preset("chexagent2_nano", Family)
 FAMILY = dataclasses.replace(NANO, decoder=dataclasses.replace(NANO.decoder, layers=4))
 
 
-def made(seed):
-    shapes = VLM.abstract(FAMILY)[1]
-    params = random_params(shapes, layers=FAMILY.decoder.layers, seed=seed)
+def made(seed, family=FAMILY):
+    shapes = VLM.abstract(family)[1]
+    params = random_params(shapes, layers=family.decoder.layers, seed=seed)
+    assert jax.tree.map(np.shape, params) == jax.tree.map(np.shape, shapes)
     return {path_name(p): np.asarray(x) for p, x in jax.tree_util.tree_leaves_with_path(params)}
 
 
@@ -46,6 +47,12 @@ def test_what_is_not_random(params):
         if name.endswith("scale"):
             assert (values == 1).all(), name
     np.testing.assert_array_equal(params["vision/position"], sincos_table(4, 32))
+
+
+def test_a_class_token_stands_in_front_of_the_patches():
+    position = made(3, preset("chexagent_nano", Family))["vision/position"]
+    np.testing.assert_array_equal(position[0, 1:], sincos_table(4, 32))
+    assert not position[0, 0].any()
 
 
 def test_numbers_follow_from_seed_and_path(params):
