@@ -149,10 +149,12 @@ class PreferenceLoss:
     """Base of all losses: a frozen dataclass whose numbers are pytree leaves.
 
     A sweep over a number therefore recompiles nothing. `needs` names what of `Responses` must
-    be there, of the keys of `NEEDS`. Each valid row weighs 1, so that losses can be mixed.
+    be there, of the keys of `NEEDS`; `unpaired` says that it learns from single responses, N = 1,
+    too. Each valid row weighs 1, so that losses can be mixed.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset()
+    unpaired: ClassVar[bool] = False
 
     @classmethod
     def from_options(cls, name: str, options: Mapping[str, float | str]) -> Self:

@@ -26,6 +26,7 @@ class KTO(PreferenceLoss):
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"reference", "mismatched"})
+    unpaired: ClassVar[bool] = True
 
     beta: float = number(0.1, above=0)
     desirable_weight: float = number(1.0, least=0)

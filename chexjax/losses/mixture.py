@@ -48,6 +48,11 @@ class Mixture(PreferenceLoss):
         """What any of the losses needs."""
         return frozenset().union(*(loss.needs for loss in self.losses.values()))
 
+    @property
+    def unpaired(self) -> bool:  # type: ignore[override]
+        """Whether all of the losses learn from single responses."""
+        return all(loss.unpaired for loss in self.losses.values())
+
     def __call__(self, responses: Responses) -> Rows:
         """Terms of rows that all of the losses take."""
         parts = {name: loss(responses) for name, loss in self.losses.items()}

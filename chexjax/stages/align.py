@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterable, Set
 
 from chexjax.artefacts import Artefact, Draft
+from chexjax.data.preferences import SINGLE, texts_of
 from chexjax.losses import LOSSES, build, own_source
 from chexjax.rows import Rows
 from chexjax.stages.config import LossConfig, RunConfig
@@ -14,7 +15,7 @@ from chexjax.stages.fitting import Item, fit, length_in_steps, make_examples
 from chexjax.stages.ingest import INGEST
 from chexjax.stages.pair import PAIR
 from chexjax.stages.policies import load_policy, load_tokens
-from chexjax.stages.reference import REFERENCE, TEXTS, pair_items
+from chexjax.stages.reference import REFERENCE, pair_items
 from chexjax.stages.sft import SFT
 from chexjax.trackers import StageTimer
 from chexjax.train import Preference
@@ -30,8 +31,8 @@ def with_reference(items: Iterable[Item], reference: Rows) -> list[Item]:
     ]
 
 
-def make_objective(config: LossConfig, *, keep: bool = False) -> Preference:
-    """The loss of a config, and beside it what is to be logged; `keep` is for `Preference`."""
+def make_objective(config: LossConfig, *, single: bool, keep: bool = False) -> Preference:
+    """The loss of a config, of `single` reports or of pairs, and beside it what is to be logged."""
     loss = config.build()
     if not config.log_all_losses:
         return Preference(loss, keep=keep)
@@ -44,6 +45,8 @@ def make_objective(config: LossConfig, *, keep: bool = False) -> Preference:
             continue
         if lacking := other.needs - loss.needs:
             left_out[name] = f"needs {', '.join(sorted(lacking))}, which {config.name} does not"
+        elif single and not other.unpaired:
+            left_out[name] = "learns from pairs"
         else:
             beside[name] = other
     for name, reason in left_out.items():
@@ -54,8 +57,7 @@ def make_objective(config: LossConfig, *, keep: bool = False) -> Preference:
 def _items(context: Context, needs: Set[str]) -> list[Item]:
     """The pairs, with what the loss needs of them."""
     studies, pairs = context.artefact(INGEST).rows(), context.artefact(PAIR).rows()
-    texts = TEXTS if "mismatched" in needs else TEXTS[:2]
-    items = pair_items(studies, pairs, texts)
+    items = pair_items(studies, pairs, mismatched="mismatched" in needs)
     if not REFERENCE.needed(context.config):
         return items
     return with_reference(items, context.artefact(REFERENCE).rows())
@@ -63,7 +65,8 @@ def _items(context: Context, needs: Set[str]) -> list[Item]:
 
 def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
     config = context.config.align
-    objective = make_objective(context.config.loss, keep=config.keep_exponentials)
+    single = texts_of(context.artefact(PAIR).rows()[0]) == SINGLE
+    objective = make_objective(context.config.loss, single=single, keep=config.keep_exponentials)
     policy = context.artefact(SFT)
     shutil.copytree(policy.path / "tokenizer", draft.path / "tokenizer", dirs_exist_ok=True)
     tokens = load_tokens(context.pair_family, policy)

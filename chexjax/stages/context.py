@@ -37,7 +37,7 @@ class Stage:
       folder: Where its artefact lies in the workdir.
       kind: Kind of that artefact.
       fields: Fields of `RunConfig` that decide its content.
-      reads: Stages whose artefacts it takes.
+      reads: Stages whose artefacts it takes, or how they follow from the config.
       work: Fills a draft and finishes it.
       needed: Whether a run with this config has any use for the artefact.
       extra: Content that no field of the config holds.
@@ -47,7 +47,7 @@ class Stage:
     folder: str
     kind: str
     fields: Sequence[str]
-    reads: Sequence[Stage]
+    reads: Sequence[Stage] | Callable[[RunConfig], Sequence[Stage]]
     work: Callable[[Context, Draft, StageTimer], Artefact]
     needed: Callable[[RunConfig], bool] = lambda _: True
     extra: Callable[[RunConfig], Content] = lambda _: {}
@@ -115,8 +115,9 @@ class Context:
 
     def _inputs(self, stage: Stage) -> dict[str, Artefact]:
         """What a stage takes, by folder."""
-        reads = (read for read in stage.reads if read.needed(self.config))
-        return {read.folder: self.artefact(read) for read in reads}
+        reads = stage.reads(self.config) if callable(stage.reads) else stage.reads
+        needed = (read for read in reads if read.needed(self.config))
+        return {read.folder: self.artefact(read) for read in needed}
 
     def run(self, stage: Stage) -> Artefact:
         """Does a stage's work, or what is left of it; nothing where it is done."""

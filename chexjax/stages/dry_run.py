@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -14,6 +15,7 @@ from rich.table import Table
 
 from chexjax import judges
 from chexjax.config import ConfigError
+from chexjax.data.preferences import count_rows, holds_single
 from chexjax.data.sources import open_source
 from chexjax.families import Family
 from chexjax.mesh import check_batch, parameter_shardings, path_name
@@ -40,7 +42,7 @@ def check(context: Context) -> None:
         _ = context.pair_family  # a template that its family does not have
         check_start(context)
         judges.build(config.judge.name)
-        config.loss.build()
+        _check_pairs(config)
         for name in ("sample", "evaluate"):
             _check_room(context.family, name, getattr(config, name).max_new_tokens)
         for name in ("sample", "reference", "evaluate"):
@@ -49,6 +51,19 @@ def check(context: Context) -> None:
             split_params(_model(context, name, train), train.freeze)
             check_batch(train.batch_size // train.accumulate, context.mesh, f"{name}.batch_size")
             length_in_steps(train, name, rows=1)
+
+
+def _check_pairs(config: RunConfig) -> None:
+    loss, file = config.loss.build(), config.pair.source
+    try:
+        single = bool(file) and holds_single(Path(file))
+    except ValueError as error:
+        raise ConfigError(f"config.pair.source: {error}") from error
+    if single and not loss.unpaired:
+        raise ConfigError(
+            f"config.pair.source: {file} holds single reports, but {config.loss.name} learns from "
+            "pairs; set config.loss.name to 'kto', or give pairs"
+        )
 
 
 def _check_room(family: Family, name: str, report: int) -> None:
@@ -121,9 +136,10 @@ def _training(context: Context) -> Table:
     for heading in ("stage", "batch", "rows at most", "steps", "trained", "state per device"):
         table.add_column(heading, justify="left" if heading == "stage" else "right")
     source = open_source(config.source)
-    sampled = config.sample.studies
+    given = config.pair.source
+    pairs = count_rows(Path(given)) if given else config.sample.studies
     table.add_row(*_row(context, "sft", config.sft, len(source)))
-    table.add_row(*_row(context, "align", config.align, sampled or len(source)))
+    table.add_row(*_row(context, "align", config.align, pairs or len(source)))
     return table
 
 

@@ -51,4 +51,5 @@ JUDGE = Stage(
     fields=("judge",),
     reads=(SAMPLE,),
     work=_work,
+    needed=lambda config: not config.pair.source,
 )

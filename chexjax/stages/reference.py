@@ -5,7 +5,7 @@ KTO's mismatched reports are scored in the same pass, so that one cache serves e
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
 from typing import Any
 
 import jax
@@ -15,6 +15,7 @@ from chexjax.artefacts import Artefact, ArtefactError, Draft
 from chexjax.data.batches import PADDING, Bucket, PlannedBatch, make_buckets
 from chexjax.data.examples import Collator, image_slots, lengths_of, response_lengths
 from chexjax.data.packing import Groups, Packer
+from chexjax.data.preferences import MISMATCHED, texts_of
 from chexjax.data.study import Study
 from chexjax.mesh import batch_ways, place_batch
 from chexjax.perf import flops
@@ -28,18 +29,19 @@ from chexjax.stages.sft import SFT
 from chexjax.trackers import StageTimer
 from chexjax.train import make_scorer
 
-TEXTS = ("chosen", "rejected", "mismatched")
-"""The reports that a pair holds, in the order of the responses."""
+COLUMNS = ("rewards", "desirable")
+"""Numbers of a pair's reports, or of a single one."""
 
 
-def pair_items(studies: Rows, pairs: Rows, texts: Sequence[str] = TEXTS) -> list[Item]:
-    """Studies with reports of their pair, in the order of the pairs."""
+def pair_items(studies: Rows, pairs: Rows, *, mismatched: bool = True) -> list[Item]:
+    """Studies, under the id of the pair, with its reports; the mismatched one is the last."""
+    texts = (*texts_of(pairs[0]), *([MISMATCHED] if mismatched else []))
     return [
         (
-            Study.from_row(studies[pair["row"]]),
+            dataclasses.replace(Study.from_row(studies[pair["row"]]), id=pair["id"]),
             pair["row"],
             [pair[text] for text in texts],
-            {"rewards": pair["rewards"]},
+            {name: pair[name] for name in COLUMNS if name in pair},
         )
         for pair in pairs
     ]
@@ -74,7 +76,7 @@ def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
         images=size * slots,
         prefixes=size,
         prefix=bucket.prefix,
-        responses=len(TEXTS) * size,
+        responses=len(examples[0].responses) * size,
         response=bucket.response,
         rows=packer.total("rows", planned[0]),
     )

@@ -94,4 +94,5 @@ SAMPLE = Stage(
     fields=("seed", "sample"),
     reads=(INGEST, SFT),
     work=_work,
+    needed=lambda config: not config.pair.source,
 )

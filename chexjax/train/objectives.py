@@ -155,6 +155,7 @@ class Preference(Objective):
             mask=batch["mask"],
             valid=batch["real"],
             rewards=batch["rewards"],
+            desirable=batch["desirable"] > 0 if "desirable" in batch else None,
             prompt=prompt,
             **shared,
         )

@@ -152,7 +152,9 @@ def test_images_are_no_text_of_the_prompt():
 
 def test_a_mismatched_response_is_scored_under_the_prompt_that_it_stands_behind():
     batch = random_batch(FAMILY, images=(0, 1, 2), responses=3)
-    given = handed(batch, KTO.needs)
+    labels = np.asarray([[1, 0], [0, 1], [0, 0]], np.float32)  # of what is not mismatched
+    given = handed({**batch, "desirable": labels}, KTO.needs)
+    np.testing.assert_array_equal(given.desirable, labels == 1)
     logps = on_model(response_logprobs, batch)
     assert given.logps.shape[1] == 2
     assert_close(given.logps, logps[:, :2], rtol=1e-5)
