@@ -17,6 +17,7 @@ from chexjax.data.images import pixel_stack
 from chexjax.data.packing import Packer
 from chexjax.data.study import Study
 from chexjax.data.tokens import Tokens
+from chexjax.data.visual import VisualTokens
 
 Batch = dict[str, Any]
 
@@ -103,9 +104,10 @@ def lengths_of(examples: Sequence[Example]) -> np.ndarray:
 class Collator:
     """Makes the arrays of planned batches.
 
-    The result holds `prefix` (images `u8[B, I, S, S, C]`, tokens `i32[B, P]`, placeholder and
-    valid `bool[B, P]`), `inputs` and `targets` `i32[B, N, R]`, `mask` `bool[B, N, R]`, `real`
-    `bool[B]`, one array per column, `f32[B, N]` or `f32[B, N, R]`, and the packer's row indices.
+    The result holds `prefix` (images `u8[B, I, S, S, C]` or, from a cache, visual `[B, K, D]`;
+    tokens `i32[B, P]`, placeholder and valid `bool[B, P]`), `inputs` and `targets` `i32[B, N, R]`,
+    `mask` `bool[B, N, R]`, `real` `bool[B]`, one array per column, `f32[B, N]` or `f32[B, N, R]`,
+    and the packer's row indices.
     """
 
     examples: Sequence[Example]
@@ -113,17 +115,14 @@ class Collator:
     tokens: Tokens
     slots: int
     packer: Packer | None = None
+    visual: VisualTokens | None = None
 
     def __call__(self, planned: PlannedBatch) -> Batch:
-        """Reads images, pads and stacks; a padding row repeats row 0 with nothing to learn."""
+        """Pads and stacks; a padding row repeats row 0 with nothing to learn."""
         real = planned.rows != PADDING
         examples = [self.examples[k] for k in np.where(real, planned.rows, 0)]
-        images = [Study.from_row(self.studies[example.row]).images for example in examples]
-        length = planned.bucket.prefix
-        batch = {
-            "prefix": prefix_arrays(examples, images, length, self.slots, self.tokens),
-            "real": real,
-        }
+        prompts = prompt_arrays(examples, planned.bucket.prefix, self.tokens)
+        batch = {"prefix": prompts | self._pictures(examples), "real": real}
         if examples[0].responses:
             batch |= _response_arrays(examples, planned.bucket)
             batch["mask"] &= real[:, None, None]
@@ -131,20 +130,21 @@ class Collator:
                 batch |= self.packer(batch["mask"], planned.bucket)
         return batch
 
+    def _pictures(self, examples: Sequence[Example]) -> Batch:
+        """Decoded images, or what the cache has of them."""
+        if self.visual is not None:
+            return {"visual": self.visual([example.id for example in examples])}
+        family = self.tokens.family
+        files = [Study.from_row(self.studies[example.row]).images for example in examples]
+        stacks = [pixel_stack(f, self.slots, family.vision, family.image) for f in files]
+        return {"images": np.stack(stacks)}
 
-def prefix_arrays(
-    examples: Sequence[Example],
-    images: Sequence[Sequence[bytes]],
-    length: int,
-    slots: int,
-    tokens: Tokens,
-) -> Batch:
-    """Images and prompts (all but the last token) of a batch, as `models.Prefix` takes them."""
-    family = tokens.family
+
+def prompt_arrays(examples: Sequence[Example], length: int, tokens: Tokens) -> Batch:
+    """Prompts (all but the last token) of a batch, as `models.Prefix` takes them."""
     prompts = [example.prompt[:-1] for example in examples]
     ids = pad_rows(prompts, length, np.int32)
     return {
-        "images": np.stack([pixel_stack(f, slots, family.vision, family.image) for f in images]),
         "tokens": ids,
         "placeholder": ids == tokens.placeholder,
         "valid": pad_rows([[True] * len(prompt) for prompt in prompts], length, bool),

@@ -26,15 +26,17 @@ class Prefix:
     Attributes:
       tokens: Prompt ids with placeholders where visual tokens go, right-padded, `i32[B, P]`.
       valid: False for padding, `bool[B, P]`.
-      images: Raw pixels, `u8[B, I, S, S, C]`; None for a model of text.
+      images: Raw pixels, `u8[B, I, S, S, C]`; None for a model of text, or with `visual`.
       placeholder: Where visual tokens go, `bool[B, P]`; the k-th placeholder takes the k-th
         visual token, so a study with fewer images has fewer placeholders. None without images.
+      visual: Visual tokens that were made before, in place of `images`, `[B, K, D]`.
     """
 
     tokens: jax.Array
     valid: jax.Array
     images: jax.Array | None = None
     placeholder: jax.Array | None = None
+    visual: jax.Array | None = None
 
     @property
     def length(self) -> jax.Array:

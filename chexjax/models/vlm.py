@@ -37,9 +37,17 @@ class VLM(LanguageModel):
         return self.connector(features, images.any((2, 3, 4)))
 
     def _show(self, prefix: Prefix, text: jax.Array) -> jax.Array:
-        if prefix.images is None or prefix.placeholder is None:
+        if prefix.placeholder is None:
             return text
-        visual = self.encode_images(prefix.images)
+        visual = self._visual(prefix)
         order = jnp.clip(jnp.cumsum(prefix.placeholder, -1) - 1, 0, visual.shape[1] - 1)
         placed = jnp.take_along_axis(visual, order[..., None], axis=1)
         return jnp.where(prefix.placeholder[..., None], placed, text)
+
+    def _visual(self, prefix: Prefix) -> jax.Array:
+        """Visual tokens, as they are given or made of the pixels, `[B, K, D]`."""
+        if prefix.images is None and prefix.visual is not None:
+            return prefix.visual.astype(self.dtype)
+        if prefix.images is not None and prefix.visual is None:
+            return self.encode_images(prefix.images)
+        raise ValueError("a prefix with placeholders has either `images` or `visual`")

@@ -16,7 +16,7 @@ class Work:
     """Tokens that one forward pass runs.
 
     Attributes:
-      images: Images encoded.
+      images: Images encoded; 0 where visual tokens are read from a cache.
       prefixes: Prompts of `prefix` tokens each.
       prefix: Tokens of a prompt.
       responses: Streams that each attend to one of the prompts.
@@ -43,7 +43,9 @@ def forward(family: Family, work: Work) -> float:
 
 
 def images(family: Family, work: Work) -> float:
-    """Tower and connector."""
+    """Tower and connector; neither runs without images."""
+    if not work.images:
+        return 0.0
     vision = family.vision
     layers = vision.layers * (_linear(vision.block) + _attention(vision.block, vision.tokens))
     tower = work.images * vision.tokens * layers + _patches(family, work.images)

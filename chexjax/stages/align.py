@@ -17,6 +17,7 @@ from chexjax.stages.pair import PAIR
 from chexjax.stages.policies import load_policy, load_tokens
 from chexjax.stages.reference import REFERENCE, pair_items
 from chexjax.stages.sft import SFT
+from chexjax.stages.visual import cached_tokens
 from chexjax.trackers import StageTimer
 from chexjax.train import Preference
 
@@ -84,6 +85,7 @@ def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
         rejects=rejects,
         studies=context.artefact(INGEST).rows(),
         tokens=tokens,
+        visual=cached_tokens(context),
     )
 
 

@@ -12,8 +12,9 @@ from chexjax.stages.pair import PAIR
 from chexjax.stages.reference import REFERENCE
 from chexjax.stages.sample import SAMPLE
 from chexjax.stages.sft import SFT
+from chexjax.stages.visual import VISUAL
 
-METHOD = (INGEST, SFT, SAMPLE, JUDGE, PAIR, REFERENCE, ALIGN, CONTROL)
+METHOD = (INGEST, SFT, SAMPLE, JUDGE, PAIR, VISUAL, REFERENCE, ALIGN, CONTROL)
 
 COMMANDS: dict[str, tuple[Stage, ...]] = {
     **{stage.name: (stage,) for stage in METHOD},

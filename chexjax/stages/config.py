@@ -120,6 +120,21 @@ class LossConfig:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class VisualConfig:
+    """Visual tokens of the pairs, kept on disk.
+
+    Attributes:
+      cache: Encode the images once, and let `reference` and `align` read the tokens instead of
+        running tower and connector, which alignment must leave frozen. It takes disk space, and
+        says how much before it does; `--dry_run` does, too.
+      unit: Studies encoded together: one unit of work, one file.
+    """
+
+    cache: bool = local(False)
+    unit: int = 32
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class ReferenceConfig:
     """The forward pass of the starting policy over all pairs.
 
@@ -161,6 +176,7 @@ class RunConfig:
       sample: Candidates.
       judge: Scores.
       pair: Pairs.
+      visual: Cached visual tokens.
       reference: Cached log-probabilities.
       template: How the texts of a pair are laid out for alignment: `inference_consistent`, as the
         policy is asked and answers, or `reference_compatible`, as CheXalign's code does.
@@ -177,6 +193,7 @@ class RunConfig:
     sample: SampleConfig = SampleConfig()
     judge: JudgeConfig = JudgeConfig()
     pair: PairConfig = PairConfig()
+    visual: VisualConfig = VisualConfig()
     reference: ReferenceConfig = ReferenceConfig()
     template: Literal["inference_consistent", "reference_compatible"] = "inference_consistent"
     loss: LossConfig = LossConfig()

@@ -18,12 +18,13 @@ from chexjax.config import ConfigError
 from chexjax.data.preferences import count_rows, holds_single
 from chexjax.data.sources import open_source
 from chexjax.families import Family
-from chexjax.mesh import check_batch, parameter_shardings, path_name
+from chexjax.mesh import check_batch, parameter_names, parameter_shardings, path_name
 from chexjax.models import VLM, add_lora
 from chexjax.stages.config import RunConfig
 from chexjax.stages.context import Context
 from chexjax.stages.fitting import length_in_steps
 from chexjax.stages.start import check_start, is_trained
+from chexjax.stages.visual import VISUAL, check_frozen, token_bytes
 from chexjax.train import TrainConfig
 from chexjax.train.step import init_state, make_optimizer, split_params, state_shardings
 
@@ -48,7 +49,10 @@ def check(context: Context) -> None:
         for name in ("sample", "reference", "evaluate"):
             check_batch(getattr(config, name).unit, context.mesh, f"{name}.unit")
         for name, train in (("sft", config.sft), ("align", config.align)):
-            split_params(_model(context, name, train), train.freeze)
+            _, trainable, _ = split_params(_model(context, name, train), train.freeze)
+            if name == "align" and VISUAL.needed(config):
+                check_batch(config.visual.unit, context.mesh, "visual.unit")
+                check_frozen(config, parameter_names(trainable))
             check_batch(train.batch_size // train.accumulate, context.mesh, f"{name}.batch_size")
             length_in_steps(train, name, rows=1)
 
@@ -111,6 +115,8 @@ def dry_run(context: Context, console: Console) -> None:
     )
     console.print(f"starts from {_start(context.config)}")
     console.print(_training(context))
+    if VISUAL.needed(context.config):
+        console.print(_cache(context))
 
 
 def _start(config: RunConfig) -> str:
@@ -135,12 +141,25 @@ def _training(context: Context) -> Table:
     table = Table(title="Training")
     for heading in ("stage", "batch", "rows at most", "steps", "trained", "state per device"):
         table.add_column(heading, justify="left" if heading == "stage" else "right")
-    source = open_source(config.source)
-    given = config.pair.source
-    pairs = count_rows(Path(given)) if given else config.sample.studies
-    table.add_row(*_row(context, "sft", config.sft, len(source)))
-    table.add_row(*_row(context, "align", config.align, pairs or len(source)))
+    table.add_row(*_row(context, "sft", config.sft, len(open_source(config.source))))
+    table.add_row(*_row(context, "align", config.align, _most_pairs(config)))
     return table
+
+
+def _most_pairs(config: RunConfig) -> int:
+    if config.pair.source:
+        return count_rows(Path(config.pair.source))
+    return config.sample.studies or len(open_source(config.source))
+
+
+def _cache(context: Context) -> str:
+    """What the cached visual tokens take on disk if every study makes a pair."""
+    pairs, images = _most_pairs(context.config), context.family.max_images
+    size = token_bytes(context, [images] * pairs)
+    return (
+        f"visual tokens on disk: at most {size:,} bytes ({size / _GIB:,.3f} GiB), "
+        f"{pairs:,} studies of {images} images in {context.dtype}"
+    )
 
 
 def _row(context: Context, name: str, config: TrainConfig, rows: int) -> tuple[str, ...]:

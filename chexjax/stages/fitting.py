@@ -27,6 +27,7 @@ from chexjax.data.examples import (
 from chexjax.data.packing import Groups, Packer
 from chexjax.data.study import Study
 from chexjax.data.tokens import Tokens
+from chexjax.data.visual import VisualTokens
 from chexjax.families import Family
 from chexjax.mesh import batch_ways, parameter_names
 from chexjax.models import LORA_TRAINED, VLM, LoRAConfig, add_lora, merge_lora
@@ -84,8 +85,9 @@ def fit(
     rejects: Sequence[Reject],
     studies: Sequence[Mapping[str, Any]],
     tokens: Tokens,
+    visual: VisualTokens | None = None,
 ) -> Artefact:
-    """Trains on examples and finishes the policy artefact.
+    """Trains on examples, or on what a cache has of their images, and finishes the policy artefact.
 
     Its length `total` is in steps, or made from the floating-point operations of one.
 
@@ -98,30 +100,21 @@ def fit(
             f"{label}: no usable example is left of {len(rejects)}; "
             f"see {draft.path / 'rejects.jsonl'} and the rejects of the stages before"
         )
-    lengths = lengths_of(examples)
-    plan = Plan(
-        lengths=lengths,
-        buckets=make_buckets(lengths, config.buckets),
-        batch_size=config.batch_size,
-        seed=context.config.seed,
-    )
-    groups = Groups(
-        config.batch_size // config.accumulate // batch_ways(context.mesh), config.accumulate
-    )
-    packer = functools.partial(_packer, plan, examples, groups, objective.scored_only)
+    plan, slots = _plan(examples, config, context.config.seed), image_slots(examples)
+    packer = functools.partial(_packer, plan, examples, context, config, objective.scored_only)
     if config.lora.rank:
         add_lora(model, config.lora, seed=context.config.seed)
     graph, trainable, _ = split_params(model, config.freeze)
     names, responses = parameter_names(trainable), len(examples[0].responses)
-    work = (image_slots(examples), responses - objective.scored_only, objective.scored_only)
-    cost = step_flops(context.family, plan, packer(1), names, *work)
-    length = total if isinstance(total, int) else total(cost)
+    work = (responses - objective.scored_only, objective.scored_only)
+    cost = functools.partial(step_flops, context.family, plan, packer(1), names, *work)
+    length = total if isinstance(total, int) else total(cost(slots))
     params = train(
         model,
         context.family,
         objective,
         plan,
-        Collator(examples, studies, tokens, image_slots(examples), packer(length)),
+        Collator(examples, studies, tokens, slots, packer(length), visual),
         [example.id for example in examples],
         config=config,
         steps=length,
@@ -138,13 +131,18 @@ def fit(
         "examples": len(examples),
         "buckets": [list(bucket) for bucket in plan.buckets],
         "parameters": sum(leaf.size for leaf in jax.tree.leaves(params)),
-        "flops": cost * length,
+        **spent(lambda images: length * cost(images), slots, cached=visual is not None),
     }
     return save_policy(draft, context.family, params, statistics, len(rejects))
 
 
 def _packer(
-    plan: Plan, examples: Sequence[Example], groups: Groups, scored_only: int, steps: int
+    plan: Plan,
+    examples: Sequence[Example],
+    context: Context,
+    config: TrainConfig,
+    scored_only: int,
+    steps: int,
 ) -> Packer:
     """Packs the responses of all batches that a run of so many steps meets."""
     epochs = -(-steps // plan.batches_per_epoch)
@@ -152,7 +150,32 @@ def _packer(
     parts = {"rows": slice(None)}
     if scored_only:
         parts = {"rows": slice(None, -scored_only), "scored_rows": slice(-scored_only, None)}
+    size = config.batch_size // config.accumulate // batch_ways(context.mesh)
+    groups = Groups(size, config.accumulate)
     return Packer.of(batches, response_lengths(examples), groups, parts)
+
+
+def _plan(examples: Sequence[Example], config: TrainConfig, seed: int) -> Plan:
+    lengths = lengths_of(examples)
+    return Plan(
+        lengths=lengths,
+        buckets=make_buckets(lengths, config.buckets),
+        batch_size=config.batch_size,
+        seed=seed,
+    )
+
+
+def spent(cost: Callable[[int], float], slots: int, *, cached: bool) -> dict[str, float]:
+    """Operations for a manifest: `flops` that are executed, `flops_spared` by a cache.
+
+    Args:
+      cost: Operations, as a function of the images of a study that are encoded.
+      slots: Images of a study.
+      cached: Whether visual tokens come from a cache.
+    """
+    if not cached:
+        return {"flops": cost(slots)}
+    return {"flops": cost(0), "flops_spared": cost(slots) - cost(0)}
 
 
 def _merged(draft: Draft, policy: VLM, family: Family, config: LoRAConfig) -> nnx.State:
@@ -172,9 +195,9 @@ def step_flops(
     plan: Plan,
     packer: Packer,
     trained: Sequence[str],
-    images: int,
     responses: int,
     scored_only: int,
+    images: int,
 ) -> float:
     """Executed operations of a step that trains these parameters, padding included: the mean."""
     frozen_vision = not any(name.startswith("vision/") for name in trained)
@@ -192,8 +215,10 @@ def step_flops(
         )
         cost += flops.train_step(family, work, frozen_vision=frozen_vision, adapters=adapters)
         if scored_only:
-            responses = plan.batch_size * scored_only
-            rows = packer.total("scored_rows", batch)
-            scored = dataclasses.replace(work, responses=responses, rows=rows)
+            scored = dataclasses.replace(
+                work,
+                responses=plan.batch_size * scored_only,
+                rows=packer.total("scored_rows", batch),
+            )
             cost += flops.forward(family, scored)
     return cost / len(per_epoch)

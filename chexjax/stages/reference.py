@@ -21,11 +21,12 @@ from chexjax.mesh import batch_ways, place_batch
 from chexjax.perf import flops
 from chexjax.rows import Rows, Unit, map_units
 from chexjax.stages.context import Context, Stage
-from chexjax.stages.fitting import Item, make_examples
+from chexjax.stages.fitting import Item, make_examples, spent
 from chexjax.stages.ingest import INGEST
 from chexjax.stages.pair import PAIR
 from chexjax.stages.policies import load_policy, load_tokens
 from chexjax.stages.sft import SFT
+from chexjax.stages.visual import cached_tokens
 from chexjax.trackers import StageTimer
 from chexjax.train import make_scorer
 
@@ -57,10 +58,10 @@ def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
         raise ArtefactError(f"no pair fits the context: {rejects[0].id}: {rejects[0].reason}")
     slots = image_slots(examples)
     [bucket] = make_buckets(lengths_of(examples), 1)
-    planned = _units(len(examples), size, bucket)
+    visual, planned = cached_tokens(context), _units(len(examples), size, bucket)
     groups = Groups(size // batch_ways(context.mesh))
     packer = Packer.of(planned, response_lengths(examples), groups, {"rows": slice(None)})
-    collate = Collator(examples, studies, tokens, slots, packer)
+    collate = Collator(examples, studies, tokens, slots, packer, visual)
     score = make_scorer(load_policy(context, policy))
 
     def unit(number: int) -> Unit:
@@ -72,17 +73,20 @@ def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
             rejects if number == 0 else [],
         )
 
-    work = flops.Work(
-        images=size * slots,
-        prefixes=size,
-        prefix=bucket.prefix,
-        responses=len(examples[0].responses) * size,
-        response=bucket.response,
-        rows=packer.total("rows", planned[0]),
-    )
-    cost = len(planned) * flops.forward(context.family, work)
+    def cost(slots: int) -> float:
+        work = flops.Work(
+            images=size * slots,
+            prefixes=size,
+            prefix=bucket.prefix,
+            responses=len(examples[0].responses) * size,
+            response=bucket.response,
+            rows=packer.total("rows", planned[0]),
+        )
+        return len(planned) * flops.forward(context.family, work)
+
+    statistics = spent(cost, slots, cached=visual is not None)
     return map_units(
-        draft, len(planned), unit, describe="reference", summarise=lambda rows: {"flops": cost}
+        draft, len(planned), unit, describe="reference", summarise=lambda _: statistics
     )
 
 

@@ -1,5 +1,7 @@
 """The counts against the matrix products that the traced programs really have."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
@@ -73,12 +75,22 @@ def test_a_forward_pass_is_counted_to_the_last_product(batch, work):
     assert flops.forward(FAMILY, work) == products(jax.make_jaxpr(forward)(params).jaxpr)
 
 
-def test_a_q_former_is_counted_to_the_last_product():
+def from_cache(batch, family):
+    """The batch with visual tokens in place of images."""
+    prefix = dict(batch["prefix"])
+    rows, slots = prefix.pop("images").shape[:2]
+    shape = (rows, family.visual_tokens(slots), family.decoder.block.width)
+    return batch | {"prefix": prefix | {"visual": np.ones(shape, np.float32)}}
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_a_q_former_is_counted_to_the_last_product(cached):
     family = preset("chexagent_nano", Family)
     batch = random_batch(family, images=IMAGES, responses=RESPONSES)
     rows, slots = batch["prefix"]["images"].shape[:2]
+    batch = from_cache(batch, family) if cached else batch
     work = flops.Work(
-        images=rows * slots,
+        images=0 if cached else rows * slots,
         prefixes=rows,
         prefix=batch["prefix"]["tokens"].shape[1],
         responses=rows * RESPONSES,
@@ -113,6 +125,18 @@ def test_a_training_step_is_counted_to_the_last_product(batch, work, frozen):
 
     counted = products(jax.make_jaxpr(jax.grad(loss))(trainable).jaxpr)
     assert flops.train_step(FAMILY, work, frozen_vision=frozen) == counted
+
+
+def test_a_step_from_cached_tokens_has_no_product_of_the_tower(batch, work):
+    graph, trainable, rest = split_params(random_policy(FAMILY), ("vision/", "connector/"))
+    cached = from_cache(batch, FAMILY)
+
+    def loss(trainable):
+        return SFT()(nnx.merge(graph, trainable, rest), cached).value.sum()
+
+    counted = products(jax.make_jaxpr(jax.grad(loss))(trainable).jaxpr)
+    work = dataclasses.replace(work, images=0)
+    assert flops.train_step(FAMILY, work, frozen_vision=True) == counted
 
 
 def test_a_step_of_adapters_has_no_gradient_of_a_kernel(batch, work):

@@ -142,6 +142,25 @@ def test_log_probs_of_the_prompt_are_those_of_one_stream():
     assert_close(logps, on_model(response_logprobs, batch), rtol=1e-5)
 
 
+def with_visual_tokens(batch):
+    """The batch with tokens for its images, as a cache holds them: zeros where there are none."""
+    prefix = dict(batch["prefix"])
+    visual = np.array(on_model(lambda model, x: model.encode_images(x), prefix.pop("images")))
+    read = prefix["placeholder"].sum(-1)
+    visual[np.arange(visual.shape[1]) >= read[:, None]] = 0
+    return batch | {"prefix": prefix | {"visual": visual}}
+
+
+def test_visual_tokens_in_place_of_images_change_no_log_prob():
+    batch = random_batch(FAMILY, images=(0, 1, 2))
+    cached = with_visual_tokens(batch)
+    expected = on_model(response_logprobs, batch)
+    np.testing.assert_allclose(on_model(response_logprobs, cached), expected, rtol=1e-6, atol=1e-6)
+    with pytest.raises(ValueError, match="either `images` or `visual`"):
+        both = cached["prefix"] | {"images": batch["prefix"]["images"]}
+        on_model(response_logprobs, cached | {"prefix": both})
+
+
 def test_images_are_no_text_of_the_prompt():
     batch = random_batch(FAMILY, images=(0, 1, 2))
     _, prompt = on_model(prompt_logprobs, batch)
