@@ -12,7 +12,7 @@ from chexjax.data.images import open_image
 from chexjax.data.visual import VisualWriter
 from tests.stages.conftest import CONFIG
 
-CACHE = "--config.visual.cache"
+CACHE = ["--config.visual.cache", "--config.visual.unit=8"]
 EPOCHS = ["--config.align.total_epochs=2.0", "--config.align.checkpoint_every=99"]
 
 
@@ -41,11 +41,27 @@ def plain(finished, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def encoded(plain, tmp_path_factory):
-    """The same pairs with their visual tokens, and what they are for yet to be done."""
+    """The same pairs with their visual tokens, written in two attempts; nothing read them yet."""
     workdir = shutil.copytree(plain, tmp_path_factory.mktemp("cached") / "run")
     for folder in ("reference", "aligned"):
         shutil.rmtree(workdir / folder)
-    assert main(["visual", CONFIG, CACHE, f"--workdir={workdir}"]) == 0
+    command = ["visual", CONFIG, *CACHE, f"--workdir={workdir}"]
+    write, begun = VisualWriter.write, []
+
+    def killed(self, unit, tokens):
+        begun.append(unit)
+        write(self, unit, tokens)
+        if begun == [0, 1]:
+            (workdir / "visual" / "tokens" / "c" / "1" / "0" / "0").write_bytes(b"half")
+            raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(VisualWriter, "write", killed)
+        with pytest.raises(KeyboardInterrupt):
+            main(command)
+        assert not (workdir / "visual" / "manifest.json").exists()
+        assert main(command) == 0
+    assert begun == [0, 1, 1, 2]
     return workdir
 
 
@@ -59,7 +75,7 @@ def test_two_epochs_from_the_cache_have_the_losses_of_two_without(
 
     monkeypatch.setattr(f"{open_image.__module__}.open_image", seen)
     for stage in ("reference", "align"):
-        assert main([stage, CONFIG, CACHE, *EPOCHS, f"--workdir={workdir}"]) == 0
+        assert main([stage, CONFIG, *CACHE, *EPOCHS, f"--workdir={workdir}"]) == 0
     assert len(losses(workdir)) == 6
     np.testing.assert_allclose(losses(workdir), losses(plain), rtol=1e-6)
     rows = (load(each / "reference", "reference").rows() for each in (workdir, plain))
@@ -86,7 +102,7 @@ def test_the_bytes_that_are_announced_are_those_on_disk(encoded, tmp_path, capsy
     assert made["token_bytes"] <= on_disk < 1.1 * made["token_bytes"]
     shutil.copytree(encoded, tmp_path / "run")
     shutil.rmtree(tmp_path / "run" / "visual")
-    command = ["visual", CONFIG, CACHE, f"--workdir={tmp_path / 'run'}"]
+    command = ["visual", CONFIG, *CACHE, f"--workdir={tmp_path / 'run'}"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("shutil.disk_usage", lambda _: shutil._ntuple_diskusage(10, 3, 7))
         assert main(command) == 2
@@ -96,26 +112,11 @@ def test_the_bytes_that_are_announced_are_those_on_disk(encoded, tmp_path, capsy
     assert not tokens_of(tmp_path / "run")
 
 
-def test_a_kill_costs_the_unit_that_it_hit(encoded, tmp_path, monkeypatch):
-    workdir = shutil.copytree(encoded, tmp_path / "run")
-    shutil.rmtree(workdir / "visual")
-    command = ["visual", CONFIG, CACHE, f"--workdir={workdir}", "--config.visual.unit=8"]
-    write, begun = VisualWriter.write, []
-
-    def killed(self, unit, tokens):
-        begun.append(unit)
-        write(self, unit, tokens)
-        if begun == [0, 1]:
-            (workdir / "visual" / "tokens" / "c" / "1" / "0" / "0").write_bytes(b"half")
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(VisualWriter, "write", killed)
-    with pytest.raises(KeyboardInterrupt):
-        main(command)
-    assert not (workdir / "visual" / "manifest.json").exists()
-    assert main(command) == 0
-    assert begun == [0, 1, 1, 2]
-    assert load(workdir / "visual", "visual").manifest.rows == 24
+def test_a_kill_costs_the_unit_that_it_hit(encoded):
+    made = load(encoded / "visual", "visual")
+    units = sorted(name for name in made.manifest.files if name.startswith("tokens/c/"))
+    assert units == [f"tokens/c/{unit}/0/0" for unit in range(3)]
+    assert made.manifest.rows == load(encoded / "pairs", "pairs").manifest.rows
 
 
 @pytest.mark.parametrize(
@@ -134,7 +135,7 @@ def test_a_kill_costs_the_unit_that_it_hit(encoded, tmp_path, monkeypatch):
     ],
 )
 def test_what_moves_the_tokens_is_named_before_any_work(change, named, tmp_path, capsys):
-    command = ["run", CONFIG, CACHE, *change, f"--workdir={tmp_path / 'run'}"]
+    command = ["run", CONFIG, *CACHE, *change, f"--workdir={tmp_path / 'run'}"]
     assert main(command) == 2
     message = capsys.readouterr().err
     assert "config.visual.cache" in message and "config.align.freeze" in message
@@ -143,13 +144,13 @@ def test_what_moves_the_tokens_is_named_before_any_work(change, named, tmp_path,
 
 
 def test_a_dry_run_says_how_much_there_can_be(tmp_path, capsys):
-    command = ["run", CONFIG, CACHE, f"--workdir={tmp_path / 'none'}", "--dry_run"]
+    command = ["run", CONFIG, *CACHE, f"--workdir={tmp_path / 'none'}", "--dry_run"]
     assert main(command) == 0
-    # 24 studies of two images of 16 tokens, 64 wide, in float32.
-    assert f"at most {24 * 2 * 16 * 64 * 4:,} bytes" in capsys.readouterr().out
+    # 24 studies of two images of 16 tokens, 32 wide, in float32.
+    assert f"at most {24 * 2 * 16 * 32 * 4:,} bytes" in capsys.readouterr().out
 
 
 def test_tokens_of_another_dtype_are_refused(encoded, capsys):
     other = ["--config.policy.compute_dtype=bfloat16", f"--workdir={encoded}"]
-    assert main(["reference", CONFIG, CACHE, *other]) == 2
+    assert main(["reference", CONFIG, *CACHE, *other]) == 2
     assert "config.policy.compute_dtype=float32" in capsys.readouterr().err
