@@ -1,37 +1,47 @@
 """Attention of a token stream over a chain of key-value segments: one interface, one softmax.
 
-A chain is a sequence of segments whose batch axes nest: a segment shared by all responses of
-a study has `[B]` where the queries have `[B, N]`, and is read where it lies, never copied.
+What computes it is a choice: XLA everywhere, and the reference for the rest; splash kernels on
+TPU; cuDNN on GPU. Whatever a kernel does not take goes to XLA.
 """
 
 from __future__ import annotations
 
-import dataclasses
+import logging
 from collections.abc import Sequence
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
+
+from chexjax.ops.chain import Segment, rectangle, unfit
+from chexjax.ops.cudnn import cudnn, unfit_for_cudnn
+from chexjax.ops.splash import splash
+
+__all__ = ["Backend", "Segment", "attend", "backend_for", "why_xla"]
+
+Backend = Literal["xla", "splash", "cudnn"]
+
+_NATIVE: dict[str, Backend] = {"tpu": "splash", "gpu": "cudnn"}
+
+_log = logging.getLogger(__name__)
 
 # Finite, so that a query that sees nothing gets a uniform average and not NaN.
 _MASKED = -1e30
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
-class Segment:
-    """Keys and values of a run of tokens, with where the tokens stand.
+def backend_for(asked: Backend | Literal["auto"], platform: str) -> Backend:
+    """What computes attention on a platform; `auto` is the platform's own kernels, or XLA.
 
-    Attributes:
-      k: Rotated keys, `[*batch, S, H, head]`.
-      v: Values, `[*batch, S, H, head]`.
-      positions: `i32[*batch, S]`.
-      valid: False for padding, `bool[*batch, S]`.
+    Raises:
+      ValueError: the platform lacks what is asked for.
     """
-
-    k: jax.Array
-    v: jax.Array
-    positions: jax.Array
-    valid: jax.Array
+    native = _NATIVE.get(platform, "xla")
+    if asked == "auto":
+        return native
+    if asked not in ("xla", native):
+        instead = " or ".join(repr(name) for name in dict.fromkeys(("auto", "xla", native)))
+        raise ValueError(f"attention={asked!r} does not run on {platform}; set it to {instead}")
+    return asked
 
 
 def attend(
@@ -41,8 +51,11 @@ def attend(
     *,
     causal: bool,
     window: int | None = None,
+    backend: Backend = "xla",
 ) -> jax.Array:
     """Softmax attention over all segments of a chain together.
+
+    XLA reads positions. Kernels read order: see `chain.rectangle` for what must hold of a chain.
 
     Args:
       q: Rotated queries, `[*batch, T, H, head]`.
@@ -51,10 +64,34 @@ def attend(
         each are the leading ones of `q`.
       causal: A query sees keys at its own position and before.
       window: A causal query sees the keys of this many positions, its own included.
+      backend: What computes it, where it takes the chain; XLA otherwise, see `why_xla`.
 
     Returns:
       `[*batch, T, H, head]` in the dtype of `q`; scores and softmax are float32.
     """
+    if backend != "xla":
+        reason = why_xla(backend, q, chain, causal=causal, window=window)
+        if reason is None:
+            laid = rectangle(q, chain, causal=causal, window=window)
+            return (splash(laid) if backend == "splash" else cudnn(laid)).reshape(q.shape)
+        _log.info("attention by XLA and not %s: %s", backend, reason)
+    return _xla(q, positions, chain, causal, window)
+
+
+def why_xla(
+    backend: Backend, q: jax.Array, chain: Sequence[Segment], *, causal: bool, window: int | None
+) -> str | None:
+    """Why `attend` leaves these shapes to XLA, or None where `backend` takes them."""
+    return (unfit_for_cudnn(q) if backend == "cudnn" else None) or unfit(q, chain, causal, window)
+
+
+def _xla(
+    q: jax.Array,
+    positions: jax.Array,
+    chain: Sequence[Segment],
+    causal: bool,
+    window: int | None,
+) -> jax.Array:
     *batch, tokens, _, head = q.shape
     rank, heads = len(batch), chain[0].k.shape[-2]
     scaled = (q * jnp.asarray(head**-0.5, q.dtype)).reshape(*batch, tokens, heads, -1, head)
