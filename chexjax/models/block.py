@@ -15,7 +15,7 @@ from flax import nnx
 from chexjax.families import BlockSpec
 from chexjax.mesh import spread
 from chexjax.models.sheet import Place, Sheet
-from chexjax.ops.attention import Segment, attend
+from chexjax.ops.attention import Backend, Segment, attend
 from chexjax.ops.linear import Linear
 from chexjax.ops.rotary import rotate
 
@@ -41,9 +41,17 @@ linear layers; `offload` the same in the host's memory, where the backend has it
 class Attention(nnx.Module):
     """Multi-head attention over a chain of segments."""
 
-    def __init__(self, spec: BlockSpec, *, memory: int | None = None, dtype: jnp.dtype) -> None:
+    def __init__(
+        self,
+        spec: BlockSpec,
+        *,
+        memory: int | None = None,
+        dtype: jnp.dtype,
+        backend: Backend = "xla",
+    ) -> None:
         """Makes the four projections; keys and values read streams of width `memory`, or D."""
         self.spec = spec
+        self.backend: Backend = backend
         into, out = "qkv" in spec.biases, "out" in spec.biases
         memory = memory or spec.width
         self.query = Linear(spec.width, spec.width, bias=into, dtype=dtype)
@@ -100,9 +108,11 @@ class Attention(nnx.Module):
         return Segment(k=k, v=self._heads(v), positions=place.positions, valid=place.valid)
 
     def _attend(self, q: jax.Array, positions: jax.Array, chain: Sequence[Segment]) -> jax.Array:
-        causal, window = self.spec.causal, self.spec.window
-        rotated = self._rotated(q, positions)
-        return attend(rotated, positions, chain, causal=causal, window=window).reshape(q.shape)
+        rotated, causal, window = self._rotated(q, positions), self.spec.causal, self.spec.window
+        attended = attend(
+            rotated, positions, chain, causal=causal, window=window, backend=self.backend
+        )
+        return attended.reshape(q.shape)
 
     def _heads(self, x: jax.Array) -> jax.Array:
         return x.reshape(*x.shape[:-1], -1, self.spec.head)
@@ -147,11 +157,13 @@ class MLP(nnx.Module):
 class Block(nnx.Module):
     """One layer over a token stream that attends to itself and to a chain of earlier segments."""
 
-    def __init__(self, spec: BlockSpec, *, dtype: jnp.dtype, rngs: nnx.Rngs) -> None:
+    def __init__(
+        self, spec: BlockSpec, *, dtype: jnp.dtype, rngs: nnx.Rngs, attention: Backend = "xla"
+    ) -> None:
         """Makes the norms, the attention and the MLP."""
         self.layout = spec.layout
         self.norm1 = norm(spec, dtype=dtype, rngs=rngs)
-        self.attention = Attention(spec, dtype=dtype)
+        self.attention = Attention(spec, dtype=dtype, backend=attention)
         self.norm2 = None if spec.layout == "parallel" else norm(spec, dtype=dtype, rngs=rngs)
         self.mlp = MLP(spec, dtype=dtype)
 
@@ -219,9 +231,20 @@ def norm(spec: BlockSpec, *, dtype: jnp.dtype, rngs: nnx.Rngs) -> Norm:
     return kind(spec.width, epsilon=spec.epsilon, dtype=dtype, rngs=rngs)
 
 
-def stack(spec: BlockSpec, layers: int, *, dtype: jnp.dtype, rngs: nnx.Rngs) -> Block:
+def stack(
+    spec: BlockSpec,
+    layers: int,
+    *,
+    dtype: jnp.dtype,
+    rngs: nnx.Rngs,
+    attention: Backend = "xla",
+) -> Block:
     """`layers` blocks as one module whose parameters have a leading layer axis."""
-    return stack_of(lambda rngs: Block(spec, dtype=dtype, rngs=rngs), layers, rngs)
+
+    def make(rngs: nnx.Rngs) -> Block:
+        return Block(spec, dtype=dtype, rngs=rngs, attention=attention)
+
+    return stack_of(make, layers, rngs)
 
 
 def stack_of(make: Callable[[nnx.Rngs], Layer], layers: int, rngs: nnx.Rngs) -> Layer:

@@ -18,7 +18,7 @@ from flax import nnx
 from chexjax.families import DecoderSpec
 from chexjax.models.block import Block, norm, scan, stack
 from chexjax.models.sheet import Sheet
-from chexjax.ops.attention import Segment
+from chexjax.ops.attention import Backend, Segment
 from chexjax.ops.linear import Linear
 from chexjax.ops.logprobs import token_logprobs
 
@@ -56,13 +56,15 @@ class Cache:
 class Decoder(nnx.Module):
     """Token embedding, layers, final norm and vocabulary projection."""
 
-    def __init__(self, spec: DecoderSpec, *, dtype: jnp.dtype, rngs: nnx.Rngs) -> None:
+    def __init__(
+        self, spec: DecoderSpec, *, dtype: jnp.dtype, rngs: nnx.Rngs, attention: Backend = "xla"
+    ) -> None:
         """Makes all parts; `spec.layers` is at least 2."""
-        width = spec.block.width
+        width, layers = spec.block.width, spec.layers - 1
         self.spec = spec
         self.embed = nnx.Embed(spec.vocabulary, width, dtype=dtype, rngs=rngs)
-        self.body = stack(spec.block, spec.layers - 1, dtype=dtype, rngs=rngs)
-        self.last = Block(spec.block, dtype=dtype, rngs=rngs)
+        self.body = stack(spec.block, layers, dtype=dtype, rngs=rngs, attention=attention)
+        self.last = Block(spec.block, dtype=dtype, rngs=rngs, attention=attention)
         self.norm = norm(spec.block, dtype=dtype, rngs=rngs)
         self.head = None if spec.head == "tied" else _head(spec, dtype)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +16,7 @@ from flax import nnx
 from chexjax.families import TextFamily
 from chexjax.models.decoder import Cache, Decoder, Stream
 from chexjax.models.sheet import Place, Sheet
+from chexjax.ops.attention import Backend
 from chexjax.ops.packing import ALL, Packing
 
 
@@ -48,7 +50,12 @@ class LanguageModel(nnx.Module):
     """Writes text from a prompt."""
 
     def __init__(
-        self, family: TextFamily, *, dtype: jnp.dtype = jnp.float32, remat: str = "none"
+        self,
+        family: TextFamily,
+        *,
+        dtype: jnp.dtype = jnp.float32,
+        remat: str = "none",
+        attention: Backend = "xla",
     ) -> None:
         """Declares the modules; build it with `abstract` and give it parameters.
 
@@ -56,17 +63,20 @@ class LanguageModel(nnx.Module):
           family: Shapes.
           dtype: Compute dtype; parameters are float32.
           remat: Name of a policy in `block.REMAT`, used by `score`.
+          attention: What computes attention where it can; a token at a time it is XLA.
         """
         self.dtype = dtype
         self.remat = remat
-        self.decoder = Decoder(family.decoder, dtype=dtype, rngs=nnx.Rngs(0))
+        rngs = nnx.Rngs(0)
+        self.decoder = Decoder(family.decoder, dtype=dtype, rngs=rngs, attention=attention)
 
     @classmethod
-    def abstract(
-        cls, family: TextFamily, *, dtype: jnp.dtype = jnp.float32, remat: str = "none"
-    ) -> tuple[nnx.GraphDef, nnx.State]:
-        """The model's graph and the shapes of its parameters; allocates nothing."""
-        return nnx.split(nnx.eval_shape(lambda: cls(family, dtype=dtype, remat=remat)))
+    def abstract(cls, family: TextFamily, **options: Any) -> tuple[nnx.GraphDef, nnx.State]:
+        """The model's graph and the shapes of its parameters, with the constructor's options.
+
+        It allocates nothing.
+        """
+        return nnx.split(nnx.eval_shape(lambda: cls(family, **options)))
 
     def score(
         self,

@@ -8,13 +8,16 @@ from flax import nnx
 
 from chexjax.families import BlockSpec, ImageSpec, VisionSpec
 from chexjax.models.block import MLP, Attention, Block, norm, scan, stack
+from chexjax.ops.attention import Backend
 from chexjax.ops.linear import Linear
 
 
 class ViT(nnx.Module):
     """Image encoder."""
 
-    def __init__(self, spec: VisionSpec, *, dtype: jnp.dtype, rngs: nnx.Rngs) -> None:
+    def __init__(
+        self, spec: VisionSpec, *, dtype: jnp.dtype, rngs: nnx.Rngs, attention: Backend = "xla"
+    ) -> None:
         """Makes patch projection, positions and layers."""
         self.spec = spec
         self.patch = Linear(spec.patch**2 * spec.channels, spec.block.width, dtype=dtype)
@@ -23,7 +26,7 @@ class ViT(nnx.Module):
         batch = (1,) if spec.class_token else ()
         self.token = nnx.Param(jnp.zeros((1, 1, width))) if spec.class_token else None
         self.position = nnx.Param(jnp.zeros((*batch, spec.tokens, width)))
-        self.blocks = stack(spec.block, spec.layers, dtype=dtype, rngs=rngs)
+        self.blocks = stack(spec.block, spec.layers, dtype=dtype, rngs=rngs, attention=attention)
         self.norm = norm(spec.block, dtype=dtype, rngs=rngs) if spec.final_norm else None
         self.head = PoolingHead(spec.block, dtype=dtype, rngs=rngs) if spec.pooled else None
 

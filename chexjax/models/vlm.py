@@ -10,18 +10,24 @@ from chexjax.families import Family
 from chexjax.models.connector import make_connector
 from chexjax.models.lm import LanguageModel, Prefix
 from chexjax.models.vit import ViT, normalised
+from chexjax.ops.attention import Backend
 
 
 class VLM(LanguageModel):
     """A policy: writes a report from images and a prompt."""
 
     def __init__(
-        self, family: Family, *, dtype: jnp.dtype = jnp.float32, remat: str = "none"
+        self,
+        family: Family,
+        *,
+        dtype: jnp.dtype = jnp.float32,
+        remat: str = "none",
+        attention: Backend = "xla",
     ) -> None:
         """Declares the modules; see `LanguageModel`."""
-        super().__init__(family, dtype=dtype, remat=remat)
+        super().__init__(family, dtype=dtype, remat=remat, attention=attention)
         self.image = family.image
-        self.vision = ViT(family.vision, dtype=dtype, rngs=nnx.Rngs(0))
+        self.vision = ViT(family.vision, dtype=dtype, rngs=nnx.Rngs(0), attention=attention)
         self.connector = make_connector(family, dtype=dtype)
 
     def encode_images(self, images: jax.Array) -> jax.Array:

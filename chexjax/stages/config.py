@@ -25,12 +25,15 @@ class PolicyConfig:
       tokenizer: Folder of the tokenizer; empty for the checkpoint's own, and without one for a
         tokenizer that is trained on the training studies.
       compute_dtype: `float32`, `bfloat16`, or `auto`: bfloat16 where there is an accelerator.
+      attention: What computes it: `xla`, the kernels `splash` (TPU) or `cudnn` (GPU), or `auto`:
+        the kernels of the platform. What they do not take, decoding above all, is left to XLA.
     """
 
     preset: str = "chexagent2_tiny"
     checkpoint: str = local("")
     tokenizer: str = local("")
     compute_dtype: str = local("auto")
+    attention: Literal["auto", "xla", "splash", "cudnn"] = local("auto")
 
     def __post_init__(self) -> None:
         """Checks the dtype's name."""

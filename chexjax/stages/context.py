@@ -22,6 +22,7 @@ from chexjax.artefacts import Artefact, Draft
 from chexjax.config import ConfigError, content
 from chexjax.families import Family, preset
 from chexjax.mesh import make_mesh
+from chexjax.ops.attention import Backend, backend_for
 from chexjax.stages.config import RunConfig
 from chexjax.trackers import StageClock, StageTimer
 
@@ -100,6 +101,24 @@ class Context:
             on_cpu = self.mesh.devices.flat[0].platform == "cpu"
             name = "float32" if on_cpu else "bfloat16"
         return jnp.dtype(name)
+
+    @property
+    def attention(self) -> Backend:
+        """What computes the policy's attention.
+
+        Raises:
+          ConfigError: the devices lack what the config asks for.
+        """
+        asked, platform = self.config.policy.attention, self.mesh.devices.flat[0].platform
+        try:
+            return backend_for(asked, platform)
+        except ValueError as error:
+            raise ConfigError(f"config.policy.{error}") from error
+
+    @property
+    def compute(self) -> dict[str, Any]:
+        """How the policy computes: options of `VLM` that do not change what it is."""
+        return {"dtype": self.dtype, "attention": self.attention}
 
     def artefact(self, stage: Stage) -> Artefact:
         """The finished artefact of a stage, exactly as this config would make it.

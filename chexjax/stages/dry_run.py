@@ -42,6 +42,7 @@ def check(context: Context) -> None:
         open_source(config.source)
         _ = context.pair_family  # a template that its family does not have
         check_start(context)
+        _ = context.attention  # a kernel that the devices do not have
         judges.build(config.judge.name)
         _check_pairs(config)
         for name in ("sample", "evaluate"):

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from flax import nnx
 from jax.sharding import Mesh
 
@@ -22,14 +21,12 @@ from chexjax.stages.context import Context
 
 def load_policy(context: Context, artefact: Artefact, *, remat: str = "none") -> VLM:
     """The model of a policy artefact, on the mesh."""
-    return place_policy(artefact, context.family, context.mesh, dtype=context.dtype, remat=remat)
+    return place_policy(artefact, context.family, context.mesh, remat=remat, **context.compute)
 
 
-def place_policy(
-    artefact: Artefact, family: Family, mesh: Mesh, *, dtype: Any = jnp.float32, remat: str = "none"
-) -> VLM:
-    """The model of a policy artefact of `family`, on any mesh."""
-    graph, shapes = VLM.abstract(family, dtype=dtype, remat=remat)
+def place_policy(artefact: Artefact, family: Family, mesh: Mesh, **options: Any) -> VLM:
+    """The model of a policy artefact of `family`, on any mesh, with options of `VLM`."""
+    graph, shapes = VLM.abstract(family, **options)
     places = parameter_shardings(shapes, family.sharding, mesh)
     like = jax.tree.map(
         lambda leaf, place: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place),
