@@ -32,6 +32,7 @@ class Prefix:
       placeholder: Where visual tokens go, `bool[B, P]`; the k-th placeholder takes the k-th
         visual token, so a study with fewer images has fewer placeholders. None without images.
       visual: Visual tokens that were made before, in place of `images`, `[B, K, D]`.
+      features: What the tower makes of `images`, where that is known, `[B, I, T, W]`.
     """
 
     tokens: jax.Array
@@ -39,6 +40,7 @@ class Prefix:
     images: jax.Array | None = None
     placeholder: jax.Array | None = None
     visual: jax.Array | None = None
+    features: jax.Array | None = None
 
     @property
     def length(self) -> jax.Array:
@@ -131,6 +133,10 @@ class LanguageModel(nnx.Module):
           Hidden states `[*batch, T, D]` and the tokens' own cache.
         """
         return self.decoder.extend(self._responses(start, tokens, valid), chain)
+
+    def seen(self, prefix: Prefix) -> Prefix:
+        """The prefix with what an image tower makes of it; here there is none."""
+        return prefix
 
     def logits(self, hidden: jax.Array) -> jax.Array:
         """`[..., D] -> [..., V]`."""

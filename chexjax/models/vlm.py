@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -30,17 +32,28 @@ class VLM(LanguageModel):
         self.vision = ViT(family.vision, dtype=dtype, rngs=nnx.Rngs(0), attention=attention)
         self.connector = make_connector(family, dtype=dtype)
 
-    def encode_images(self, images: jax.Array) -> jax.Array:
+    def encode_images(self, images: jax.Array, features: jax.Array | None = None) -> jax.Array:
         """Visual tokens of raw pixels: `u8[B, I, S, S, C] -> [B, K, D]`.
 
-        An image that is black throughout is an empty slot.
+        An image that is black throughout is an empty slot. The tower does not run where its
+        `features: [B, I, T, W]` are given.
         """
+        if features is None:
+            features = self._features(images)
+        return self.connector(features, images.any((2, 3, 4)))
+
+    def seen(self, prefix: Prefix) -> Prefix:
+        """The prefix with the tower's features, for models that share the tower."""
+        if prefix.images is None or prefix.placeholder is None:
+            return prefix
+        return dataclasses.replace(prefix, features=self._features(prefix.images))
+
+    def _features(self, images: jax.Array) -> jax.Array:
         batch, count = images.shape[:2]
         pixels = normalised(images, self.image).astype(self.dtype)
         flat = pixels.reshape(batch * count, *images.shape[2:])
         features = self.vision(flat, remat=self.remat)
-        features = features.reshape(batch, count, *features.shape[1:])
-        return self.connector(features, images.any((2, 3, 4)))
+        return features.reshape(batch, count, *features.shape[1:])
 
     def _show(self, prefix: Prefix, text: jax.Array) -> jax.Array:
         if prefix.placeholder is None:
@@ -55,5 +68,5 @@ class VLM(LanguageModel):
         if prefix.images is None and prefix.visual is not None:
             return prefix.visual.astype(self.dtype)
         if prefix.images is not None and prefix.visual is None:
-            return self.encode_images(prefix.images)
+            return self.encode_images(prefix.images, prefix.features)
         raise ValueError("a prefix with placeholders has either `images` or `visual`")

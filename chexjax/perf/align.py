@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import jax
@@ -14,7 +15,7 @@ from chexjax.perf import flops
 from chexjax.perf import work as work_of
 from chexjax.perf.bench import Step
 from chexjax.perf.work import SIZES, Work
-from chexjax.train import OptimizerConfig, Preference, make_scorer
+from chexjax.train import OptimizerConfig, Preference, Reference, make_scorer
 from chexjax.train.step import init_state, make_optimizer, make_step, split_params
 
 BATCHES = 4
@@ -30,20 +31,21 @@ def jax_step(size: str, *, cached: bool) -> Step:
     """
     work = SIZES[size]
     batches = [work_of.batch(work, seed) for seed in range(BATCHES)]
-    score = make_scorer(_policy(work))
     if cached:
+        score = make_scorer(_policy(work))
         batches = [batch | {"ref_logps": np.asarray(score(batch))} for batch in batches]
+    objective = Preference(
+        DPO(beta=work_of.BETA), keep=True, reference=None if cached else Reference()
+    )
     graph, trainable, frozen = split_params(_policy(work), work_of.family(work).frozen)
     optimizer = make_optimizer(OptimizerConfig(clip=np.inf))
-    state = init_state(trainable, frozen, optimizer)
-    train = make_step(graph, Preference(DPO(beta=work_of.BETA), keep=True), optimizer, accumulate=1)
+    first = functools.partial(init_state, optimizer=optimizer, reference=not cached)
+    state = jax.jit(first)(trainable, frozen)
+    train = make_step(graph, objective, optimizer, accumulate=1)
 
     def step(number: int) -> float:
         nonlocal state
-        batch = batches[number % BATCHES]
-        if not cached:
-            batch = batch | {"ref_logps": score(batch)}
-        state, metrics = train(state, batch, np.float32(work_of.RATE))
+        state, metrics = train(state, batches[number % BATCHES], np.float32(work_of.RATE))
         return float(metrics["loss"])
 
     return step

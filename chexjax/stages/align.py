@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Set
+from typing import Any
 
 from chexjax.artefacts import Artefact, Draft
 from chexjax.data.preferences import SINGLE, texts_of
-from chexjax.losses import LOSSES, build, own_source
+from chexjax.losses import LOSSES, PreferenceLoss, build, own_source
 from chexjax.rows import Rows
 from chexjax.stages.config import LossConfig, RunConfig
 from chexjax.stages.context import Context, Stage
@@ -15,7 +16,7 @@ from chexjax.stages.fitting import Item, fit, length_in_steps, make_examples
 from chexjax.stages.ingest import INGEST
 from chexjax.stages.pair import PAIR
 from chexjax.stages.policies import load_policy, load_tokens
-from chexjax.stages.reference import REFERENCE, pair_items
+from chexjax.stages.reference import REFERENCE, needs_reference, pair_items
 from chexjax.stages.sft import SFT
 from chexjax.stages.visual import cached_tokens
 from chexjax.trackers import StageTimer
@@ -32,11 +33,19 @@ def with_reference(items: Iterable[Item], reference: Rows) -> list[Item]:
     ]
 
 
-def make_objective(config: LossConfig, *, single: bool, keep: bool = False) -> Preference:
+def make_objective(config: RunConfig, *, single: bool) -> Preference:
     """The loss of a config, of `single` reports or of pairs, and beside it what is to be logged."""
-    loss = config.build()
-    if not config.log_all_losses:
-        return Preference(loss, keep=keep)
+    loss = config.loss.build()
+    return Preference(
+        loss,
+        beside=_beside(config.loss, loss, single) if config.loss.log_all_losses else {},
+        keep=config.align.keep_exponentials,
+        reference=config.reference.in_step() if needs_reference(loss) else None,
+    )
+
+
+def _beside(config: LossConfig, loss: PreferenceLoss, single: bool) -> dict[str, PreferenceLoss]:
+    """Every other loss whose needs are met; those left out are named."""
     beside, left_out = {}, {}
     for name in sorted(LOSSES.keys() - {config.name}):
         try:
@@ -52,7 +61,7 @@ def make_objective(config: LossConfig, *, single: bool, keep: bool = False) -> P
             beside[name] = other
     for name, reason in left_out.items():
         print(f"align: log_all_losses leaves out {name}: it {reason}", flush=True)
-    return Preference(loss, beside=beside, keep=keep)
+    return beside
 
 
 def _items(context: Context, needs: Set[str]) -> list[Item]:
@@ -67,7 +76,7 @@ def _items(context: Context, needs: Set[str]) -> list[Item]:
 def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
     config = context.config.align
     single = texts_of(context.artefact(PAIR).rows()[0]) == SINGLE
-    objective = make_objective(context.config.loss, single=single, keep=config.keep_exponentials)
+    objective = make_objective(context.config, single=single)
     policy = context.artefact(SFT)
     shutil.copytree(policy.path / "tokenizer", draft.path / "tokenizer", dirs_exist_ok=True)
     tokens = load_tokens(context.pair_family, policy)
@@ -89,10 +98,14 @@ def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
     )
 
 
-def _own_loss(config: RunConfig) -> dict[str, str]:
-    """The text of the loss where it is the user's own."""
-    source = own_source(config.loss.name)
-    return {} if source is None else {"own_loss": source}
+def _extra(config: RunConfig) -> dict[str, Any]:
+    """The text of a user's own loss, and of which kind the reference is that a step runs."""
+    source, reference = own_source(config.loss.name), config.reference
+    extra: dict[str, Any] = {} if source is None else {"own_loss": source}
+    if reference.mode != "cached":
+        moving = {"mode": reference.mode, "every": reference.every, "decay": reference.decay}
+        extra["reference"] = moving
+    return extra
 
 
 ALIGN = Stage(
@@ -102,5 +115,5 @@ ALIGN = Stage(
     fields=("seed", "policy", "template", "loss", "align"),
     reads=(INGEST, SFT, PAIR, REFERENCE),
     work=_work,
-    extra=_own_loss,
+    extra=_extra,
 )

@@ -11,7 +11,7 @@ from chexjax.data.sources import SourceConfig
 from chexjax.engine import Sampler
 from chexjax.losses import PreferenceLoss
 from chexjax.mesh import MeshConfig
-from chexjax.train import TrainConfig
+from chexjax.train import Reference, TrainConfig
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -139,13 +139,43 @@ class VisualConfig:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ReferenceConfig:
-    """The forward pass of the starting policy over all pairs.
+    """The policy that alignment must not stray from.
 
     Attributes:
-      unit: Pairs scored together.
+      mode: `cached`, the starting policy, which scores all pairs once before alignment; or a copy
+        that runs in every step: `fixed` stays the starting policy, `synchronised` becomes the
+        trained one from time to time, `averaged` follows it as an exponential moving average.
+      every: Steps between synchronisations.
+      decay: Share of itself that an average keeps in each step, 0 to 1.
+      unit: Pairs scored together where they are scored once.
     """
 
+    mode: Literal["cached", "fixed", "synchronised", "averaged"] = "cached"
+    every: int | None = None
+    decay: float | None = None
     unit: int = 32
+
+    def __post_init__(self) -> None:
+        """Checks that what moves the reference is given where it moves, and only there."""
+        for field, mode in (("every", "synchronised"), ("decay", "averaged")):
+            value = getattr(self, field)
+            if value is not None and self.mode != mode:
+                raise ValueError(
+                    f"reference.{field}={value} moves the reference, which mode={self.mode!r} "
+                    f"does not allow; set mode={mode!r}, or leave it out"
+                )
+            if value is None and self.mode == mode:
+                raise ValueError(f"reference.mode={mode!r} needs reference.{field}")
+        if self.every is not None and self.every < 1:
+            raise ValueError(f"reference.every={self.every} must be at least 1")
+        if self.decay is not None and not 0 <= self.decay < 1:
+            raise ValueError(f"reference.decay={self.decay} is not from 0 to below 1")
+
+    def in_step(self) -> Reference | None:
+        """The reference that a training step runs, where it runs one."""
+        if self.mode == "cached":
+            return None
+        return Reference(every=self.every, decay=self.decay)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

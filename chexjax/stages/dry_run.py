@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -172,7 +173,9 @@ def _row(context: Context, name: str, config: TrainConfig, rows: int) -> tuple[s
         return name, "", "", "0", "0", f"{size / _GIB:.3f} GiB"
     _, trainable, frozen = split_params(_model(context, name, config), config.freeze)
     optimizer = make_optimizer(config.optimizer)
-    state = jax.eval_shape(lambda t, f: init_state(t, f, optimizer), trainable, frozen)
+    beside = name == "align" and context.config.reference.in_step() is not None
+    first = functools.partial(init_state, optimizer=optimizer, reference=beside)
+    state = jax.eval_shape(first, trainable, frozen)
     size = _bytes_per_device(state, state_shardings(state, table, context.mesh))
     trained = sum(leaf.size for leaf in jax.tree.leaves(trainable))
     batch = f"{config.batch_size} in {config.accumulate}"

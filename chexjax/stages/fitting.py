@@ -106,8 +106,8 @@ def fit(
         add_lora(model, config.lora, seed=context.config.seed)
     graph, trainable, _ = split_params(model, config.freeze)
     names, responses = parameter_names(trainable), len(examples[0].responses)
-    work = (responses - objective.scored_only, objective.scored_only)
-    cost = functools.partial(step_flops, context.family, plan, packer(1), names, *work)
+    first = (plan, packer(1), names, responses, objective)
+    cost = functools.partial(step_flops, context.family, *first)
     length = total if isinstance(total, int) else total(cost(slots))
     params = train(
         model,
@@ -196,7 +196,7 @@ def step_flops(
     packer: Packer,
     trained: Sequence[str],
     responses: int,
-    scored_only: int,
+    objective: Objective,
     images: int,
 ) -> float:
     """Executed operations of a step that trains these parameters, padding included: the mean."""
@@ -209,16 +209,17 @@ def step_flops(
             images=plan.batch_size * images,
             prefixes=plan.batch_size,
             prefix=batch.bucket.prefix,
-            responses=plan.batch_size * responses,
+            responses=plan.batch_size * (responses - objective.scored_only),
             response=batch.bucket.response,
             rows=packer.total("rows", batch),
         )
         cost += flops.train_step(family, work, frozen_vision=frozen_vision, adapters=adapters)
-        if scored_only:
-            scored = dataclasses.replace(
-                work,
-                responses=plan.batch_size * scored_only,
-                rows=packer.total("scored_rows", batch),
-            )
-            cost += flops.forward(family, scored)
+        passes = [work]
+        if count := plan.batch_size * objective.scored_only:
+            rows = packer.total("scored_rows", batch)
+            passes.append(dataclasses.replace(work, responses=count, rows=rows))
+            cost += flops.forward(family, passes[1])
+        if objective.reference is not None:  # it shares a frozen tower
+            apart = {"images": 0} if frozen_vision else {}
+            cost += sum(flops.forward(family, dataclasses.replace(p, **apart)) for p in passes)
     return cost / len(per_epoch)

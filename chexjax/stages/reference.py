@@ -17,9 +17,11 @@ from chexjax.data.examples import Collator, image_slots, lengths_of, response_le
 from chexjax.data.packing import Groups, Packer
 from chexjax.data.preferences import MISMATCHED, texts_of
 from chexjax.data.study import Study
+from chexjax.losses import PreferenceLoss
 from chexjax.mesh import batch_ways, place_batch
 from chexjax.perf import flops
 from chexjax.rows import Rows, Unit, map_units
+from chexjax.stages.config import RunConfig
 from chexjax.stages.context import Context, Stage
 from chexjax.stages.fitting import Item, make_examples, spent
 from chexjax.stages.ingest import INGEST
@@ -96,6 +98,15 @@ def _units(count: int, size: int, bucket: Bucket) -> list[PlannedBatch]:
     return [PlannedBatch(bucket, np.where(r < count, r, PADDING)) for r in rows]
 
 
+def _is_cached(config: RunConfig) -> bool:
+    return config.reference.mode == "cached" and needs_reference(config.loss.build())
+
+
+def needs_reference(loss: PreferenceLoss) -> bool:
+    """Whether a loss needs log-probabilities of the reference policy."""
+    return bool(loss.needs & {"reference", "mismatched"})
+
+
 def _row(example: Any, logps: np.ndarray) -> dict[str, Any]:
     kept = [logps[n, : len(r)].copy() for n, r in enumerate(example.responses)]
     return {"id": example.id, "ref_logps": kept}
@@ -108,5 +119,5 @@ REFERENCE = Stage(
     fields=("policy", "template", "reference"),
     reads=(INGEST, SFT, PAIR),
     work=_work,
-    needed=lambda config: bool(config.loss.build().needs & {"reference", "mismatched"}),
+    needed=_is_cached,
 )

@@ -92,10 +92,9 @@ def new_model(context: Context, *, remat: str) -> VLM:
     """A policy on the mesh: the config's checkpoint, or random parameters."""
     family, mesh = context.family, context.mesh
     if path := context.config.policy.checkpoint:
-        model: VLM = load_model(Path(path), family, mesh=mesh, dtype=context.dtype)
-        model.remat = remat
+        model: VLM = load_model(Path(path), family, mesh=mesh, remat=remat, **context.compute)
         return model
-    graph, shapes = VLM.abstract(family, dtype=context.dtype, remat=remat)
+    graph, shapes = VLM.abstract(family, remat=remat, **context.compute)
     params = random_params(shapes, layers=family.decoder.layers, seed=context.config.seed)
     places = parameter_shardings(shapes, family.sharding, mesh)
     return nnx.merge(graph, jax.device_put(params, places))

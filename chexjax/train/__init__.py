@@ -5,6 +5,7 @@ from __future__ import annotations
 from chexjax.train.config import OptimizerConfig, TrainConfig
 from chexjax.train.loop import train
 from chexjax.train.metrics import NonFiniteRun
+from chexjax.train.moving import Reference
 from chexjax.train.objectives import SFT, Objective, Preference
 from chexjax.train.reference import make_scorer
 
@@ -14,6 +15,7 @@ __all__ = [
     "OptimizerConfig",
     "Objective",
     "Preference",
+    "Reference",
     "TrainConfig",
     "make_scorer",
     "train",

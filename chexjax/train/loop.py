@@ -76,7 +76,8 @@ def train(
     # State: parameters on their devices, optimizer moments beside them.
     graph, trainable, frozen = split_params(model, config.freeze)
     optimizer = make_optimizer(config.optimizer)
-    first = functools.partial(init_state, optimizer=optimizer)
+    beside = objective.reference is not None
+    first = functools.partial(init_state, optimizer=optimizer, reference=beside)
     places = state_shardings(jax.eval_shape(first, trainable, frozen), family.sharding, mesh)
     state = jax.jit(first, out_shardings=places)(trainable, frozen)
 

@@ -23,6 +23,7 @@ from chexjax.losses import (
 )
 from chexjax.models import LanguageModel, Prefix
 from chexjax.ops.packing import Packing
+from chexjax.train.moving import Reference
 
 Batch = Mapping[str, Any]
 
@@ -34,16 +35,24 @@ class Objective:
 
     Attributes:
       scored_only: How many responses of each row have no gradient; they are the last ones.
+      reference: The reference policy that a step runs; None where it runs none.
     """
 
     scored_only = 0
+    reference: Reference | None = None
 
-    def shared(self, model: LanguageModel, batch: Batch) -> Mapping[str, Any]:
+    def shared(
+        self, model: LanguageModel, batch: Batch, reference: LanguageModel | None = None
+    ) -> Mapping[str, Any]:
         """What every row needs to know of all others, without gradient: arrays with a row axis."""
         return {}
 
     def __call__(
-        self, model: LanguageModel, batch: Batch, shared: Mapping[str, Any] | None = None
+        self,
+        model: LanguageModel,
+        batch: Batch,
+        shared: Mapping[str, Any] | None = None,
+        reference: LanguageModel | None = None,
     ) -> Rows:
         """Terms of each row of the batch.
 
@@ -51,6 +60,7 @@ class Objective:
           model: The policy.
           batch: A batch, or a micro-batch of it.
           shared: Of the whole global batch; None where `batch` is that.
+          reference: The reference policy; None where the batch holds its log-probabilities.
         """
         raise NotImplementedError
 
@@ -96,7 +106,11 @@ class SFT(Objective):
         self.keep = keep
 
     def __call__(
-        self, model: LanguageModel, batch: Batch, shared: Mapping[str, Any] | None = None
+        self,
+        model: LanguageModel,
+        batch: Batch,
+        shared: Mapping[str, Any] | None = None,
+        reference: LanguageModel | None = None,
     ) -> Rows:
         """Terms of each study."""
         value = -response_logprobs(model, batch, keep=self.keep).sum((1, 2))
@@ -116,6 +130,7 @@ class Preference(Objective):
         *,
         beside: Mapping[str, PreferenceLoss] | None = None,
         keep: bool = False,
+        reference: Reference | None = None,
     ) -> None:
         """Optimises `loss`; logs those of `beside` whose needs `loss` meets, by their names.
 
@@ -123,25 +138,38 @@ class Preference(Objective):
         """
         self.loss = loss
         self.keep = keep
+        self.reference = reference
         self.beside = beside or {}
         self.scored_only = int("mismatched" in loss.needs)
 
-    def shared(self, model: LanguageModel, batch: Batch) -> Mapping[str, Any]:
+    def shared(
+        self, model: LanguageModel, batch: Batch, reference: LanguageModel | None = None
+    ) -> Mapping[str, Any]:
         """KTO's mismatched responses, where the loss needs them."""
         if not self.scored_only:
             return {}
         last = _responses(batch, slice(-1, None), "scored_rows")
         sums = response_logprobs(model, last).sum((1, 2))
-        reference = jnp.where(last["mask"], last["ref_logps"], 0.0).sum((1, 2))
-        given = Mismatched(logps=sums, ref_logps=reference, valid=batch["real"])
+        anchors = jnp.where(last["mask"], self._anchors(last, reference), 0.0).sum((1, 2))
+        given = Mismatched(logps=sums, ref_logps=anchors, valid=batch["real"])
         return {"mismatched": jax.lax.stop_gradient(given)}
 
+    def _anchors(self, batch: Batch, reference: LanguageModel | None) -> Any:
+        """Log-probabilities under the reference, where there is one, `f32[B, N, R]`."""
+        if reference is None:
+            return batch.get("ref_logps")
+        return jax.lax.stop_gradient(response_logprobs(reference, batch))
+
     def __call__(
-        self, model: LanguageModel, batch: Batch, shared: Mapping[str, Any] | None = None
+        self,
+        model: LanguageModel,
+        batch: Batch,
+        shared: Mapping[str, Any] | None = None,
+        reference: LanguageModel | None = None,
     ) -> Rows:
         """Terms of each row."""
         if shared is None:
-            shared = self.shared(model, batch)
+            shared = self.shared(model, batch, reference)
         if self.scored_only:
             batch = _responses(batch, slice(None, -1), "rows")
         prompt = None
@@ -151,7 +179,7 @@ class Preference(Objective):
             logps = response_logprobs(model, batch, keep=self.keep)
         responses = Responses(
             logps=logps,
-            ref_logps=batch.get("ref_logps"),
+            ref_logps=self._anchors(batch, reference),
             mask=batch["mask"],
             valid=batch["real"],
             rewards=batch["rewards"],

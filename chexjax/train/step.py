@@ -16,8 +16,9 @@ from jax.sharding import Mesh
 
 from chexjax.losses import Rows
 from chexjax.mesh import Table, parameter_names, parameter_shardings, path_name, replicated
-from chexjax.models import LORA_TRAINED, LanguageModel
+from chexjax.models import LORA_TRAINED, LanguageModel, Prefix
 from chexjax.train.config import OptimizerConfig
+from chexjax.train.moving import Reference
 from chexjax.train.objectives import Batch, Objective
 
 Metrics = dict[str, jax.Array]
@@ -36,6 +37,7 @@ class TrainState:
       trainable: Parameters that are optimised.
       frozen: Parameters that are not; nothing is computed for their gradients.
       optimizer: Optax state of the trainable ones.
+      reference: The trainable ones of a reference policy that the step runs; None without it.
     """
 
     step: jax.Array
@@ -43,6 +45,7 @@ class TrainState:
     trainable: nnx.State
     frozen: nnx.State
     optimizer: optax.OptState
+    reference: nnx.State | None = None
 
 
 def split_params(
@@ -109,15 +112,20 @@ def learning_rates(config: OptimizerConfig, steps: int) -> np.ndarray:
 
 
 def init_state(
-    trainable: nnx.State, frozen: nnx.State, optimizer: optax.GradientTransformation
+    trainable: nnx.State,
+    frozen: nnx.State,
+    optimizer: optax.GradientTransformation,
+    *,
+    reference: bool = False,
 ) -> TrainState:
-    """The state before the first step."""
+    """The state before the first step, with a copy of the policy as `reference` if asked for."""
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         skipped=jnp.zeros((), jnp.int32),
         trainable=trainable,
         frozen=frozen,
         optimizer=optimizer.init(trainable),
+        reference=jax.tree.map(jnp.copy, trainable) if reference else None,
     )
 
 
@@ -136,6 +144,7 @@ def state_shardings(state: TrainState, table: Table, mesh: Mesh) -> Any:
         trainable=parameter_shardings(state.trainable, table, mesh),
         frozen=parameter_shardings(state.frozen, table, mesh),
         optimizer=jax.tree_util.tree_map_with_path(moments, state.optimizer),
+        reference=state.reference and parameter_shardings(state.reference, table, mesh),
     )
     return TrainState(**places)
 
@@ -158,22 +167,30 @@ def make_step(
     parameters and moments as they were and is counted.
     """
 
-    def summed(
-        trainable: nnx.State, frozen: nnx.State, batch: Batch, shared: Any
-    ) -> tuple[jax.Array, Rows]:
-        rows = objective(nnx.merge(graph, trainable, frozen), batch, shared)
-        return rows.value.sum(), rows
-
-    gradient = jax.grad(summed, has_aux=True)
-
     def step(state: TrainState, batch: Batch, rate: jax.Array) -> tuple[TrainState, Metrics]:
+        def policy(trainable: nnx.State) -> LanguageModel:
+            model: LanguageModel = nnx.merge(graph, trainable, state.frozen)
+            return model
+
+        reference = None if state.reference is None else policy(state.reference)
+
+        def seen(micro: Batch) -> Batch:
+            if reference is None or _trains_tower(state.trainable):
+                return micro
+            prefix = reference.seen(Prefix(**micro["prefix"]))
+            return {**micro, "prefix": vars(prefix)}
+
         def share(micro: Batch) -> Any:
-            return objective.shared(nnx.merge(graph, state.trainable, state.frozen), micro)
+            return objective.shared(policy(state.trainable), seen(micro), reference)
 
         shared = _over_parts(share, batch, accumulate)
 
+        def summed(trainable: nnx.State, micro: Batch) -> tuple[jax.Array, Rows]:
+            rows = objective(policy(trainable), micro, shared, reference)
+            return rows.value.sum(), rows
+
         def totals(micro: Batch) -> Any:
-            grads, rows = gradient(state.trainable, state.frozen, micro, shared)
+            grads, rows = jax.grad(summed, has_aux=True)(state.trainable, seen(micro))
             return grads, (rows.value.sum(), rows.weight.sum(), rows.metrics)
 
         grads, (value, weight, metrics) = _accumulated(totals, batch, accumulate)
@@ -181,7 +198,7 @@ def make_step(
         grads = jax.tree.map(lambda g: g * (1 / weight), grads)
         norm = optax.tree.norm(grads)
         finite = jnp.isfinite(value) & jnp.isfinite(norm)
-        new = _updated(state, grads, optimizer, rate, finite)
+        new = _updated(state, grads, optimizer, rate, finite, objective.reference)
         named = {name: total / jnp.maximum(count, 1.0) for name, (total, count) in metrics.items()}
         return new, named | {
             "loss": value / weight,
@@ -199,6 +216,7 @@ def _updated(
     optimizer: optax.GradientTransformation,
     rate: jax.Array,
     finite: jax.Array,
+    reference: Reference | None,
 ) -> TrainState:
     """The state behind a step; as it was, but for the counts, where the step is not finite."""
     directions, moments = optimizer.update(grads, state.optimizer, state.trainable)
@@ -207,15 +225,22 @@ def _updated(
     def keep(new: jax.Array, old: jax.Array) -> jax.Array:
         return jnp.where(finite, new, old)
 
+    number, beside = state.step + 1, state.reference
+    trainable = jax.tree.map(keep, optax.apply_updates(state.trainable, updates), state.trainable)
+    if reference is not None and beside is not None:
+        beside = reference.followed(beside, trainable, number)
     return TrainState(
-        step=state.step + 1,
+        step=number,
         skipped=state.skipped + ~finite,
-        trainable=jax.tree.map(
-            keep, optax.apply_updates(state.trainable, updates), state.trainable
-        ),
+        trainable=trainable,
         frozen=state.frozen,
         optimizer=jax.tree.map(keep, moments, state.optimizer),
+        reference=beside,
     )
+
+
+def _trains_tower(trainable: nnx.State) -> bool:
+    return any(name.startswith("vision/") for name in parameter_names(trainable))
 
 
 def _parts(batch: Batch, count: int) -> Batch:

@@ -36,8 +36,8 @@ def load_model(
     family: AnyFamily,
     *,
     mesh: Mesh,
-    dtype: Any = jnp.float32,
     param_dtype: Any = jnp.float32,
+    **options: Any,
 ) -> Any:
     """A family's model with the parameters of a checkpoint, placed by the family's table.
 
@@ -45,15 +45,15 @@ def load_model(
       path: A checkpoint folder, a `.safetensors` file or, of a LLaMA, a `.gguf` file.
       family: What it is a checkpoint of.
       mesh: Devices.
-      dtype: Compute dtype.
       param_dtype: Dtype that the parameters are kept in.
+      options: Of the model's constructor, such as its compute `dtype`.
 
     Raises:
       CheckpointError: the checkpoint cannot be read, or is not one of this family.
       ImportError: it is a `.gguf` file, and the extra that reads them is not installed.
     """
     store = _opened(path, family)
-    graph, shapes = model_class(family).abstract(family, dtype=dtype)
+    graph, shapes = model_class(family).abstract(family, **options)
     shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, param_dtype), shapes)
     places = parameter_shardings(shapes, family.sharding, mesh)
     return nnx.merge(graph, load(store, family.names, shapes, places, heads=_heads(family)))
