@@ -45,7 +45,8 @@ def _judged(context: Context, draft: Draft) -> Artefact:
     scored, rejects = with_scores(scores)
     found = [pair for row in scored if (pair := best_against_worst(row, config.pair.tie))]
     pairs = [pair for pair in found if pair["chosen"] != pair["rejected"]]
-    same = [Reject(p["id"], "best and worst are the same text") for p in found if p not in pairs]
+    equal = (pair["id"] for pair in found if pair["chosen"] == pair["rejected"])
+    same = [Reject(name, "best and worst are the same text") for name in equal]
     if not pairs:
         raise ArtefactError(
             f"no usable pair: all candidates of all {len(scored)} scored studies tie within "
