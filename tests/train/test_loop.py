@@ -118,7 +118,7 @@ def test_no_steps_give_back_the_policy(tmp_path):
 
 def test_a_run_without_finite_steps_is_given_up_and_saves_finite_parameters(tmp_path):
     class Nan(Objective):
-        def __call__(self, model, batch, shared=None):
+        def __call__(self, model, batch, shared=None, reference=None):
             value = jnp.nan * batch["real"] * model.decoder.head.bias[...].sum()
             return Rows(value, jnp.ones_like(value), {})
 
@@ -134,7 +134,7 @@ def test_a_run_can_stop_at_the_first_step_that_is_not_finite(tmp_path):
     """A row of the third batch spoils it; an epoch is three batches long."""
 
     class Third(Objective):
-        def __call__(self, model, batch, shared=None):
+        def __call__(self, model, batch, shared=None, reference=None):
             value = jnp.where(batch["bad"], jnp.nan, 1.0) * model.decoder.head.bias[...].sum()
             return Rows(value, jnp.ones_like(value), {})
 
@@ -147,6 +147,36 @@ def test_a_run_can_stop_at_the_first_step_that_is_not_finite(tmp_path):
         run(tmp_path, objective=Third(), config=strict, collate=spoiled)
     for row in PLAN.batch(2).rows:
         assert row == PADDING or f"row {row}" in str(error.value)
+
+
+def test_nothing_is_compiled_after_the_first_pass_over_the_buckets(tmp_path, monkeypatch):
+    """Six rows are short and four long: of three batches two are of the larger shape."""
+
+    class Bias(Objective):
+        def __call__(self, model, batch, shared=None, reference=None):
+            value = batch["mask"].sum((1, 2)) * model.decoder.head.bias[...].sum()
+            return Rows(value, jnp.ones_like(value), {})
+
+    lengths = np.asarray([[1, 4]] * 6 + [[1, 8]] * 4, np.int32)
+    buckets = (Bucket(40, 4), Bucket(40, 8))
+    plan = Plan(lengths=lengths, buckets=buckets, batch_size=4, seed=0)
+    monkeypatch.setattr(sys.modules[__name__], "PLAN", plan)
+
+    def short(planned):
+        batch, most = collate(planned), planned.bucket.response
+        return batch | {name: batch[name][..., :most] for name in ("inputs", "targets", "mask")}
+
+    programs = []
+
+    def count(event, seconds, **_):
+        if event == "/jax/core/compile/backend_compile_duration":
+            programs[-1] += 1
+
+    jax.monitoring.register_event_duration_secs_listener(count)
+    for steps in (3, 3, 9):  # what the first run compiles beside the step is not compiled again
+        programs.append(0)
+        run(tmp_path / str(len(programs)), objective=Bias(), steps=steps, collate=short)
+    assert programs[2] == programs[1] >= 2
 
 
 def test_a_batch_that_devices_cannot_share_is_refused(tmp_path, monkeypatch):
