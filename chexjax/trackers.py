@@ -184,7 +184,7 @@ class StageTimer:
         self._waits = dict(self._before.waits)
         self._owner, self._name = owner, name
         self._start = self._saved = time.monotonic()
-        self._compiled = _compile_seconds()
+        self._compiled = compile_seconds()
         self._skipped = False
 
     def add(self, wait: str, seconds: float) -> None:
@@ -204,7 +204,7 @@ class StageTimer:
             return
         self._owner.timings[self._name] = Timing(
             wall=self._before.wall + self._saved - self._start,
-            compile=self._before.compile + _compile_seconds() - self._compiled,
+            compile=self._before.compile + compile_seconds() - self._compiled,
             waits=dict(self._waits),
             peak_rss=max(self._before.peak_rss, _peak_rss()),
             finished=finished,
@@ -287,7 +287,7 @@ def _peak_rss() -> float:
     return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
 
 
-def _compile_seconds() -> float:
+def compile_seconds() -> float:
     """Seconds that XLA has compiled in this process, counted from the first call on."""
     return sum(_compilations())
 

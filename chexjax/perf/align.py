@@ -61,6 +61,16 @@ def torch_step(size: str) -> Step:
     return lambda number: train(batches[number % BATCHES])
 
 
+def trl_step(size: str, *, compact: bool) -> Step:
+    """TRL's own trainer (extra `bench`), its head on all positions or on response positions."""
+    from chexjax.perf.trl_align import make_step, prepare
+
+    work = SIZES[size]
+    batches = [prepare(work_of.batch(work, seed)) for seed in range(BATCHES)]
+    train = make_step(work, compact=compact)
+    return lambda number: train(batches[number % BATCHES])
+
+
 def useful_flops(size: str, *, cached: bool) -> float:
     """Operations that a step cannot do without: real tokens, prefix once, nothing recomputed."""
     work = SIZES[size]

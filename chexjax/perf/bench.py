@@ -11,11 +11,17 @@ import dataclasses
 import multiprocessing
 import resource
 import statistics
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.connection import Connection
 from types import TracebackType
 from typing import Any, Self
+
+import jax
+import jax.numpy as jnp
+
+from chexjax.trackers import compile_seconds
 
 Step = Callable[[int], Any]
 """Does the work once and waits for its end; the number says which batch."""
@@ -28,11 +34,13 @@ class Timing:
     Attributes:
       first: Seconds until its first step was done, compiling included.
       seconds: Of each step behind it.
+      compiling: Seconds that compilers took in its process.
       peak: Most memory that its process held, in bytes.
     """
 
     first: float
     seconds: Sequence[float]
+    compiling: float
     peak: int
 
     @property
@@ -45,6 +53,25 @@ class Timing:
         """Width of the middle half of the steps, as a share of the median."""
         low, _, high = statistics.quantiles(self.seconds, n=4)
         return (high - low) / self.median
+
+
+_SIDE, _PRODUCTS = 2048, 2
+MATMUL_FLOPS = 2 * _SIDE**3 * _PRODUCTS
+"""Operations of a step of `matmul_step`."""
+
+
+def matmul_step() -> Step:
+    """A peer that multiplies float32 matrices and nothing else: the most that a machine can do."""
+
+    @jax.jit
+    def multiply(x: jax.Array) -> jax.Array:
+        y = x
+        for _ in range(_PRODUCTS):
+            y = y @ x
+        return y
+
+    x = jnp.full((_SIDE, _SIDE), 1 / _SIDE, jnp.float32)  # whose powers are all the same
+    return lambda _: multiply(x).block_until_ready()
 
 
 def alternate(peers: Mapping[str, Callable[[], Step]], rounds: int) -> dict[str, Timing]:
@@ -103,7 +130,12 @@ class _Peer:
     def timing(self) -> Timing:
         """All that was measured."""
         self._pipe.send(None)
-        return Timing(first=self._first, seconds=self._seconds, peak=int(self._answer()))
+        return Timing(
+            first=self._first,
+            seconds=self._seconds,
+            compiling=self._answer(),
+            peak=int(self._answer()),
+        )
 
     def _answer(self) -> float:
         try:
@@ -113,7 +145,8 @@ class _Peer:
 
 
 def _serve(pipe: Connection, make: Callable[[], Step]) -> None:
-    """Answers with the seconds of making a step and of each step, and at the end with the peak."""
+    """Answers with the seconds of making a step and of each step; compiling and peak come last."""
+    compile_seconds()  # counts from here on
     started = time.perf_counter()
     step = make()
     pipe.send(time.perf_counter() - started)
@@ -121,4 +154,13 @@ def _serve(pipe: Connection, make: Callable[[], Step]) -> None:
         started = time.perf_counter()
         step(number)
         pipe.send(time.perf_counter() - started)
+    pipe.send(_compiling())
     pipe.send(1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+
+
+def _compiling() -> float:
+    """Seconds that XLA and torch's compiler took in this process."""
+    seconds = compile_seconds()
+    if dynamo := sys.modules.get("torch._dynamo.utils"):  # there if the step is torch's
+        seconds += dynamo.calculate_time_spent()["total_wall_time"]
+    return seconds

@@ -13,12 +13,27 @@ import numpy as np
 
 from chexjax.data.batches import Bucket, PlannedBatch
 from chexjax.data.packing import Groups, Packer
-from chexjax.families import Family, ImageSpec, MLPSpec, Template, phi, siglip
+from chexjax.families import Family, ImageSpec, MLPSpec, Names, Template, phi, siglip
 
 VOCABULARY, PROMPT, BETA, RATE = 51_200, 32, 0.1, 1e-5
 """Words, prompt tokens behind the image, DPO's beta, learning rate."""
 
 _TEXT = 10  # the first id that is no special token
+
+NAMES = Names(
+    modules=(
+        *siglip.vision_modules("model.vision_tower."),
+        ("connector/fc1", "model.multi_modal_projector.linear_1"),
+        ("connector/fc2", "model.multi_modal_projector.linear_2"),
+        *(
+            (ours, theirs.replace("model.", "model.language_model."))
+            for ours, theirs in phi.NAMES.modules
+        ),
+    ),
+    tensors=siglip.vision_tensors("model.vision_tower."),
+    buffers=phi.NAMES.buffers,
+)
+"""What transformers' LLaVA calls the policy's parameters."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -104,7 +119,7 @@ def family(work: Work) -> Family:
         max_images=1,
         sharding=(*siglip.SHARDING, *phi.SHARDING),
         frozen=(r"vision/",),
-        names=phi.NAMES,
+        names=NAMES,
     )
 
 

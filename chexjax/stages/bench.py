@@ -15,12 +15,12 @@ from rich.table import Table
 from chexjax.artefacts import write_atomic
 from chexjax.config import ConfigError, nearest
 from chexjax.config.command import read_flags
-from chexjax.perf.align import jax_step, torch_step, useful_flops
-from chexjax.perf.bench import Step, Timing, alternate
+from chexjax.perf.align import jax_step, torch_step, trl_step, useful_flops
+from chexjax.perf.bench import MATMUL_FLOPS, Step, Timing, alternate, matmul_step
 from chexjax.perf.work import SIZES
 
-_FORM = "chexjax bench align --size=M [--against=torch] [--rounds=8] [--json=FILE]"
-_OURS = "chexjax"
+_FORM = "chexjax bench align --size=M [--against=torch] [--against=trl] [--rounds=8] [--json=FILE]"
+_OURS, _MATMUL = "chexjax", "matmul"
 _MIB = 2**20
 
 
@@ -32,7 +32,9 @@ def bench(argv: Sequence[str], console: Console) -> None:
     """
     own = flags.FlagValues()
     flags.DEFINE_enum("size", "S", list(SIZES), "Of the work.", flag_values=own)
-    flags.DEFINE_enum("against", None, ["torch"], "A peer to alternate with.", flag_values=own)
+    flags.DEFINE_multi_enum(
+        "against", [], list(_PEERS), "Peers to alternate with.", flag_values=own
+    )
     flags.DEFINE_integer("rounds", 8, "Steps to time.", lower_bound=2, flag_values=own)
     flags.DEFINE_string("json", None, "File for the numbers.", flag_values=own)
     what = read_flags(own, argv, _FORM)
@@ -42,39 +44,53 @@ def bench(argv: Sequence[str], console: Console) -> None:
     given: dict[str, Any] = {name: own[name].value for name in own}
     size = given["size"]
     try:
-        timings = alternate(_peers(size, given["against"]), given["rounds"])
+        peers = _peers(size, given["against"]) | {_MATMUL: matmul_step}
+        timings = alternate(peers, given["rounds"])
     except RuntimeError as error:
         raise ConfigError(
             f"bench: {error}; a peer may lack its library: CHEXJAX_EXTRAS=bench"
         ) from error
-    rows = {name: _row(size, name, timings) for name in timings}
-    console.print(_table(size, rows))
+    most = MATMUL_FLOPS / min(timings.pop(_MATMUL).seconds)
+    rows = {name: _row(size, name, timings, most) for name in timings}
+    console.print(_table(size, rows, most))
     if given["json"]:
-        text = json.dumps({"work": f"align {size}", "peers": rows}, indent=1)
+        numbers = {"work": f"align {size}", "matmul_gflops_per_second": most / 1e9, "peers": rows}
+        text = json.dumps(numbers, indent=1)
         write_atomic(Path(given["json"]), text + "\n")
 
 
-def _peers(size: str, against: str | None) -> dict[str, Callable[[], Step]]:
-    peers: dict[str, Callable[[], Step]] = {
-        _OURS: functools.partial(jax_step, size, cached=False),
-        f"{_OURS}, cached reference": functools.partial(jax_step, size, cached=True),
+_PEERS: Mapping[str, Mapping[str, Callable[[str], Step]]] = {
+    "torch": {"torch by hand, compiled": torch_step},
+    "trl": {
+        "TRL as shipped": functools.partial(trl_step, compact=False),
+        "TRL, head on responses": functools.partial(trl_step, compact=True),
+    },
+}
+
+
+def _peers(size: str, against: Sequence[str]) -> dict[str, Callable[[], Step]]:
+    steps: dict[str, Callable[[str], Step]] = {
+        _OURS: functools.partial(jax_step, cached=False),
+        f"{_OURS}, cached reference": functools.partial(jax_step, cached=True),
     }
-    if against:
-        peers["torch by hand, compiled"] = functools.partial(torch_step, size)
-    return peers
+    for name in against:
+        steps |= _PEERS[name]
+    return {name: functools.partial(step, size) for name, step in steps.items()}
 
 
-def _row(size: str, name: str, timings: Mapping[str, Timing]) -> dict[str, Any]:
+def _row(size: str, name: str, timings: Mapping[str, Timing], most: float) -> dict[str, Any]:
     timing, work = timings[name], SIZES[size]
     flops = useful_flops(size, cached="cached" in name)
     return {
         "seconds": timing.median,
         "spread": timing.spread,
         "all_seconds": list(timing.seconds),
-        "speed": timings[_OURS].median / timing.median,
+        "times_ours": timing.median / timings[_OURS].median,
         "pairs_per_second": work.pairs / timing.median,
         "response_tokens_per_second": work.tokens / timing.median,
         "useful_gflops_per_second": flops / timing.median / 1e9,
+        "useful_share": flops / timing.median / most,
+        "compile_seconds": timing.compiling,
         "first_step_seconds": timing.first,
         "peak_mib": timing.peak / _MIB,
     }
@@ -83,20 +99,23 @@ def _row(size: str, name: str, timings: Mapping[str, Timing]) -> dict[str, Any]:
 _LINES = {
     "s / step": ("seconds", "{:.2f}"),
     "middle half": ("spread", "{:.0%}"),
-    f"speed, {_OURS} = 1": ("speed", "{:.2f}"),
+    f"time, {_OURS} = 1": ("times_ours", "{:.2f}"),
     "pairs / s": ("pairs_per_second", "{:.2f}"),
     "response tokens / s": ("response_tokens_per_second", "{:,.0f}"),
     "useful GFLOP / s": ("useful_gflops_per_second", "{:.0f}"),
+    "share of matmul peak": ("useful_share", "{:.0%}"),
+    "compile s": ("compile_seconds", "{:.1f}"),
     "first step s": ("first_step_seconds", "{:.1f}"),
     "peak MiB": ("peak_mib", "{:,.0f}"),
 }
 
 
-def _table(size: str, rows: Mapping[str, Mapping[str, Any]]) -> Table:
+def _table(size: str, rows: Mapping[str, Mapping[str, Any]], most: float) -> Table:
     work = SIZES[size]
     table = Table(
         title=f"DPO step, size {size}: {work.pairs} pairs, prefix {work.prefix}, "
-        f"{work.tokens} response tokens, float32"
+        f"{work.tokens} response tokens, float32",
+        caption=f"matmul peak, measured in turn: {most / 1e9:.0f} GFLOP/s",
     )
     table.add_column("")
     for name in rows:

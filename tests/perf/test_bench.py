@@ -10,12 +10,15 @@ import pytest
 from flax import nnx
 
 from chexjax.__main__ import main
+from chexjax.losses import DPO, Responses
+from chexjax.mesh import path_name
 from chexjax.perf import work as work_of
 from chexjax.perf.align import useful_flops
-from chexjax.perf.bench import alternate
+from chexjax.perf.bench import MATMUL_FLOPS, alternate, matmul_step
 from chexjax.perf.work import SIZES, Work
 from chexjax.testing import assert_close, random_policy
 from chexjax.train.objectives import response_logprobs
+from chexjax.weights.names import slots
 
 TOY = Work(vision=(2, 16, 2, 16, 8), decoder=(3, 16, 2, 4), chosen=(5, 3), rejected=(4, 6))
 
@@ -93,6 +96,59 @@ def test_the_torch_peer_computes_what_we_compute(peer):
     assert_close(theirs.numpy(), expected, rtol=1e-5)
 
 
+@pytest.fixture(scope="module")
+def our_loss():
+    """Parameters of a policy and of a reference, a batch, and our DPO loss of it."""
+    pytest.importorskip("trl", reason="the peer needs TRL: CHEXJAX_EXTRAS=bench")
+    models = [random_policy(work_of.family(TOY), seed=seed) for seed in (1, 2)]
+    batch = work_of.batch(TOY, seed=3)
+    graph, _ = nnx.split(models[0])
+    score = jax.jit(lambda p, b: response_logprobs(nnx.merge(graph, p), b))
+    policy, reference = (nnx.state(model) for model in models)
+    responses = Responses(
+        logps=score(policy, batch),
+        ref_logps=score(reference, batch),
+        mask=batch["mask"],
+        valid=batch["real"],
+        rewards=batch["rewards"],
+    )
+    return policy, reference, batch, float(DPO(beta=work_of.BETA)(responses).value.mean())
+
+
+def as_llava(params):
+    """Our parameters by the names that transformers' LLaVA gives them."""
+    flat = {path_name(p): x for p, x in jax.tree_util.tree_leaves_with_path(params)}
+    places = slots(work_of.NAMES, {path: x.shape for path, x in flat.items()})
+    rows = {at.key: flat[at.path] if at.layer is None else flat[at.path][at.layer] for at in places}
+    return {at.key: tensor(at.theirs(np.asarray(rows[at.key]))) for at in places}
+
+
+@pytest.mark.parametrize("compact", [False, True])
+def test_trl_computes_our_loss(our_loss, compact, monkeypatch):
+    """At the same parameters, whether its head reads all positions or the responses' alone."""
+    import trl
+
+    from chexjax.perf.trl_align import make_trainer, prepare
+
+    code, scored = trl.trainer.utils, set()
+    head = code._ChunkedLogProbFunction.apply
+    monkeypatch.setattr(code, "_use_triton", code._use_triton)  # to be put back after the test
+    monkeypatch.setattr(
+        code._ChunkedLogProbFunction, "apply", lambda x, *rest: scored.add(len(x)) or head(x, *rest)
+    )
+    policy, reference, batch, expected = our_loss
+    trainer = make_trainer(TOY, compact=compact)
+    for model, params in ((trainer.model, policy), (trainer.ref_model, reference)):
+        missing, unknown = model.load_state_dict(as_llava(params), strict=False)
+        assert not unknown and all("post_layernorm" in key for key in missing)
+    assert not trainer.model.model.vision_tower.embeddings.patch_embedding.weight.requires_grad
+    loss = trainer.compute_loss(trainer.model, prepare(batch)).item()
+    assert abs(expected - np.log(2)) > 0.01  # what any parameters give where both are the same
+    assert loss == pytest.approx(expected, abs=1e-5)
+    longest = TOY.prefix + max(TOY.chosen + TOY.rejected)
+    assert scored == {TOY.tokens if compact else 2 * TOY.pairs * (longest - 1)}
+
+
 def test_the_sizes_are_the_published_ones():
     """Pairs, prefix tokens, response tokens, and the counted work of a step in GFLOP."""
     found = {name: (work.pairs, work.prefix, work.tokens) for name, work in SIZES.items()}
@@ -116,6 +172,13 @@ def test_peers_are_timed_one_by_one():
     assert [len(found[name].seconds) for name in peers] == [3, 3]
     assert 0.01 <= found["fast"].median < 0.05 <= found["slow"].median
     assert found["fast"].first >= 0.01 and found["slow"].peak > 2**20
+
+
+def test_the_yardstick_multiplies_matrices():
+    """As many as it says; of a matrix of 1 / side every power is that matrix."""
+    product = matmul_step()(0)
+    assert product.dtype == np.float32 and 4 * product.shape[0] ** 3 == MATMUL_FLOPS
+    assert_close(np.asarray(product), np.full(product.shape, 1 / product.shape[0], np.float32))
 
 
 def test_a_peer_that_fails_is_named():
@@ -142,9 +205,14 @@ def test_a_wrong_command_is_told_the_right_one(arguments, words, capsys):
 def test_numbers_are_written_as_json(tmp_path, monkeypatch, capsys):
     fixed = {name: functools.partial(sleeper, 0.01) for name in ("chexjax", "other")}
     monkeypatch.setattr("chexjax.stages.bench._peers", lambda size, against: fixed)
+    monkeypatch.setattr("chexjax.stages.bench.matmul_step", functools.partial(sleeper, 0.02))
     file = tmp_path / "bench.json"
     assert main(["bench", "align", "--size=M", "--rounds=2", f"--json={file}"]) == 0
-    peers = json.loads(file.read_text())["peers"]
-    assert peers["chexjax"]["speed"] == 1
+    numbers = json.loads(file.read_text())
+    peers = numbers["peers"]
+    assert peers["chexjax"]["times_ours"] == 1
+    assert peers["other"]["compile_seconds"] == 0
+    share = peers["other"]["useful_gflops_per_second"] / numbers["matmul_gflops_per_second"]
+    assert peers["other"]["useful_share"] == pytest.approx(share)
     assert len(peers["other"]["all_seconds"]) == 2
     assert "response tokens / s" in capsys.readouterr().out
