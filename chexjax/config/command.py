@@ -63,7 +63,7 @@ def parse(argv: Sequence[str], stages: Sequence[str], schema: type) -> Command:
             raise ConfigError(f"--{name} is missing: write {_FORM}")
     config = _load(str(given["config"]))
     for argument in overrides:
-        _override(config, argument, schema)
+        override(config, argument, schema)
     freeze(schema, config)
     return Command(
         stage=stage,
@@ -146,7 +146,7 @@ def _module(path: Path) -> types.ModuleType:
     return module
 
 
-def _override(config: ml_collections.ConfigDict, argument: str, schema: type) -> None:
+def override(config: ml_collections.ConfigDict, argument: str, schema: type) -> None:
     """Applies one `--config.a.b=value` to `config`, in place."""
     dotted, _, text = argument.partition("config.")[2].partition("=")
     kind = _kind(config, dotted, schema)

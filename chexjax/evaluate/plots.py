@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import matplotlib
@@ -152,6 +152,21 @@ def score_against_length(evaluation: Evaluation) -> Html:
         axes.set_ylim(-0.03, max(1.0, axes.get_ylim()[1]) + 0.08)
         _legend(axes)
         return _svg(figure, "Score of each report against its relative length")
+
+
+def named_points(
+    points: Mapping[str, tuple[float, float]], across: str, up: str, *, quiet: Collection[str] = ()
+) -> Html:
+    """One labelled point a run; those that others are measured against are `quiet`."""
+    with matplotlib.rc_context(_STYLE):
+        figure, axes = _figure(5.2, 3.7)
+        for name, (x, y) in points.items():
+            colour = _MARK["neutral" if name in quiet else "accent"]
+            axes.plot(x, y, "o", ms=6, mew=0, color=colour)
+            axes.annotate(name, (x, y), (6, 4), textcoords="offset points", fontsize=8.5)
+        axes.set(xlabel=across, ylabel=up)
+        axes.margins(x=0.2, y=0.15)
+        return _svg(figure, f"{up} against {across.lower()}, one point a run")
 
 
 def label_f1(evaluation: Evaluation) -> Html:

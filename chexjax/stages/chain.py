@@ -14,7 +14,8 @@ from chexjax.stages.sample import SAMPLE
 from chexjax.stages.sft import SFT
 from chexjax.stages.visual import VISUAL
 
-METHOD = (INGEST, SFT, SAMPLE, JUDGE, PAIR, VISUAL, REFERENCE, ALIGN, CONTROL)
+BEFORE_CONTROL = (INGEST, SFT, SAMPLE, JUDGE, PAIR, VISUAL, REFERENCE, ALIGN)
+METHOD = (*BEFORE_CONTROL, CONTROL)
 
 COMMANDS: dict[str, tuple[Stage, ...]] = {
     **{stage.name: (stage,) for stage in METHOD},

@@ -198,6 +198,23 @@ class EvaluateConfig:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class SweepConfig:
+    """Runs that differ in some fields.
+
+    Attributes:
+      axes: The points of each axis, each with its name and the fields that it sets, as on the
+        command line: `{"loss": ("dpo-0.1: loss.name=dpo loss.options.beta=0.1", ...)}`. Every
+        combination of points is a run.
+      select_by: The judge that compares the runs, and by whose mean score of the validation split
+        one of them is selected; with `lc_` before it, by the score divided by excess length. The
+        run's own judge where it is empty.
+    """
+
+    axes: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    select_by: str = ""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class RunConfig:
     """The whole method.
 
@@ -217,6 +234,7 @@ class RunConfig:
       align: How alignment trains.
       evaluate: Held-out evaluation.
       mesh: Devices.
+      sweep: Which runs there are, where there are many.
     """
 
     seed: int = 0
@@ -233,3 +251,4 @@ class RunConfig:
     align: TrainConfig = TrainConfig(total_epochs=1.0, freeze=("vision/", "connector/"))
     evaluate: EvaluateConfig = EvaluateConfig()
     mesh: MeshConfig = local(MeshConfig())
+    sweep: SweepConfig = local(SweepConfig())

@@ -53,6 +53,11 @@ class Stage:
     needed: Callable[[RunConfig], bool] = lambda _: True
     extra: Callable[[RunConfig], Content] = lambda _: {}
 
+    def inputs(self, config: RunConfig) -> list[Stage]:
+        """The stages whose artefacts it takes in a run with this config."""
+        reads = self.reads(config) if callable(self.reads) else self.reads
+        return [read for read in reads if read.needed(config)]
+
     def content(self, config: RunConfig) -> Content:
         """What decides the content of the artefact."""
         chosen = content(config)
@@ -61,11 +66,16 @@ class Stage:
 
 @dataclasses.dataclass(frozen=True)
 class Context:
-    """One run: config, folder, devices, clock."""
+    """One run: config, folder, devices, clock, and where in the folder a stage's artefact lies."""
 
     config: RunConfig
     workdir: Path
     clock: StageClock
+    place: Callable[[Stage], str] = lambda stage: stage.folder
+
+    def path(self, stage: Stage) -> Path:
+        """The folder of a stage's artefact."""
+        return self.workdir / self.place(stage)
 
     @functools.cached_property
     def mesh(self) -> Mesh:
@@ -129,20 +139,17 @@ class Context:
         asked = stage.content(self.config)
         inputs = self._inputs(stage)
         expected = artefacts.identity(stage.kind, asked, inputs)
-        path = self.workdir / stage.folder
-        return artefacts.load(path, stage.kind, expected=expected, content=asked)
+        return artefacts.load(self.path(stage), stage.kind, expected=expected, content=asked)
 
     def _inputs(self, stage: Stage) -> dict[str, Artefact]:
         """What a stage takes, by folder."""
-        reads = stage.reads(self.config) if callable(stage.reads) else stage.reads
-        needed = (read for read in reads if read.needed(self.config))
-        return {read.folder: self.artefact(read) for read in needed}
+        return {read.folder: self.artefact(read) for read in stage.inputs(self.config)}
 
     def run(self, stage: Stage) -> Artefact:
         """Does a stage's work, or what is left of it; nothing where it is done."""
-        with self.clock.stage(stage.folder) as timer:
+        with self.clock.stage(self.place(stage)) as timer:
             begun = artefacts.begin(
-                self.workdir / stage.folder,
+                self.path(stage),
                 stage.kind,
                 content=stage.content(self.config),
                 config=dataclasses.asdict(self.config),

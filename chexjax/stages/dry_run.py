@@ -81,9 +81,14 @@ def _check_room(family: Family, name: str, report: int) -> None:
         )
 
 
+@functools.cache  # a sweep asks for it in each of its runs
+def _abstract(family: Family, dtype: Any) -> tuple[nnx.GraphDef, nnx.State]:
+    return VLM.abstract(family, dtype=dtype)
+
+
 def _model(context: Context, name: str, config: TrainConfig) -> VLM:
     """The abstract policy that a stage trains, adapters included."""
-    model: VLM = nnx.merge(*VLM.abstract(context.family, dtype=context.dtype))
+    model: VLM = nnx.merge(*_abstract(context.family, context.dtype))
     if config.lora.rank:
         try:
             add_lora(model, config.lora, seed=context.config.seed)

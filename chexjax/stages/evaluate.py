@@ -58,9 +58,7 @@ def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
     )
     table.write(evaluation, draft.path)
     table.show(evaluation, Console())
-    logs = {
-        name: context.workdir / stage.folder / "metrics.jsonl" for name, stage in POLICIES.items()
-    }
+    logs = {name: context.path(stage) / "metrics.jsonl" for name, stage in POLICIES.items()}
     curves = {name: JsonlTracker.read(log) for name, log in logs.items() if log.exists()}
     report.write(
         evaluation,

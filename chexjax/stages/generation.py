@@ -86,6 +86,14 @@ class Writer:
 
     def write(self, unit: int) -> list[tuple[Example, list[Row]]]:
         """The reports of one unit: for each example `draws` rows of text, tokens and finish."""
+        examples, result = self.draw(unit)
+        return [
+            (example, [self._row(result, k, n) for n in range(self._draws)])
+            for k, example in enumerate(examples)
+        ]
+
+    def draw(self, unit: int) -> tuple[Sequence[Example], Any]:
+        """The examples of one unit and what was drawn for them: see `engine.make_generate`."""
         first = unit * self._unit
         rows = np.arange(first, min(first + self._unit, len(self._examples)))
         padded = np.pad(rows, (0, self._unit - len(rows)), constant_values=PADDING)
@@ -95,11 +103,7 @@ class Writer:
         keys = row_keys(self._context.config.seed, self._stage, [e.id for e in filled], self._draws)
         last = np.asarray([e.prompt[-1] for e in filled], np.int32)
         prefix, starts = place_batch((batch["prefix"], last), self._context.mesh)
-        result = jax.device_get(self._generate(Prefix(**prefix), starts, keys))
-        return [
-            (example, [self._row(result, k, n) for n in range(self._draws)])
-            for k, example in enumerate(examples)
-        ]
+        return examples, jax.device_get(self._generate(Prefix(**prefix), starts, keys))
 
     def _row(self, result: Any, k: int, n: int) -> Row:
         ids = result.tokens[k, n, : result.lengths[k, n]]

@@ -23,16 +23,16 @@ from chexjax.stages.sample import prompts, summary
 from chexjax.trackers import StageTimer
 
 
-def predict(policy: Stage, *, shuffled: bool) -> Stage:
-    """The stage that writes one policy's held-out reports."""
-    name = policy.folder + ("_shuffled" if shuffled else "")
+def predict(policy: Stage, *, shuffled: bool = False, split: str | None = None) -> Stage:
+    """The stage that writes one policy's held-out reports, of the config's split or of another."""
+    name = policy.folder + ("_shuffled" if shuffled else "") + (f"_{split}" if split else "")
 
     def work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
         config = context.config.evaluate
         studies, source = context.artefact(INGEST).rows(), context.artefact(policy)
         tokens = load_tokens(context.family, source)
         limit = config.max_new_tokens
-        examples, rejects = prompts(studies, config.split, config.studies, tokens, limit)
+        examples, rejects = prompts(studies, split or config.split, config.studies, tokens, limit)
         writer = Writer(
             context,
             "evaluate",
@@ -60,7 +60,7 @@ def predict(policy: Stage, *, shuffled: bool) -> Stage:
         fields=("seed", "policy", "evaluate"),
         reads=(INGEST, policy),
         work=work,
-        extra=lambda _: {"shuffled": shuffled},
+        extra=lambda _: {"shuffled": shuffled} | ({"split": split} if split else {}),
     )
 
 

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from chexjax.config import freeze, render
-from chexjax.config.command import parse
+from chexjax.config import ConfigError, freeze, render
+from chexjax.config.command import Command, parse
 from chexjax.stages.bench import bench
-from chexjax.stages.chain import COMMANDS
+from chexjax.stages.chain import BEFORE_CONTROL, COMMANDS
+from chexjax.stages.compare import contexts, plan, sweep
 from chexjax.stages.config import RunConfig
 from chexjax.stages.context import Context
 from chexjax.stages.doctor import doctor
@@ -39,6 +40,9 @@ def execute(argv: Sequence[str]) -> None:
     )
     console = Console()
     console.print(render(context.config), highlight=False, markup=False)
+    if context.config.sweep.axes:
+        _sweep(command, context, console)
+        return
     check(context)
     if command.dry_run:
         dry_run(context, console)
@@ -52,3 +56,24 @@ def execute(argv: Sequence[str]) -> None:
     if command.stage == "run":
         console.print(context.clock.table())
         console.print(f"report: {command.workdir / 'report' / 'report.html'}")
+
+
+def _sweep(command: Command, context: Context, console: Console) -> None:
+    """`run` of a config with a sweep, which no other command takes."""
+    if command.stage != "run":
+        raise ConfigError(
+            f"config.sweep has axes, which {command.stage!r} does not take; write `chexjax run`"
+        )
+    inside = contexts(context)
+    for one in inside.values():
+        check(one)
+    if command.dry_run:
+        console.print(plan(context, BEFORE_CONTROL))
+        name, first = next(iter(inside.items()))
+        console.print(f"the first run, {name}:")
+        dry_run(first, console)
+        return
+    for one in inside.values():
+        require_start(one.config)
+    sweep(context, BEFORE_CONTROL, console)
+    console.print(context.clock.table())

@@ -1,0 +1,159 @@
+"""Runs of a sweep side by side: one table, score against length, divergence against score."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from chexjax.evaluate import plots
+from chexjax.evaluate.significance import Interval, mean_intervals, number
+from chexjax.judges import PREFIX, build
+from chexjax.page import Html, Page, figure, grid, tag
+from chexjax.page import table as html_table
+
+SFT = "SFT"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One run.
+
+    Attributes:
+      name: Its points.
+      score: Held-out mean of the judge's scores.
+      controlled: The same divided by excess length.
+      length: Words over those of the reference, mean.
+      divergence: From the SFT policy, nats a report, with its standard error; 0 of SFT itself.
+      selection: Mean on the validation split by which one run is selected; None of SFT.
+    """
+
+    name: str
+    score: Interval
+    controlled: Interval
+    length: Interval
+    divergence: tuple[float, float]
+    selection: float | None
+
+
+def measured(
+    name: str,
+    judge: str,
+    references: Sequence[str],
+    reports: Sequence[str],
+    *,
+    divergence: tuple[float, float],
+    selection: float | None,
+    seed: int,
+) -> Entry:
+    """An entry from held-out reports; `judge` stands without `lc_`."""
+    ratio = [
+        len(c.split()) / max(len(r.split()), 1) for r, c in zip(references, reports, strict=True)
+    ]
+    columns = {
+        "score": scores(judge, references, reports),
+        "controlled": scores(PREFIX + judge, references, reports),
+        "length": np.asarray(ratio),
+    }
+    found = mean_intervals(columns, seed=seed)
+    return Entry(name=name, divergence=divergence, selection=selection, **found)
+
+
+def scores(judge: str, references: Sequence[str], reports: Sequence[str]) -> np.ndarray:
+    """Scores of each report, `f64[B]`."""
+    judged = build(judge).judge(references, reports)
+    return np.asarray([one.score for one in judged], np.float64)
+
+
+def selected(entries: Sequence[Entry]) -> Entry | None:
+    """The run with the best score on the validation split; the first of equals."""
+    runs = [entry for entry in entries if entry.selection is not None]
+    return max(runs, key=lambda entry: entry.selection or 0.0, default=None)
+
+
+def write(entries: Sequence[Entry], facts: Mapping[str, str], folder: Path) -> None:
+    """Writes `comparison.json` and `comparison.html`.
+
+    Args:
+      entries: SFT and all runs.
+      facts: What else is worth knowing, name and value.
+      folder: Where.
+    """
+    best = selected(entries)
+    rows = [dataclasses.asdict(entry) | {"selected": entry is best} for entry in entries]
+    text = json.dumps({"runs": rows, "facts": dict(facts)}, indent=1, allow_nan=True)
+    (folder / "comparison.json").write_text(text + "\n", encoding="utf-8")
+    title = f"{len(entries) - sum(e.selection is None for e in entries)} runs compared"
+    page = Page(title, _verdict(best, facts), above="chexjax sweep")
+    table = html_table(_HEADINGS, [_cells(entry, best) for entry in entries])
+    page.section("Runs", table, lead=_LEAD)
+    page.section("Length and divergence", _pictures(entries))
+    made = [tag("li", f"{name}: {value}") for name, value in facts.items()]
+    page.section("How it was made", tag("ul", *made))
+    page.write(folder / "comparison.html")
+
+
+def _pictures(entries: Sequence[Entry]) -> Html:
+    """Score against length, and against divergence."""
+    quiet = [entry.name for entry in entries if entry.selection is None]
+    by_length = plots.named_points(
+        {entry.name: (entry.length.mean, entry.score.mean) for entry in entries},
+        "Words \u00f7 words of the reference",
+        "Score",
+        quiet=quiet,
+    )
+    by_divergence = plots.named_points(
+        {entry.name: (entry.divergence[0], entry.score.mean) for entry in entries},
+        "Divergence from SFT (nats a report)",
+        "Score",
+        quiet=quiet,
+    )
+    return grid(
+        figure(by_length, "A run that is up and to the right scores higher by writing more."),
+        figure(by_divergence, "What each run paid for its score in distance from the SFT policy."),
+    )
+
+
+def show(entries: Sequence[Entry], console: Console) -> None:
+    """The table, in a terminal."""
+    best = selected(entries)
+    table = Table(title="Runs")
+    for heading in _HEADINGS:
+        table.add_column(heading, justify="left" if heading == _HEADINGS[0] else "right")
+    for entry in entries:
+        table.add_row(*_cells(entry, best))
+    console.print(table)
+
+
+_HEADINGS = ("run", "score", "LC score", "length", "divergence", "validation")
+
+_LEAD = (
+    "Held-out means with 95 % intervals of bootstrap draws of the studies. LC score: divided by "
+    "excess length. Length: words over those of the reference. Divergence: from the SFT policy, in "
+    "nats a report, of reports sampled at temperature 1, with its standard error. The last column "
+    "is the mean on the validation split, by which a run is selected."
+)
+
+
+def _verdict(best: Entry | None, facts: Mapping[str, str]) -> str:
+    if best is None:
+        return ""
+    return f"Selected on the validation split by {facts['selected by']}: {best.name}"
+
+
+def _cells(entry: Entry, best: Entry | None) -> tuple[str, ...]:
+    mean, error = entry.divergence
+    chosen = "" if entry.selection is None else number(entry.selection)
+    return (
+        entry.name,
+        f"{entry.score.value()} ({entry.score.span()})",
+        f"{entry.controlled.value()} ({entry.controlled.span()})",
+        entry.length.value(2),
+        f"{number(mean, 2)} \u00b1 {number(error, 2)}" if entry.selection is not None else "0",
+        f"{chosen} \u2190 selected" if entry is best else chosen,
+    )
