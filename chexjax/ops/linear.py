@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.custom_derivatives import SymbolicZero
 
 
 @jax.custom_vjp
@@ -19,21 +20,22 @@ def matmul(x: jax.Array, kernel: jax.Array) -> jax.Array:
     return x @ kernel
 
 
-def _matmul_forward(
-    x: jax.Array, kernel: jax.Array
-) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-    return x @ kernel, (x, kernel)
+def _matmul_forward(x: Any, kernel: Any) -> tuple[jax.Array, tuple[Any, Any]]:
+    """Keeps what a gradient that is asked for needs, and None for one that is not."""
+    kept = x.value if kernel.perturbed else None, kernel.value if x.perturbed else None
+    return x.value @ kernel.value, kept
 
 
-def _matmul_backward(
-    kept: tuple[jax.Array, jax.Array], g: jax.Array
-) -> tuple[jax.Array, jax.Array]:
+def _matmul_backward(kept: tuple[Any, Any], g: Any) -> tuple[Any, Any]:
     x, kernel = kept
-    rows, slopes = x.reshape(-1, x.shape[-1]), g.reshape(-1, g.shape[-1])
-    return (slopes @ kernel.T).reshape(x.shape), rows.T @ slopes
+    if isinstance(g, SymbolicZero):
+        return None, None
+    slopes = g.reshape(-1, g.shape[-1])
+    of_x = None if kernel is None else (slopes @ kernel.T).reshape(*g.shape[:-1], -1)
+    return of_x, None if x is None else x.reshape(-1, x.shape[-1]).T @ slopes
 
 
-matmul.defvjp(_matmul_forward, _matmul_backward)
+matmul.defvjp(_matmul_forward, _matmul_backward, symbolic_zeros=True)
 
 
 class LoRA(nnx.Module):

@@ -13,6 +13,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.custom_derivatives import SymbolicZero
 
 Head = Callable[[Any, Any, jax.Array], jax.Array]
 """Maps parameters, constants and hidden states `[G, M, D]` to logits `[G, M, V]`."""
@@ -89,7 +90,9 @@ def _forward(
     constants: Any,
     hidden: jax.Array,
     targets: jax.Array,
-) -> tuple[jax.Array, Any]:
+) -> tuple[jax.Array, list[Any]]:
+    """Log-probabilities, and the sums and exponentials that a gradient needs of each chunk."""
+
     def body(_: None, chunk: tuple[jax.Array, jax.Array]) -> tuple[None, Any]:
         logits = head(params, constants, chunk[0]).astype(jnp.float32)
         top = jax.lax.stop_gradient(logits.max(-1))
@@ -101,18 +104,36 @@ def _forward(
 
     rows = (_in_chunks(hidden, chunks), _in_chunks(targets, chunks))
     _, (logps, *kept) = _scan(body, None, rows, chunks)
-    return _whole(logps), (params, constants, hidden, targets, kept)
+    return _whole(logps), kept
+
+
+def _for_gradient(
+    head: Head, chunks: int, keep: bool, params: Any, constants: Any, hidden: Any, targets: Any
+) -> tuple[jax.Array, Any]:
+    """The same under differentiation; parameters without a gradient become constants."""
+    moving = jax.tree.map(lambda p: p.value if p.perturbed else None, params)
+    given = [jax.tree.map(lambda p: p.value, x) for x in (params, constants, hidden, targets)]
+    logps, kept = _forward(head, chunks, keep, *given)
+    return logps, (moving, *given, kept)
 
 
 def _backward(
-    head: Head, chunks: int, keep: bool, residuals: Any, slopes: jax.Array
-) -> tuple[Any, None, jax.Array, None]:
-    params, constants, hidden, targets, kept = residuals
+    head: Head, chunks: int, keep: bool, residuals: Any, slopes: Any
+) -> tuple[Any, None, Any, None]:
+    moving, params, constants, hidden, targets, kept = residuals
+    if isinstance(slopes, SymbolicZero):
+        return None, None, None, None
+
+    def project(moving: Any, rows: jax.Array) -> jax.Array:
+        whole = jax.tree.map(
+            lambda m, p: p if m is None else m, moving, params, is_leaf=lambda x: x is None
+        )
+        return head(whole, constants, rows)
 
     def body(gradient: Any, chunk: Any) -> tuple[Any, jax.Array]:
         rows, tokens, slope, top, total, weights = chunk
         # Of a linear head the pull needs no logits: where weights are kept, none are made.
-        logits, pull = jax.vjp(lambda p, x: head(p, constants, x), params, rows)
+        logits, pull = jax.vjp(project, moving, rows)
         if weights is None:
             weights = jnp.exp(logits.astype(jnp.float32) - top[..., None])
         words = jax.lax.broadcasted_iota(tokens.dtype, logits.shape, logits.ndim - 1)
@@ -123,9 +144,9 @@ def _backward(
         return of_params, of_rows
 
     inputs = (*(_in_chunks(x, chunks) for x in (hidden, targets, slopes)), *kept)
-    zeros = jax.tree.map(jnp.zeros_like, params)
+    zeros = jax.tree.map(jnp.zeros_like, moving)
     gradient, of_hidden = _scan(body, zeros, inputs, chunks)
     return gradient, None, _whole(of_hidden), None
 
 
-_logprobs.defvjp(_forward, _backward)
+_logprobs.defvjp(_for_gradient, _backward, symbolic_zeros=True)
