@@ -36,7 +36,7 @@ from chexjax.rows import Reject
 from chexjax.stages.context import Context
 from chexjax.stages.policies import save_policy
 from chexjax.trackers import StageTimer
-from chexjax.train import TrainConfig, train
+from chexjax.train import TrainConfig, TrainingData, train
 from chexjax.train.objectives import Objective
 from chexjax.train.step import split_params
 from chexjax.weights import save_adapter
@@ -96,10 +96,7 @@ def fit(
     """
     write_rejects(draft, rejects)
     if not examples:
-        raise ArtefactError(
-            f"{label}: no usable example is left of {len(rejects)}; "
-            f"see {draft.path / 'rejects.jsonl'} and the rejects of the stages before"
-        )
+        raise _nothing_left(draft, label, rejects)
     plan, slots = _plan(examples, config, context.config.seed), image_slots(examples)
     packer = functools.partial(_packer, plan, examples, context, config, objective.scored_only)
     if config.lora.rank:
@@ -109,13 +106,12 @@ def fit(
     first = (plan, packer(1), names, responses, objective)
     cost = functools.partial(step_flops, context.family, *first)
     length = total if isinstance(total, int) else total(cost(slots))
+    collate = Collator(examples, studies, tokens, slots, packer(length), visual)
     params = train(
         model,
         context.family,
         objective,
-        plan,
-        Collator(examples, studies, tokens, slots, packer(length), visual),
-        [example.id for example in examples],
+        TrainingData(plan, collate, [example.id for example in examples]),
         config=config,
         steps=length,
         mesh=context.mesh,
@@ -134,6 +130,13 @@ def fit(
         **spent(lambda images: length * cost(images), slots, cached=visual is not None),
     }
     return save_policy(draft, context.family, params, statistics, len(rejects))
+
+
+def _nothing_left(draft: Draft, label: str, rejects: Sequence[Reject]) -> ArtefactError:
+    return ArtefactError(
+        f"{label}: no usable example is left of {len(rejects)}; "
+        f"see {draft.path / 'rejects.jsonl'} and the rejects of the stages before"
+    )
 
 
 def _packer(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from chexjax.train.config import OptimizerConfig, TrainConfig
-from chexjax.train.loop import train
+from chexjax.train.loop import TrainingData, train
 from chexjax.train.metrics import NonFiniteRun
 from chexjax.train.moving import Reference
 from chexjax.train.objectives import SFT, Objective, Preference
@@ -17,6 +17,7 @@ __all__ = [
     "Preference",
     "Reference",
     "TrainConfig",
+    "TrainingData",
     "make_scorer",
     "train",
 ]

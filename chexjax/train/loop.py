@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -32,13 +33,36 @@ from chexjax.train.step import (
 )
 
 
+@dataclasses.dataclass(frozen=True)
+class TrainingData:
+    """What a run trains on.
+
+    Attributes:
+      plan: Which rows make which batch.
+      collate: Makes the arrays of a batch.
+      ids: Names of the rows, for messages.
+    """
+
+    plan: Plan
+    collate: Collate
+    ids: Sequence[str]
+
+    def batches(self, start: int, total: int) -> Iterator[dict[str, Any]]:
+        """This process's share of the batches from `start` on."""
+        process, processes = jax.process_index(), jax.process_count()
+        where = {"process": process, "processes": processes}
+        return iterate(self.plan, self.collate, start=start, total=total, **where)
+
+    def names(self, step: int) -> list[str]:
+        """Of the rows that a step takes; steps count from 1."""
+        return [self.ids[row] for row in self.plan.batch(step - 1).rows if row != PADDING]
+
+
 def train(
     model: LanguageModel,
     family: Family,
     objective: Objective,
-    plan: Plan,
-    collate: Collate,
-    ids: Sequence[str],
+    data: TrainingData,
     *,
     config: TrainConfig,
     steps: int,
@@ -57,9 +81,7 @@ def train(
       model: The policy to start from; its parameters are consumed.
       family: Gives the sharding table.
       objective: What is optimised.
-      plan: Which rows make which batch.
-      collate: Makes the arrays of a batch.
-      ids: Names of the rows, for messages.
+      data: What it is trained on.
       config: Batch size, optimizer, freezing, cadences.
       steps: Length of the whole run.
       mesh: Devices.
@@ -76,22 +98,16 @@ def train(
     # State: parameters on their devices, optimizer moments beside them.
     graph, trainable, frozen = split_params(model, config.freeze)
     optimizer = make_optimizer(config.optimizer)
-    beside = objective.reference is not None
-    first = functools.partial(init_state, optimizer=optimizer, reference=beside)
+    first = functools.partial(
+        init_state, optimizer=optimizer, reference=objective.reference is not None
+    )
     places = state_shardings(jax.eval_shape(first, trainable, frozen), family.sharding, mesh)
     state = jax.jit(first, out_shardings=places)(trainable, frozen)
 
     # Where an earlier attempt stopped.
     checkpoints = Checkpoints(scratch / "checkpoints", every=config.checkpoint_every)
     state, start = checkpoints.restore(state) or (state, 0)
-    log = MetricLog(
-        JsonlTracker(folder / "metrics.jsonl"),
-        start=start,
-        every=config.log_every,
-        patience=PATIENCE if config.non_finite == "skip" else 1,
-        rows=lambda number: [ids[k] for k in plan.batch(number - 1).rows if k != PADDING],
-    )
-    batches = _timed(_batches(plan, collate, start, steps), timer)
+    log = _log(folder, config, data, start)
 
     # The loop: dispatch a step, and read its metrics when the next one is on its way.
     rates = learning_rates(config.optimizer, steps)
@@ -100,7 +116,7 @@ def train(
         contextlib.closing(checkpoints),
         Progress(steps, label, unit="steps", done=start) as progress,
     ):
-        for number, batch in enumerate(batches, start + 1):
+        for number, batch in enumerate(_timed(data.batches(start, steps), timer), start + 1):
             state, metrics = step(state, place_batch(batch, mesh), rates[number - 1])
             progress.advance(note=log.push(number, metrics))
             if checkpoints.due(number):
@@ -110,15 +126,14 @@ def train(
     return nnx.merge_state(state.trainable, state.frozen)
 
 
-def _batches(plan: Plan, collate: Collate, start: int, steps: int) -> Iterator[dict[str, Any]]:
-    """This process's share of the batches from `start` on."""
-    return iterate(
-        plan,
-        collate,
+def _log(folder: Path, config: TrainConfig, data: TrainingData, start: int) -> MetricLog:
+    """The log of a run from the step behind `start` on."""
+    return MetricLog(
+        JsonlTracker(folder / "metrics.jsonl"),
         start=start,
-        total=steps,
-        process=jax.process_index(),
-        processes=jax.process_count(),
+        every=config.log_every,
+        patience=PATIENCE if config.non_finite == "skip" else 1,
+        rows=data.names,
     )
 
 

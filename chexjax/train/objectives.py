@@ -41,18 +41,16 @@ class Objective:
     scored_only = 0
     reference: Reference | None = None
 
-    def shared(
-        self, model: LanguageModel, batch: Batch, reference: LanguageModel | None = None
-    ) -> Mapping[str, Any]:
+    def with_reference(self, reference: LanguageModel, batch: Batch) -> Batch:
+        """A batch with what the reference policy says of it, as a cache would have it."""
+        return batch
+
+    def shared(self, model: LanguageModel, batch: Batch) -> Mapping[str, Any]:
         """What every row needs to know of all others, without gradient: arrays with a row axis."""
         return {}
 
     def __call__(
-        self,
-        model: LanguageModel,
-        batch: Batch,
-        shared: Mapping[str, Any] | None = None,
-        reference: LanguageModel | None = None,
+        self, model: LanguageModel, batch: Batch, shared: Mapping[str, Any] | None = None
     ) -> Rows:
         """Terms of each row of the batch.
 
@@ -60,7 +58,6 @@ class Objective:
           model: The policy.
           batch: A batch, or a micro-batch of it.
           shared: Of the whole global batch; None where `batch` is that.
-          reference: The reference policy; None where the batch holds its log-probabilities.
         """
         raise NotImplementedError
 
@@ -106,11 +103,7 @@ class SFT(Objective):
         self.keep = keep
 
     def __call__(
-        self,
-        model: LanguageModel,
-        batch: Batch,
-        shared: Mapping[str, Any] | None = None,
-        reference: LanguageModel | None = None,
+        self, model: LanguageModel, batch: Batch, shared: Mapping[str, Any] | None = None
     ) -> Rows:
         """Terms of each study."""
         value = -response_logprobs(model, batch, keep=self.keep).sum((1, 2))
@@ -142,36 +135,32 @@ class Preference(Objective):
         self.beside = beside or {}
         self.scored_only = int("mismatched" in loss.needs)
 
-    def shared(
-        self, model: LanguageModel, batch: Batch, reference: LanguageModel | None = None
-    ) -> Mapping[str, Any]:
+    def with_reference(self, reference: LanguageModel, batch: Batch) -> Batch:
+        """The batch with log-probabilities of all its responses under the reference policy.
+
+        Compilers leave out what a pass over the batch does not read of them.
+        """
+        parts = [self._trained(batch), *([self._scored(batch)] if self.scored_only else [])]
+        logps = [response_logprobs(reference, part) for part in parts]
+        return {**batch, "ref_logps": jnp.concatenate(logps, axis=1)}
+
+    def shared(self, model: LanguageModel, batch: Batch) -> Mapping[str, Any]:
         """KTO's mismatched responses, where the loss needs them."""
         if not self.scored_only:
             return {}
-        last = _responses(batch, slice(-1, None), "scored_rows")
+        last = self._scored(batch)
         sums = response_logprobs(model, last).sum((1, 2))
-        anchors = jnp.where(last["mask"], self._anchors(last, reference), 0.0).sum((1, 2))
-        given = Mismatched(logps=sums, ref_logps=anchors, valid=batch["real"])
+        reference = jnp.where(last["mask"], last["ref_logps"], 0.0).sum((1, 2))
+        given = Mismatched(logps=sums, ref_logps=reference, valid=batch["real"])
         return {"mismatched": jax.lax.stop_gradient(given)}
 
-    def _anchors(self, batch: Batch, reference: LanguageModel | None) -> Any:
-        """Log-probabilities under the reference, where there is one, `f32[B, N, R]`."""
-        if reference is None:
-            return batch.get("ref_logps")
-        return jax.lax.stop_gradient(response_logprobs(reference, batch))
-
     def __call__(
-        self,
-        model: LanguageModel,
-        batch: Batch,
-        shared: Mapping[str, Any] | None = None,
-        reference: LanguageModel | None = None,
+        self, model: LanguageModel, batch: Batch, shared: Mapping[str, Any] | None = None
     ) -> Rows:
         """Terms of each row."""
         if shared is None:
-            shared = self.shared(model, batch, reference)
-        if self.scored_only:
-            batch = _responses(batch, slice(None, -1), "rows")
+            shared = self.shared(model, batch)
+        batch = self._trained(batch)
         prompt = None
         if "prompt" in self.loss.needs:
             logps, prompt = prompt_logprobs(model, batch, keep=self.keep)
@@ -179,7 +168,7 @@ class Preference(Objective):
             logps = response_logprobs(model, batch, keep=self.keep)
         responses = Responses(
             logps=logps,
-            ref_logps=self._anchors(batch, reference),
+            ref_logps=batch.get("ref_logps"),
             mask=batch["mask"],
             valid=batch["real"],
             rewards=batch["rewards"],
@@ -189,6 +178,14 @@ class Preference(Objective):
         )
         rows = self.loss(responses)
         return Rows(rows.value, rows.weight, rows.metrics | self._beside(responses))
+
+    def _trained(self, batch: Batch) -> Batch:
+        if not self.scored_only:
+            return batch
+        return _responses(batch, slice(None, -self.scored_only), "rows")
+
+    def _scored(self, batch: Batch) -> Batch:
+        return _responses(batch, slice(-self.scored_only, None), "scored_rows")
 
     def _beside(self, responses: Responses) -> Metrics:
         """Values and margins of the other losses on the same log-probabilities."""

@@ -172,25 +172,23 @@ def make_step(
             model: LanguageModel = nnx.merge(graph, trainable, state.frozen)
             return model
 
-        reference = None if state.reference is None else policy(state.reference)
-
-        def seen(micro: Batch) -> Batch:
-            if reference is None or _trains_tower(state.trainable):
+        def anchored(micro: Batch) -> Batch:
+            if state.reference is None:
                 return micro
-            prefix = reference.seen(Prefix(**micro["prefix"]))
-            return {**micro, "prefix": vars(prefix)}
+            shares = not _trains_tower(state.trainable)
+            return _anchored(objective, policy(state.reference), micro, shares_tower=shares)
 
         def share(micro: Batch) -> Any:
-            return objective.shared(policy(state.trainable), seen(micro), reference)
+            return objective.shared(policy(state.trainable), anchored(micro))
 
         shared = _over_parts(share, batch, accumulate)
 
         def summed(trainable: nnx.State, micro: Batch) -> tuple[jax.Array, Rows]:
-            rows = objective(policy(trainable), micro, shared, reference)
+            rows = objective(policy(trainable), micro, shared)
             return rows.value.sum(), rows
 
         def totals(micro: Batch) -> Any:
-            grads, rows = jax.grad(summed, has_aux=True)(state.trainable, seen(micro))
+            grads, rows = jax.grad(summed, has_aux=True)(state.trainable, anchored(micro))
             return grads, (rows.value.sum(), rows.weight.sum(), rows.metrics)
 
         grads, (value, weight, metrics) = _accumulated(totals, batch, accumulate)
@@ -237,6 +235,16 @@ def _updated(
         optimizer=jax.tree.map(keep, moments, state.optimizer),
         reference=beside,
     )
+
+
+def _anchored(
+    objective: Objective, reference: LanguageModel, batch: Batch, *, shares_tower: bool
+) -> Batch:
+    """A batch with what the reference says of it; a tower that both policies share runs once."""
+    if shares_tower:
+        prefix = reference.seen(Prefix(**batch["prefix"]))
+        batch = {**batch, "prefix": vars(prefix)}
+    return objective.with_reference(reference, batch)
 
 
 def _trains_tower(trainable: nnx.State) -> bool:

@@ -24,7 +24,7 @@ from chexjax.losses import Rows
 from chexjax.mesh import MeshConfig, make_mesh
 from chexjax.testing import random_batch, random_policy
 from chexjax.trackers import JsonlTracker, StageClock
-from chexjax.train import SFT, Objective, TrainConfig, train
+from chexjax.train import SFT, Objective, TrainConfig, TrainingData, train
 from chexjax.train.metrics import PATIENCE, MetricLog, NonFiniteRun
 
 FAMILY = preset("chexagent2_nano", Family)
@@ -58,9 +58,7 @@ def run(folder, *, objective=None, config=CONFIG, steps=STEPS, collate=collate):
             random_policy(FAMILY),
             FAMILY,
             objective or SFT(),
-            PLAN,
-            collate,
-            [f"row {k}" for k in range(10)],
+            TrainingData(PLAN, collate, [f"row {k}" for k in range(10)]),
             config=config,
             steps=steps,
             mesh=make_mesh(MeshConfig()),
@@ -118,7 +116,7 @@ def test_no_steps_give_back_the_policy(tmp_path):
 
 def test_a_run_without_finite_steps_is_given_up_and_saves_finite_parameters(tmp_path):
     class Nan(Objective):
-        def __call__(self, model, batch, shared=None, reference=None):
+        def __call__(self, model, batch, shared=None):
             value = jnp.nan * batch["real"] * model.decoder.head.bias[...].sum()
             return Rows(value, jnp.ones_like(value), {})
 
@@ -134,7 +132,7 @@ def test_a_run_can_stop_at_the_first_step_that_is_not_finite(tmp_path):
     """A row of the third batch spoils it; an epoch is three batches long."""
 
     class Third(Objective):
-        def __call__(self, model, batch, shared=None, reference=None):
+        def __call__(self, model, batch, shared=None):
             value = jnp.where(batch["bad"], jnp.nan, 1.0) * model.decoder.head.bias[...].sum()
             return Rows(value, jnp.ones_like(value), {})
 
@@ -153,7 +151,7 @@ def test_nothing_is_compiled_after_the_first_pass_over_the_buckets(tmp_path, mon
     """Six rows are short and four long: of three batches two are of the larger shape."""
 
     class Bias(Objective):
-        def __call__(self, model, batch, shared=None, reference=None):
+        def __call__(self, model, batch, shared=None):
             value = batch["mask"].sum((1, 2)) * model.decoder.head.bias[...].sum()
             return Rows(value, jnp.ones_like(value), {})
 

@@ -129,7 +129,7 @@ def test_freezing_nothing_or_everything_is_an_error(freeze, message):
 class Toy(Objective):
     """`sum(x * bias) + sum(x * kernel) / 10`: gradients that are known beforehand."""
 
-    def __call__(self, model, batch, shared=None, reference=None):
+    def __call__(self, model, batch, shared=None):
         bias, kernel = model.decoder.head.bias[...], model.decoder.head.kernel[...]
         value = batch["x"] * (bias.sum() + kernel.sum() / 10)
         return Rows(value, jnp.ones_like(value), {})
@@ -183,7 +183,7 @@ def test_a_gradient_that_is_not_finite_is_skipped_though_the_loss_is():
     """sqrt has no slope at 0."""
 
     class Root(Objective):
-        def __call__(self, model, batch, shared=None, reference=None):
+        def __call__(self, model, batch, shared=None):
             value = jnp.sqrt(batch["x"] * model.decoder.head.bias[...].sum() * 0)
             return Rows(value, jnp.ones_like(value), {})
 
@@ -204,7 +204,7 @@ def test_learning_rates_compile_nothing():
 
 def test_metrics_are_means_over_what_they_count():
     class Counting(Objective):
-        def __call__(self, model, batch, shared=None, reference=None):
+        def __call__(self, model, batch, shared=None):
             value = batch["x"] + 0 * model.decoder.head.bias[...].sum()
             ones = jnp.ones_like(value)
             nothing = (0 * value.sum(), 0.0)
