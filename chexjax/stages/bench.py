@@ -117,7 +117,7 @@ def _table(size: str, rows: Mapping[str, Mapping[str, Any]], most: float) -> Tab
         f"{work.tokens} response tokens, float32",
         caption=f"matmul peak, measured in turn: {most / 1e9:.0f} GFLOP/s",
     )
-    table.add_column("")
+    table.add_column("", no_wrap=True)
     for name in rows:
         table.add_column(name, justify="right")
     for heading, (field, form) in _LINES.items():
