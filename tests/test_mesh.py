@@ -31,6 +31,8 @@ from chexjax.mesh import (
     place_batch,
 )
 from chexjax.models import Prefix
+from chexjax.ops import attention
+from chexjax.ops.attention import Segment, attend
 from chexjax.rows import decode, encode
 from chexjax.testing import assert_close, random_batch, random_policy
 from chexjax.train import OptimizerConfig, Preference
@@ -151,6 +153,10 @@ def test_the_same_reports_are_sampled_on_every_mesh(results):
     np.testing.assert_array_equal(results["data_tensor"]["tokens"], results["one"]["tokens"])
 
 
+def test_a_kernel_runs_on_each_devices_own_studies_and_heads(results):
+    assert_close(results["splash"], results["xla"], rtol=1e-4)
+
+
 def test_parameters_saved_on_one_mesh_are_read_onto_another(results):
     assert results["moved"]
 
@@ -193,6 +199,23 @@ def sampled(model, batch, mesh):
     return np.asarray(generate(Prefix(**prefix), last, keys).tokens)
 
 
+def gradient(mesh, backend):
+    """What attention on a mesh gives back to queries, keys and values."""
+
+    def value(floats, own):
+        q, k, v = floats
+        chain = [Segment(k=k, v=v, **own)]
+        out = attend(q, own["positions"], chain, causal=True, backend=backend)
+        return (out * q[::-1]).sum()
+
+    floats = np.random.default_rng(0).standard_normal((3, 4, 128, 2, 8), np.float32)
+    valid = np.arange(128) < np.array([[128], [70], [40], [1]])
+    own = {"positions": np.broadcast_to(np.arange(128), valid.shape), "valid": valid}
+    run = jax.jit(jax.grad(value), compiler_options={"xla_backend_optimization_level": 0})
+    with jax.set_mesh(mesh):
+        return jax.device_get(run(*place_batch((list(floats), own), mesh)))
+
+
 def moved(folder, state, mesh):
     """Whether parameters that lie on one mesh are read onto `mesh` bit by bit."""
     pure = nnx.to_pure_dict(state.trainable)
@@ -215,6 +238,9 @@ def main(folder):
     made = {name: step_on(mesh) for name, mesh in meshes.items()}
     results = {name: result for name, (_, result) in made.items()}
     results["moved"] = moved(folder, made["fsdp"][0], meshes["data_tensor"])
+    attention.splash = functools.partial(attention.splash, interpret=True)
+    results["splash"] = gradient(meshes["data_tensor"], "splash")
+    results["xla"] = gradient(one, "xla")
     (folder / "results").write_bytes(encode(results))
 
 

@@ -46,7 +46,8 @@ class Rectangle:
       q: `[B, N * T, H, head]`.
       k: Those of all segments, `[B, S, K, head]`.
       v: `[B, S, K, head]`.
-      valid: False for padding, `bool[B, S]`.
+      valid: False for padding, `bool[B, S]`; the first key of a study that is all padding counts
+        as one, since kernels have no gradient of a softmax over nothing.
       seen: Which query may see which key where it is valid; known while tracing, `bool[N * T, S]`.
       segments: How many segments the keys are of; padding stands at the end of each.
     """
@@ -74,6 +75,9 @@ def unfit(q: jax.Array, chain: Sequence[Segment], causal: bool, window: int | No
     mesh = jax.sharding.get_abstract_mesh()
     if not mesh.empty and batch[0] % (mesh.shape["data"] * mesh.shape["fsdp"]):
         return f"a batch of {batch[0]} cannot be split over data and fsdp"
+    heads = chain[0].k.shape[-2]
+    if not mesh.empty and heads % mesh.shape["tensor"]:
+        return f"{heads} heads of keys cannot be split over tensor"
     return None
 
 
@@ -104,11 +108,12 @@ def rectangle(
             back = np.subtract.outer(place, key)
             seen &= (back >= 0) & (back < (window or len(place)))
         columns.append(seen)
+    valid = jnp.concatenate([_rows(segment.valid, 0) for segment in chain], axis=1)
     return Rectangle(
         q=_rows(q, 2),
         k=jnp.concatenate([_rows(segment.k, 2) for segment in chain], axis=1),
         v=jnp.concatenate([_rows(segment.v, 2) for segment in chain], axis=1),
-        valid=jnp.concatenate([_rows(segment.valid, 0) for segment in chain], axis=1),
+        valid=valid.at[:, 0].set(valid[:, 0] | ~valid.any(1)),
         seen=np.concatenate(columns, axis=1),
         segments=len(chain),
     )
@@ -149,8 +154,8 @@ def on_each_device(kernel: Kernel, laid: Rectangle) -> jax.Array:
     """Runs a kernel on each device's own studies and heads; partitioners cannot cut kernels."""
     mesh = jax.sharding.get_abstract_mesh()
     if not mesh.empty and mesh.size > 1:
-        rows, whole = ("data", "fsdp"), laid.k.shape[2] % mesh.shape["tensor"] != 0
-        heads = PartitionSpec(rows, None, None if whole else "tensor")
-        places = (heads, heads, heads, PartitionSpec(rows))
+        rows = PartitionSpec(("data", "fsdp"))
+        heads = PartitionSpec(*rows, None, "tensor")
+        places = (heads, heads, heads, rows)
         kernel = jax.shard_map(kernel, in_specs=places, out_specs=heads, check_vma=False)
     return kernel(laid.q, laid.k, laid.v, laid.valid)

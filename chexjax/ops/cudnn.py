@@ -31,14 +31,13 @@ def cudnn(laid: Rectangle) -> jax.Array:
     otherwise it reads a mask `[B, 1, N * T, S]`, which all heads share.
 
     Returns:
-      `[B, N * T, H, head]`; a query all of whose keys are padding gets an average of values.
+      `[B, N * T, H, head]`.
     """
     causal = np.array_equal(laid.seen, np.tri(*laid.seen.shape, dtype=bool))
     if laid.segments == 1 and (causal or laid.seen.all()):
 
         def kernel(q: jax.Array, k: jax.Array, v: jax.Array, valid: jax.Array) -> jax.Array:
-            # No softmax over nothing: of a run that is all padding the first key is read.
-            lengths = jnp.maximum(valid.sum(-1, dtype=jnp.int32), 1)
+            lengths = valid.sum(-1, dtype=jnp.int32)
             return jax.nn.dot_product_attention(
                 q, k, v, is_causal=causal, key_value_seq_lengths=lengths, implementation="cudnn"
             )

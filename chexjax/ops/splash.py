@@ -27,7 +27,7 @@ def splash(laid: Rectangle, *, interpret: bool = False) -> jax.Array:
       interpret: Run the kernels step by step, on any device.
 
     Returns:
-      `[B, N * T, H, head]`; a query all of whose keys are padding gets an average of values.
+      `[B, N * T, H, head]`.
     """
     count, head = laid.q.shape[1], laid.q.shape[-1]
     rows, columns = _block(count), _block(laid.k.shape[1])

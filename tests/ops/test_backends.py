@@ -55,6 +55,8 @@ def test_what_kernels_do_not_take_has_a_reason(make_chain):
     assert "nest by more" in reason(q, [everyone, own])
     with jax.sharding.use_abstract_mesh(AbstractMesh((2, 2, 1), AXES)):
         assert "a batch of 2 cannot be split" in reason(q, chain)
+    with jax.sharding.use_abstract_mesh(AbstractMesh((2, 1, 4), AXES)):
+        assert "2 heads of keys cannot be split" in reason(q, chain)
 
 
 def test_cudnn_has_a_reason_of_its_own(make_chain):

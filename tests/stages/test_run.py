@@ -134,6 +134,7 @@ def test_a_dry_run_does_no_work(tmp_path, capsys):
         ("--config.loss.name=dpoo", "dpo"),
         ("--config.judge.name=orakel", "oracle"),
         ("--config.policy.preset=chexagent2_tini", "chexagent2_tiny"),
+        ("--config.policy.attention=splash", "does not run on cpu; set it to 'auto' or 'xla'"),
         ("--config.align.freeze=('visoin/',)", "visoin/"),
         ("--config.mesh.data=3", "mesh"),
         ("--config.align.lora=rank", "config.align.lora"),
