@@ -30,6 +30,7 @@ from chexjax.families import (
 )
 from chexjax.mesh import batch_sharding, parameter_shardings
 from chexjax.models import Prefix, model_class
+from chexjax.ops.attention import Backend
 from chexjax.perf.topology import Topology
 
 COLLECTIVES = ("all-gather", "reduce-scatter", "all-reduce", "collective-permute", "all-to-all")
@@ -71,7 +72,12 @@ class Compiled:
         return self.peak <= self.memory
 
 
-def compile_forward(family: AnyFamily, topology: Topology, dtype: Any = jnp.bfloat16) -> Compiled:
+def compile_forward(
+    family: AnyFamily,
+    topology: Topology,
+    dtype: Any = jnp.bfloat16,
+    attention: Backend = "xla",
+) -> Compiled:
     """Compiles a family's forward, parameters placed by its table and the batch over data and fsdp.
 
     A language model scores 2 responses of 256 tokens a prompt and gives their logits: one prompt
@@ -82,12 +88,15 @@ def compile_forward(family: AnyFamily, topology: Topology, dtype: Any = jnp.bflo
       family: Any preset.
       topology: What to compile for.
       dtype: Of parameters and computation.
+      attention: What computes that of a language model and of its images. Tracing `cudnn` takes
+        the cuDNN library, which is neither in JAX's CUDA plugin nor in the extra `aot`.
 
     Raises:
       ConfigError: the program needs more memory than there is (TPU only: on GPUs it compiles all
         the same, and `fits` is False).
     """
-    graph, shapes = model_class(family).abstract(family, dtype=dtype)
+    options = {"attention": attention} if isinstance(family, TextFamily) else {}
+    graph, shapes = model_class(family).abstract(family, dtype=dtype, **options)
     places = parameter_shardings(shapes, family.sharding, topology.mesh)
     params = jax.tree.map(
         lambda x, place: jax.ShapeDtypeStruct(x.shape, dtype, sharding=place), shapes, places
@@ -95,12 +104,12 @@ def compile_forward(family: AnyFamily, topology: Topology, dtype: Any = jnp.bflo
     mesh, rows = topology.mesh, batch_sharding(topology.mesh)
     program, batch = _program(family, graph, mesh.shape["data"] * mesh.shape["fsdp"])
     batch = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=rows), batch)
-    options = _GPU_OPTIONS if mesh.devices.flat[0].platform == "gpu" else None
+    flags = _GPU_OPTIONS if mesh.devices.flat[0].platform == "gpu" else None
     run = jax.jit(program, out_shardings=rows)
     started = time.perf_counter()
     try:
         with _uncached(), jax.set_mesh(mesh):
-            compiled = run.lower(params, batch).compile(compiler_options=options)
+            compiled = run.lower(params, batch).compile(compiler_options=flags)
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise

@@ -16,6 +16,7 @@ from chexjax.config import ConfigError
 from chexjax.config.command import read_flags
 from chexjax.families import AnyFamily, preset
 from chexjax.mesh import AXES, MeshConfig
+from chexjax.ops.attention import Backend
 from chexjax.perf import aot, inventory
 from chexjax.perf.topology import topology
 
@@ -80,12 +81,17 @@ def _model(family: AnyFamily, mesh: MeshConfig, dtype: str) -> Table:
 
 
 def _compiled(family: AnyFamily, name: str, given: dict[str, int], dtype: str) -> Table:
-    """The forward, on a mesh whose devices go along fsdp, or data where fsdp is given."""
+    """The forward, on a mesh whose devices go along fsdp, or data where fsdp is given.
+
+    Attention is what a run takes there, but for GPUs: no cuDNN is here to be asked.
+    """
     if "JAX_PLATFORMS" not in os.environ:  # a CUDA plugin that looks for GPUs in vain gives up
         jax.config.update("jax_platforms", "cpu")
     rest = {"data": -1} if "fsdp" in given else {"data": 1, "fsdp": -1}
     place = topology(name, MeshConfig(**{**rest, **given}))
-    found = aot.compile_forward(family, place, jnp.dtype(dtype))
+    on_tpu = place.mesh.devices.flat[0].platform == "tpu"
+    attention: Backend = "splash" if on_tpu else "xla"
+    found = aot.compile_forward(family, place, jnp.dtype(dtype), attention)
     table = Table("forward, each device", "how much", title=f"{family.name} on {name}")
     table.add_row(" x ".join(AXES), " x ".join(str(place.mesh.shape[axis]) for axis in AXES))
     table.add_section()

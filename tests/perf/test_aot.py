@@ -6,15 +6,18 @@ Both compilers work in one process.
 import contextlib
 import dataclasses
 import importlib.util
+import re
 
 import jax
 import jax.numpy as jnp
 import pytest
+from flax import nnx
 from jax.experimental.compilation_cache import compilation_cache
 
 from chexjax.config import ConfigError
 from chexjax.families import PRESETS, AnyFamily, TextFamily, preset
-from chexjax.mesh import MeshConfig
+from chexjax.mesh import MeshConfig, batch_sharding, parameter_shardings
+from chexjax.models import LanguageModel, Prefix
 from chexjax.perf import inventory
 from chexjax.perf import topology as topologies
 from chexjax.perf.aot import COLLECTIVES, compile_forward, count_collectives
@@ -53,6 +56,33 @@ def test_a_forward_fits_and_each_device_holds_its_share_of_the_parameters(name, 
 def test_a_policy_on_data_alone_asks_nothing_of_its_neighbours():
     found = compile_forward(preset("chexagent2_nano", TextFamily), placed("h100:8", data=8))
     assert found.collectives == dict.fromkeys(COLLECTIVES, 0)
+
+
+def test_a_gradient_by_splash_is_made_of_its_kernels():
+    """Prompts in the scanned layers; responses there and in the last; heads over `tensor`."""
+    place, family = placed("v5e:4x4", data=4, fsdp=2, tensor=2), preset("stories260k", TextFamily)
+    graph, shapes = LanguageModel.abstract(family, dtype=jnp.bfloat16, attention="splash")
+    params = placed_like(shapes, parameter_shardings(shapes, family.sharding, place.mesh))
+    sizes = [(8, 128), (8, 128), (8, 2, 64), (8, 2, 64)]
+    kinds = [jnp.int32, jnp.bool] * 2
+    batch = [jax.ShapeDtypeStruct(*each) for each in zip(sizes, kinds, strict=True)]
+
+    def value(params, tokens, valid, *responses):
+        model = nnx.merge(graph, params)
+        return model.score(Prefix(tokens=tokens, valid=valid), *responses).sum()
+
+    run = jax.jit(jax.grad(value))
+    with jax.set_mesh(place.mesh):
+        lowered = run.lower(params, *placed_like(batch, [batch_sharding(place.mesh)] * 4))
+    text = lowered.compile().as_text()
+    calls = re.findall(r"%splash_mha_(\w+?)_\S+ = .*tpu_custom_call", text)
+    assert sorted(calls) == ["dkv"] * 3 + ["dq"] * 3 + ["fwd"] * 3
+
+
+def placed_like(shapes, places):
+    return jax.tree.map(
+        lambda x, place: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place), shapes, places
+    )
 
 
 def test_what_does_not_fit_is_said():
