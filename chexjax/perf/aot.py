@@ -108,7 +108,7 @@ def compile_forward(
     run = jax.jit(program, out_shardings=rows)
     started = time.perf_counter()
     try:
-        with _uncached(), jax.set_mesh(mesh):
+        with uncached(), jax.set_mesh(mesh):
             compiled = run.lower(params, batch).compile(compiler_options=flags)
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
@@ -121,7 +121,7 @@ def compile_forward(
 
 
 @contextlib.contextmanager
-def _uncached() -> Iterator[None]:
+def uncached() -> Iterator[None]:
     """Keeps JAX's persistent cache out: it cannot give back a program without the devices."""
     usual = jax.config.jax_enable_compilation_cache  # type: ignore[attr-defined]
     try:
