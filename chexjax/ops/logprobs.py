@@ -8,12 +8,16 @@ again, or keeps probabilities where memory is plenty.
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
+
+_BLOCKS = 128
+"""Most blocks of a row of logits that are summed one by one."""
 
 Head = Callable[[Any, Any, jax.Array], jax.Array]
 """Maps parameters, constants and hidden states `[G, M, D]` to logits `[G, M, V]`."""
@@ -91,20 +95,35 @@ def _forward(
     hidden: jax.Array,
     targets: jax.Array,
 ) -> tuple[jax.Array, list[Any]]:
-    """Log-probabilities, and the sums and exponentials that a gradient needs of each chunk."""
+    """Log-probabilities, and of each chunk what a gradient needs: `log(sum(exp))`, exponentials."""
 
     def body(_: None, chunk: tuple[jax.Array, jax.Array]) -> tuple[None, Any]:
         logits = head(params, constants, chunk[0]).astype(jnp.float32)
-        top = jax.lax.stop_gradient(logits.max(-1))
-        weights = jnp.exp(logits - top[..., None])
-        total = weights.sum(-1)
+        total, weights, tops = _log_sum_exp(logits)
         picked = jnp.take_along_axis(logits, chunk[1][..., None], axis=-1)[..., 0]
-        kept = weights.astype(hidden.dtype) if keep else None
-        return None, (picked - top - jnp.log(total), top, total, kept)
+        kept = (weights.astype(hidden.dtype), tops) if keep else None
+        return None, (picked - total, total, kept)
 
     rows = (_in_chunks(hidden, chunks), _in_chunks(targets, chunks))
     _, (logps, *kept) = _scan(body, None, rows, chunks)
     return _whole(logps), kept
+
+
+def _log_sum_exp(logits: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Over a row of V logits, by blocks of them, each with a maximum of its own.
+
+    XLA gives a reduction on a CPU as many threads as its result is large, and a number a row is
+    too small for a second one. Barriers keep it from making one reduction of two.
+
+    Returns:
+      `log(sum(exp))` `f32[G, M]`, exponentials over the block's maximum `f32[G, M, K, V / K]`, and
+      these maxima `f32[G, M, K]`.
+    """
+    blocks = logits.reshape(*logits.shape[:-1], math.gcd(logits.shape[-1], _BLOCKS), -1)
+    tops = jax.lax.optimization_barrier(blocks.max(-1))
+    weights = jnp.exp(blocks - tops[..., None])
+    sums = jax.lax.optimization_barrier(weights.sum(-1))
+    return jax.nn.logsumexp(tops, axis=-1, b=sums), weights, tops
 
 
 def _for_gradient(
@@ -131,14 +150,18 @@ def _backward(
         return head(whole, constants, rows)
 
     def body(gradient: Any, chunk: Any) -> tuple[Any, jax.Array]:
-        rows, tokens, slope, top, total, weights = chunk
+        rows, tokens, slope, total, kept = chunk
         # Of a linear head the pull needs no logits: where weights are kept, none are made.
         logits, pull = jax.vjp(project, moving, rows)
-        if weights is None:
-            weights = jnp.exp(logits.astype(jnp.float32) - top[..., None])
+        if kept is None:
+            falls = slope[..., None] * jnp.exp(logits.astype(jnp.float32) - total[..., None])
+        else:
+            weights, tops = kept
+            scales = slope[..., None] * jnp.exp(tops - total[..., None])
+            falls = (scales[..., None] * weights).reshape(logits.shape)
         words = jax.lax.broadcasted_iota(tokens.dtype, logits.shape, logits.ndim - 1)
         hit = jnp.where(words == tokens[..., None], slope[..., None], 0.0)
-        of_params, of_rows = pull((hit - (slope / total)[..., None] * weights).astype(logits.dtype))
+        of_params, of_rows = pull((hit - falls).astype(logits.dtype))
         if gradient is not None:
             of_params = jax.tree.map(jnp.add, gradient, of_params)
         return of_params, of_rows
