@@ -17,12 +17,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     _enable_compilation_cache()
     from chexjax.artefacts import ArtefactError
     from chexjax.config import ConfigError
+    from chexjax.judges import JudgeError
     from chexjax.stages.run import execute
     from chexjax.train import NonFiniteRun
 
     try:
         execute(sys.argv[1:] if argv is None else argv)
-    except (ConfigError, ArtefactError, NonFiniteRun) as error:
+    except (ConfigError, ArtefactError, JudgeError, NonFiniteRun) as error:
         print(f"chexjax: {error}", file=sys.stderr)
         return 2
     return 0

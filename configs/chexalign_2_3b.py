@@ -14,7 +14,8 @@ eight devices would hold, on any machine and without the checkpoint.
 What is not the paper's:
 - The studies. There is no source of MIMIC-CXR yet: as many phantoms stand in, drawn with two views.
   They show that the recipe runs and what it costs, nothing about its results.
-- The judge. GREEN is not served yet; ROUGE-L stands in, which any text can be scored by.
+- The judge. ROUGE-L stands in, which any text can be scored by; with a server that has GREEN,
+  `--config.judge.name=green --config.judge.green.endpoint.url=URL` is the paper's.
 - The layout of pairs is that of the prompts which the policy is asked with. The released code has
   the reports as turns of the user: `--config.template=reference_compatible`.
 - Nothing is cut. The released code cuts at 3,072 tokens, past the 2,048 positions that the
@@ -61,6 +62,8 @@ def recipe(
     config.sample.update(studies=given.studies, candidates=4, max_new_tokens=512)
     config.sample.sampler.update(temperature=1.0, top_k=50, top_p=1.0)
     config.judge.name = "rouge_l"
+    config.judge.green.endpoint.model = "StanfordAIMI/GREEN-radllama2-7b"
+    config.judge.green.endpoint.frame = "green_llama2_7b"
     config.pair.tie = 1e-8
 
     config.loss.name = given.loss

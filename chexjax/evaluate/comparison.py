@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from rich.table import Table
 
 from chexjax.evaluate import plots
 from chexjax.evaluate.significance import Interval, mean_intervals, number
-from chexjax.judges import PREFIX, build
+from chexjax.judges import Judge, length_controlled
 from chexjax.page import Html, Page, figure, grid, tag
 from chexjax.page import table as html_table
 
@@ -43,7 +44,7 @@ class Entry:
 
 def measured(
     name: str,
-    judge: str,
+    judge: Judge,
     references: Sequence[str],
     reports: Sequence[str],
     *,
@@ -51,23 +52,35 @@ def measured(
     selection: float | None,
     seed: int,
 ) -> Entry:
-    """An entry from held-out reports; `judge` stands without `lc_`."""
-    ratio = [
-        len(c.split()) / max(len(r.split()), 1) for r, c in zip(references, reports, strict=True)
+    """An entry from held-out reports; those that the judge, without `lc_`, scores not are left out.
+
+    Raises:
+      ValueError: it gave no report a score.
+    """
+    rows = [
+        (score, length_controlled(score, c, r), len(c.split()) / max(len(r.split()), 1))
+        for score, c, r in zip(
+            _scores(judge, references, reports), reports, references, strict=True
+        )
+        if math.isfinite(score)
     ]
-    columns = {
-        "score": scores(judge, references, reports),
-        "controlled": scores(PREFIX + judge, references, reports),
-        "length": np.asarray(ratio),
-    }
-    found = mean_intervals(columns, seed=seed)
+    if not rows:
+        raise ValueError(f"{judge.name} gave no report of {name} a score: nothing to compare")
+    columns = np.asarray(rows, np.float64).T
+    named = dict(zip(("score", "controlled", "length"), columns, strict=True))
+    found = mean_intervals(named, seed=seed)
     return Entry(name=name, divergence=divergence, selection=selection, **found)
 
 
-def scores(judge: str, references: Sequence[str], reports: Sequence[str]) -> np.ndarray:
-    """Scores of each report, `f64[B]`."""
-    judged = build(judge).judge(references, reports)
-    return np.asarray([one.score for one in judged], np.float64)
+def mean_score(judge: Judge, references: Sequence[str], reports: Sequence[str]) -> float:
+    """Of the reports that the judge gave a score; NaN where there are none."""
+    found = _scores(judge, references, reports)
+    return float(np.mean(found, where=np.isfinite(found)))
+
+
+def _scores(judge: Judge, references: Sequence[str], reports: Sequence[str]) -> np.ndarray:
+    """`f64[B]`, NaN where the judge gave none."""
+    return np.asarray([one.score for one in judge.judge(references, reports)], np.float64)
 
 
 def selected(entries: Sequence[Entry]) -> Entry | None:

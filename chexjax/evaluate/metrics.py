@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -85,12 +86,15 @@ class Evaluation:
       judge: Name of the judge behind `score`.
       ids: Study ids, in the order of every per-study array.
       references: The radiologists' reports.
+      unreadable: Ids of studies that are left out, since the judge gave some report on them no
+        score.
       differences: Each system against each before it, in each column.
     """
 
     judge: str
     ids: tuple[str, ...]
     references: tuple[str, ...]
+    unreadable: tuple[str, ...]
     systems: tuple[SystemResult, ...]
     differences: tuple[Difference, ...]
     long_ratio: float
@@ -134,18 +138,26 @@ def evaluate(
       long_ratio: A report with more than this many times the reference's words is over-long.
 
     Raises:
-      ValueError: No studies, no systems, two of one name, or not one report a study.
+      ValueError: No studies, no systems, two of one name, not one report a study, or no study
+        that the judge gave all reports a score on.
     """
     _check(studies, systems)
-    references = tuple(study.findings for study in studies)
+    asked = [study.findings for study in studies]
+    judged = [_Judged.of(system, asked, judge) for system in systems]
+    scored = [all(one.scored(k) for one in judged) for k in range(len(studies))]
+    if not any(scored):
+        raise ValueError(f"{judge.name} gave no study's reports a score each: nothing to measure")
+    kept = [k for k, fine in enumerate(scored) if fine]
+    references = tuple(asked[k] for k in kept)
     results = tuple(
-        _measure(system, references, judge, labeler, seed=seed, long_ratio=long_ratio)
-        for system in systems
+        _measure(one.at(kept), references, labeler, seed=seed, long_ratio=long_ratio)
+        for one in judged
     )
     return Evaluation(
         judge=judge.name,
-        ids=tuple(study.id for study in studies),
+        ids=tuple(studies[k].id for k in kept),
         references=references,
+        unreadable=tuple(study.id for study, fine in zip(studies, scored, strict=True) if not fine),
         systems=results,
         differences=tuple(_differences(results, seed)),
         long_ratio=long_ratio,
@@ -171,21 +183,50 @@ def _check(studies: Sequence[Study], systems: Sequence[System]) -> None:
                 )
 
 
+@dataclasses.dataclass(frozen=True)
+class _Judged:
+    """A system with what the judge said of its reports, own and shuffled."""
+
+    system: System
+    own: Sequence[Judgement]
+    shuffled: Sequence[Judgement] | None
+
+    @classmethod
+    def of(cls, system: System, references: Sequence[str], judge: Judge) -> _Judged:
+        given = system.shuffled
+        shuffled = None if given is None else judge.judge(references, list(given))
+        return cls(system, judge.judge(references, list(system.reports)), shuffled)
+
+    def scored(self, study: int) -> bool:
+        """Whether all reports on a study have a score."""
+        return all(math.isfinite(one[study].score) for one in (self.own, self.shuffled or self.own))
+
+    def at(self, kept: Sequence[int]) -> _Judged:
+        """The same of some studies alone."""
+        system, shuffled = self.system, self.system.shuffled
+        chosen = dataclasses.replace(
+            system,
+            reports=[system.reports[k] for k in kept],
+            shuffled=None if shuffled is None else [shuffled[k] for k in kept],
+        )
+        judged = None if self.shuffled is None else [self.shuffled[k] for k in kept]
+        return _Judged(chosen, [self.own[k] for k in kept], judged)
+
+
 def _measure(
-    system: System,
+    judged: _Judged,
     references: tuple[str, ...],
-    judge: Judge,
     labeler: Labeler | None,
     *,
     seed: int,
     long_ratio: float,
 ) -> SystemResult:
+    system, judgements = judged.system, tuple(judged.own)
     reports = tuple(system.reports)
-    judgements = tuple(judge.judge(references, reports))
     columns = _columns(references, reports, judgements, long_ratio)
     measured = dict(columns)
-    if system.shuffled is not None:
-        measured["shuffled"] = _scores(judge.judge(references, list(system.shuffled)))
+    if judged.shuffled is not None:
+        measured["shuffled"] = _scores(judged.shuffled)
         measured["image_gain"] = columns["score"] - measured["shuffled"]
     means = mean_intervals(measured, seed=seed)
     return SystemResult(

@@ -37,7 +37,13 @@ def remarks(evaluation: Evaluation) -> list[str]:
     said = [_against(evaluation, other) for other in evaluation.systems[1:-1]]
     if evaluation.baseline is not evaluation.test:
         said.append(_length(evaluation))
-    return said + [_image(one) for one in evaluation.systems if one.image_gain is not None]
+    said += [_image(one) for one in evaluation.systems if one.image_gain is not None]
+    if evaluation.unreadable:
+        said.append(
+            f"{len(evaluation.unreadable):,} more studies are left out: what {evaluation.judge} "
+            "answered on some report could not be read."
+        )
+    return said
 
 
 def _against(evaluation: Evaluation, other: SystemResult) -> str:

@@ -9,14 +9,8 @@ from typing import Any
 from chexjax.data import findings
 from chexjax.data.findings import SEVERITIES, Finding
 from chexjax.data.reading import Affirmed, Reading, Span, read
+from chexjax.judges.answer import CATEGORIES, INSIGNIFICANT, MATCHED, judgement
 from chexjax.judges.base import Judgement, check_pairs
-
-CATEGORIES = ("a", "b", "c", "d", "e", "f")
-"""GREEN's: (a) false finding, (b) missing finding, (c) wrong location, (d) wrong severity,
-(e) comparison that the reference does not make, (f) comparison omitted."""
-
-MATCHED = "matched"
-INSIGNIFICANT = "insignificant-"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,16 +146,12 @@ def _omitted(change: str) -> str:
 
 def _count(items: list[dict[str, Any]]) -> Judgement:
     counts = [item["category"] for item in items]
-    matched = counts.count(MATCHED)
-    significant = {c: counts.count(c) for c in CATEGORIES}
-    details = {
-        "matched": matched,
-        "significant": significant,
-        "insignificant": {c: counts.count(INSIGNIFICANT + c) for c in CATEGORIES},
-        "items": items,
-    }
-    score = matched / (matched + sum(significant.values())) if matched else 0.0
-    return Judgement(score=score, details=details)
+    return judgement(
+        counts.count(MATCHED),
+        {c: counts.count(c) for c in CATEGORIES},
+        {c: counts.count(INSIGNIFICANT + c) for c in CATEGORIES},
+        items,
+    )
 
 
 def describe(finding: Finding) -> str:

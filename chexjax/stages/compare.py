@@ -20,6 +20,7 @@ from chexjax.stages.context import Context, Stage
 from chexjax.stages.divergence import DIVERGENCE
 from chexjax.stages.evaluate import OWN
 from chexjax.stages.ingest import INGEST
+from chexjax.stages.judge import judge_of
 from chexjax.stages.predict import predict
 from chexjax.stages.sft import SFT
 from chexjax.stages.sweep import Run, runs
@@ -90,7 +91,8 @@ def _stages(context: Context, method: Sequence[Stage]) -> list[Stage]:
 def _compare(context: Context, inside: dict[str, Context]) -> list[Entry]:
     """Makes the artefact anew: it is cheap, and its inputs are checked by that."""
     by = context.config.sweep.select_by or context.config.judge.name
-    judge, seed = by.removeprefix(PREFIX), context.config.seed
+    name_of, seed = by.removeprefix(PREFIX), context.config.seed
+    judge, selects = judge_of(context, name_of), judge_of(context, by)
     entries: dict[str, Entry] = {}
     inputs: dict[str, Artefact] = {}
     for name, one in inside.items():
@@ -99,14 +101,13 @@ def _compare(context: Context, inside: dict[str, Context]) -> list[Entry]:
             asked = _reports(one, OWN["SFT"])
             own: dict[str, Any] = {"divergence": (0.0, 0.0), "selection": None}
             entries[start] = comparison.measured(start, judge, *asked, **own, seed=seed)
-        validated = comparison.scores(by, *_reports(one, _VALIDATION))
         gone = one.artefact(DIVERGENCE)
         entries[name] = comparison.measured(
             name,
             judge,
             *_reports(one, OWN["aligned"]),
             divergence=(gone.statistics["kl"], gone.statistics["kl_error"]),
-            selection=float(validated.mean()),
+            selection=comparison.mean_score(selects, *_reports(one, _VALIDATION)),
             seed=seed,
         )
         inputs |= {one.place(stage): one.artefact(stage) for stage in _LAST}
@@ -118,7 +119,7 @@ def _compare(context: Context, inside: dict[str, Context]) -> list[Entry]:
         inputs=inputs,
     )
     if not isinstance(begun, Artefact):
-        facts = {"judge": judge, "selected by": by, "seed": str(seed)}
+        facts = {"judge": name_of, "selected by": by, "seed": str(seed)}
         comparison.write(list(entries.values()), facts, begun.path)
         begun.finish(rows=len(entries))
     return list(entries.values())

@@ -9,6 +9,7 @@ from chexjax import losses
 from chexjax.config import ConfigError, local
 from chexjax.data.sources import SourceConfig
 from chexjax.engine import Sampler
+from chexjax.judges import GreenConfig
 from chexjax.losses import PreferenceLoss
 from chexjax.mesh import MeshConfig
 from chexjax.train import Reference, TrainConfig
@@ -75,10 +76,12 @@ class JudgeConfig:
       name: A judge's name; see `chexjax.judges.JUDGES`. With `lc_` before it, scores are divided by
         excess length, and so pairs are built controlled for length.
       unit: Studies judged in one unit of work.
+      green: How GREEN is asked, the judge "green".
     """
 
     name: str = "oracle"
     unit: int = 256
+    green: GreenConfig = GreenConfig()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

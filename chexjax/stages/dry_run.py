@@ -44,7 +44,7 @@ def check(context: Context) -> None:
         _ = context.pair_family  # a template that its family does not have
         check_start(context)
         _ = context.attention  # a kernel that the devices do not have
-        judges.build(config.judge.name)
+        judges.build(config.judge.name, config.judge.green)
         _check_pairs(config)
         for name in ("sample", "evaluate"):
             _check_room(context.family, name, getattr(config, name).max_new_tokens)

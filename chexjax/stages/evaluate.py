@@ -10,13 +10,14 @@ from chexjax.artefacts import Artefact, Draft, write_atomic
 from chexjax.data.study import Study
 from chexjax.evaluate import plots, report, table
 from chexjax.evaluate.metrics import System, evaluate
-from chexjax.judges import PREFIX, build
+from chexjax.judges import PREFIX
 from chexjax.judges.oracle import labels
 from chexjax.page import standalone
 from chexjax.stages.align import ALIGN
 from chexjax.stages.context import Context, Stage
 from chexjax.stages.control import CONTROL
 from chexjax.stages.ingest import INGEST
+from chexjax.stages.judge import judge_of, question_of
 from chexjax.stages.pair import PAIR
 from chexjax.stages.predict import predict
 from chexjax.stages.sft import SFT
@@ -51,11 +52,12 @@ def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
         studies,
         systems,
         # Pairs may be controlled for length; the score is shown as it is, and controlled beside it.
-        build(config.judge.name.removeprefix(PREFIX)),
+        judge_of(context, config.judge.name.removeprefix(PREFIX)),
         labels if config.source.name == "phantom" else None,
         seed=config.seed,
         long_ratio=config.evaluate.long_ratio,
     )
+    studies = [study for study in studies if study.id in evaluation.ids]
     table.write(evaluation, draft.path)
     table.show(evaluation, Console())
     logs = {name: context.path(stage) / "metrics.jsonl" for name, stage in POLICIES.items()}
@@ -97,6 +99,7 @@ EVALUATE = Stage(
     folder="report",
     kind="report",
     fields=("judge", "evaluate"),
+    extra=question_of,
     reads=(INGEST, PAIR, *POLICIES.values(), *OWN.values(), *SWAPPED.values()),
     work=_work,
 )

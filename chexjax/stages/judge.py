@@ -2,46 +2,92 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from chexjax.artefacts import Artefact, Draft
-from chexjax.judges import Judge, build
+from chexjax.artefacts.files import sha256
+from chexjax.judges import GREEN, PREFIX, Judge, build, error_profile
 from chexjax.rows import Unit, map_units
+from chexjax.stages.config import RunConfig
 from chexjax.stages.context import Context, Stage
 from chexjax.stages.sample import SAMPLE
 from chexjax.trackers import StageTimer
 
+_ANSWERS = "answers.sqlite"
+
+
+def judge_of(context: Context, name: str) -> Judge:
+    """The judge of that name with the run's settings, its answers kept in the workdir."""
+    return build(name, context.config.judge.green, context.workdir / _ANSWERS)
+
+
+def question_of(config: RunConfig) -> Mapping[str, Any]:
+    """What GREEN is asked, where that is in a file: content that no field holds."""
+    file = config.judge.green.question
+    asked = config.judge.name.removeprefix(PREFIX) == GREEN and file
+    return {"question": sha256(Path(file))} if asked else {}
+
 
 def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
     config = context.config.judge
-    judge = build(config.name)
+    judge = judge_of(context, config.name)
     candidates = context.artefact(SAMPLE).rows()
 
     def unit(number: int) -> Unit:
         first = number * config.unit
-        return Unit([_judged(judge, row) for row in candidates[first : first + config.unit]])
+        return Unit(_judged(judge, candidates[first : first + config.unit]))
+
+    def summarise(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        return _statistics(rows) | _spent(rows, context.config)
 
     units = -(-len(candidates) // config.unit)
-    return map_units(draft, units, unit, describe="judge", summarise=_summarise)
+    return map_units(draft, units, unit, describe="judge", summarise=summarise)
 
 
-def _judged(judge: Judge, row: dict[str, Any]) -> dict[str, Any]:
-    reports = [candidate["report"] for candidate in row["candidates"]]
-    verdicts = judge.judge([row["reference"]] * len(reports), reports)
-    return row | {"judgements": [{"score": v.score, "details": v.details} for v in verdicts]}
+def _judged(judge: Judge, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """All candidates of some studies, judged together."""
+    pairs = [(row["reference"], one["report"]) for row in rows for one in row["candidates"]]
+    verdicts = iter(judge.judge([r for r, _ in pairs], [c for _, c in pairs]))
+    said = [[next(verdicts) for _ in row["candidates"]] for row in rows]
+    return [
+        row | {"judgements": [{"score": v.score, "details": dict(v.details)} for v in judged]}
+        for row, judged in zip(rows, said, strict=True)
+    ]
 
 
-def _summarise(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def _statistics(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Scores, of studies all of whose candidates have one, and errors by category."""
     scores = np.asarray([[j["score"] for j in row["judgements"]] for row in rows])
-    return {
-        "mean": float(scores.mean()),
-        "sd": float(scores.std()),
-        "mean_best": float(scores.max(1).mean()),
-        "mean_worst": float(scores.min(1).mean()),
+    scored = scores[np.isfinite(scores).all(1)]
+    details = [j["details"] for row in rows for j in row["judgements"]]
+    found: dict[str, Any] = {"unscored": int((~np.isfinite(scores)).sum()), "studies": len(scored)}
+    if len(scored):
+        found |= {
+            "mean": float(scored.mean()),
+            "sd": float(scored.std()),
+            "mean_best": float(scored.max(1).mean()),
+            "mean_worst": float(scored.min(1).mean()),
+        }
+    return found | ({"errors": error_profile(details)} if "significant" in details[0] else {})
+
+
+def _spent(rows: Sequence[dict[str, Any]], config: RunConfig) -> dict[str, Any]:
+    """Questions, tokens and dollars, where a server answered; equal pairs were asked once."""
+    spent = {
+        (row["reference"], candidate["report"]): verdict["details"]["tokens"]
+        for row in rows
+        for candidate, verdict in zip(row["candidates"], row["judgements"], strict=True)
+        if "tokens" in verdict["details"]
     }
+    if not spent:
+        return {}
+    asked, written = np.sum(list(spent.values()), axis=0).tolist()
+    cost = config.judge.green.endpoint.cost(asked, written)
+    return {"judged": len(spent), "tokens": {"asked": asked, "written": written}, "dollars": cost}
 
 
 JUDGE = Stage(
@@ -52,4 +98,5 @@ JUDGE = Stage(
     reads=(SAMPLE,),
     work=_work,
     needed=lambda config: not config.pair.source,
+    extra=question_of,
 )

@@ -10,7 +10,8 @@ import pytest
 from chexjax.data.study import Study
 from chexjax.evaluate.metrics import Evaluation, System, evaluate
 from chexjax.evaluate.significance import Interval
-from chexjax.judges.base import Judge
+from chexjax.evaluate.verdict import remarks
+from chexjax.judges.base import Judge, Judgement
 
 
 def test_columns_of_each_study(evaluation: Evaluation) -> None:
@@ -82,3 +83,31 @@ def test_bad_systems_are_named(
 def test_nothing_to_evaluate_is_an_error(systems: list[System], judge: Judge) -> None:
     with pytest.raises(ValueError, match="0 studies and 3 systems"):
         evaluate([], systems, judge, None, seed=0)
+
+
+class Picky:
+    """A judge that gives what it cannot read no score."""
+
+    name = "picky"
+
+    def judge(self, references, candidates):
+        return [Judgement(float("nan") if c == "?" else len(c)) for c in candidates]
+
+
+def test_a_study_with_a_report_that_has_no_score_is_left_out_of_everything(
+    studies: list[Study],
+) -> None:
+    systems = [
+        System(name="a", reports=["x", "?", "xx", "xxx"], shuffled=["x"] * 4),
+        System(name="b", reports=["x", "x", "xx", "x"], shuffled=["?", "x", "x", "x"]),
+    ]
+    found = evaluate(studies, systems, Picky(), None, seed=0)
+    assert found.ids == (studies[2].id, studies[3].id)
+    assert found.unreadable == (studies[0].id, studies[1].id)
+    assert found.references == tuple(study.findings for study in studies[2:])
+    np.testing.assert_array_equal(found.baseline.columns["score"], [2, 3])
+    assert found.baseline.reports == ("xx", "xxx")
+    assert found.difference("b", "a").mean == -1
+    assert any("2 more studies are left out" in said for said in remarks(found))
+    with pytest.raises(ValueError, match="picky gave no study's reports a score each"):
+        evaluate(studies, [System(name="c", reports=["?"] * 4)], Picky(), None, seed=0)
