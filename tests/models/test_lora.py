@@ -17,6 +17,7 @@ NANO, EIGHT = (preset(name, Family) for name in ("chexagent2_nano", "chexagent_n
 EVERYWHERE = LoRAConfig(rank=3, alpha=6.0, targets=(".",))
 
 
+@nnx.jit
 def hidden(model, batch):
     return model.score(Prefix(**batch["prefix"]), batch["inputs"], batch["mask"])
 
@@ -119,7 +120,7 @@ def test_nothing_but_adapters_has_a_gradient_and_layers_outside_a_range_have_non
     def loss(trainable):
         return SFT()(nnx.merge(graph, trainable, frozen), batch).value.sum()
 
-    grads = jax.tree_util.tree_leaves_with_path(jax.grad(loss)(trainable))
+    grads = jax.tree_util.tree_leaves_with_path(jax.jit(jax.grad(loss))(trainable))
     size = {path_name(path): float(np.abs(grad).max()) for path, grad in grads}
     assert {name: value > 0 for name, value in size.items()} == {
         "decoder/last/mlp/fc1/lora/a": True,
