@@ -10,6 +10,7 @@ import pytest
 from chexjax.__main__ import main
 from chexjax.config import ConfigError
 from chexjax.evaluate.comparison import measured, selected
+from chexjax.judges import build
 from chexjax.stages.align import ALIGN
 from chexjax.stages.config import RunConfig, SweepConfig
 from chexjax.stages.divergence import summary
@@ -90,9 +91,8 @@ def test_length_control_can_select_another_run():
     )
 
     def entry(name, reports, by):
-        found = measured(
-            name, "rouge_l", reference, reports, divergence=(0.0, 0.0), selection=0.0, seed=0
-        )
+        judged = (name, build("rouge_l"), reference, reports)
+        found = measured(*judged, divergence=(0.0, 0.0), selection=0.0, seed=0)
         return dataclasses.replace(found, selection=getattr(found, by).mean)
 
     # ROUGE-L by hand: 6 / 7 and 1; of the long one 2 / 3 and 1, and twice as long: 1 / 3.
