@@ -77,7 +77,9 @@ def read_prompt(file: Path) -> Prompt:
     try:
         return Prompt.parse(file.read_text("utf-8"), str(file))
     except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"{file} cannot be read as a judge's question: {error}") from error
+        raise ValueError(
+            f"judge.green.question: {file} cannot be read as a judge's question: {error}"
+        ) from error
 
 
 def official_prompt() -> Prompt:

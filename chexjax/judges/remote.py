@@ -17,6 +17,7 @@ from chexjax.judges.store import Answer
 if TYPE_CHECKING:
     import openai
 
+_FIELD = "judge.green.endpoint"
 _AGAIN = {"temperature": 0.7, "seed": 1}
 """Settings of a second try, where the greedy answer cannot be read."""
 
@@ -61,20 +62,18 @@ class Endpoint:
         """
         if not self.url.startswith(("http://", "https://")):
             raise ValueError(
-                f"judge.endpoint.url={self.url!r}: set it to the base of an OpenAI-compatible "
-                "server, such as http://127.0.0.1:8000/v1"
+                f"{_FIELD}.url={self.url!r}: set it to the base of an OpenAI-compatible server, "
+                "such as http://127.0.0.1:8000/v1"
             )
         if not self.model:
-            raise ValueError("judge.endpoint.model='': set it to what the server calls the judge")
+            raise ValueError(f"{_FIELD}.model='': set it to what the server calls the judge")
         for name in ("max_tokens", "concurrency", "timeout"):
             if getattr(self, name) <= 0:
-                raise ValueError(f"judge.endpoint.{name}={getattr(self, name)} must be above 0")
+                raise ValueError(f"{_FIELD}.{name}={getattr(self, name)} must be above 0")
         if self.retries < 0:
-            raise ValueError(f"judge.endpoint.retries={self.retries} must be 0 or more")
+            raise ValueError(f"{_FIELD}.retries={self.retries} must be 0 or more")
         if self.frame and preset(self.frame, TextFamily).chat is None:
-            raise ValueError(
-                f"judge.endpoint.frame={self.frame!r} is a family whose turns are not known"
-            )
+            raise ValueError(f"{_FIELD}.frame={self.frame!r}: of this family no turns are known")
 
     def cost(self, asked: int, written: int) -> float:
         """Dollars for tokens of questions and of answers."""

@@ -81,6 +81,16 @@ def _check_room(family: Family, name: str, report: int) -> None:
         )
 
 
+def check_selection(config: RunConfig) -> None:
+    """Finds a judge that could not compare a sweep's runs before they are trained.
+
+    Raises:
+      ConfigError: there is no such judge, or GREEN cannot be asked.
+    """
+    with _as_config_error():
+        judges.build(config.sweep.select_by or config.judge.name, config.judge.green)
+
+
 @functools.cache  # a sweep asks for it in each of its runs
 def _abstract(family: Family, dtype: Any) -> tuple[nnx.GraphDef, nnx.State]:
     return VLM.abstract(family, dtype=dtype)

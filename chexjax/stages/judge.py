@@ -10,7 +10,7 @@ import numpy as np
 
 from chexjax.artefacts import Artefact, Draft
 from chexjax.artefacts.files import sha256
-from chexjax.judges import GREEN, PREFIX, Judge, build, error_profile
+from chexjax.judges import Judge, build, error_profile
 from chexjax.rows import Unit, map_units
 from chexjax.stages.config import RunConfig
 from chexjax.stages.context import Context, Stage
@@ -28,8 +28,7 @@ def judge_of(context: Context, name: str) -> Judge:
 def question_of(config: RunConfig) -> Mapping[str, Any]:
     """What GREEN is asked, where that is in a file: content that no field holds."""
     file = config.judge.green.question
-    asked = config.judge.name.removeprefix(PREFIX) == GREEN and file
-    return {"question": sha256(Path(file))} if asked else {}
+    return {"question": sha256(Path(file))} if file else {}
 
 
 def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:

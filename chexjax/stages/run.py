@@ -14,7 +14,7 @@ from chexjax.stages.compare import contexts, plan, sweep
 from chexjax.stages.config import RunConfig
 from chexjax.stages.context import Context
 from chexjax.stages.doctor import doctor
-from chexjax.stages.dry_run import check, dry_run
+from chexjax.stages.dry_run import check, check_selection, dry_run
 from chexjax.stages.export import export
 from chexjax.stages.sft import SFT
 from chexjax.stages.start import require_start
@@ -64,6 +64,7 @@ def _sweep(command: Command, context: Context, console: Console) -> None:
         raise ConfigError(
             f"config.sweep has axes, which {command.stage!r} does not take; write `chexjax run`"
         )
+    check_selection(context.config)
     inside = contexts(context)
     for one in inside.values():
         check(one)

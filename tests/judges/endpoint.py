@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 from collections.abc import Callable
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from chexjax.judges import PhantomOracle
+from chexjax.judges.answer import write_judgement
+
+QUESTION = "Compare.\n<r>{reference}</r>\n<c>{candidate}</c>"
 
 Answering = Callable[[str, dict[str, Any]], Any]
 """(path, request) to the text of an answer, or to (status, headers, body) as it is."""
@@ -76,3 +82,11 @@ def completion(text: str) -> dict[str, Any]:
     usage = {"prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 110}
     base = {"id": "1", "object": "chat.completion", "created": int(time.time()), "model": "m"}
     return {**base, "choices": [choice], "usage": usage}
+
+
+def oracle(path, request):
+    """The oracle's verdict on the reports in a question, as GREEN would write it."""
+    text = request["prompt"] if path.endswith("/completions") and "prompt" in request else ""
+    text = text or request["messages"][0]["content"]
+    reference, candidate = re.search(r"<r>(.*)</r>\n<c>(.*)</c>", text, re.DOTALL).groups()
+    return write_judgement(PhantomOracle().judge([reference], [candidate])[0], "Because.")

@@ -1,19 +1,16 @@
 """GREEN behind an endpoint: the judge that answers is the phantoms' oracle, over HTTP."""
 
 import math
-import re
 import sqlite3
 import time
 
 import pytest
 
 from chexjax.judges import JudgeError, PhantomOracle, build
-from chexjax.judges.answer import write_judgement
 from chexjax.judges.green import GreenConfig
 from chexjax.judges.remote import Endpoint
-from tests.judges.endpoint import serve
+from tests.judges.endpoint import QUESTION, oracle, serve
 
-QUESTION = "Compare.\n<r>{reference}</r>\n<c>{candidate}</c>"
 REFERENCE = "Moderate left effusion. Mild cardiomegaly. No pneumothorax."
 CANDIDATES = [
     "Moderate left effusion. No pneumothorax.",
@@ -21,14 +18,6 @@ CANDIDATES = [
     "Clear lungs.",
     "",
 ]
-
-
-def oracle(path, request):
-    """The oracle's verdict on the reports in a question, as GREEN would write it."""
-    text = request["prompt"] if path.endswith("/completions") and "prompt" in request else ""
-    text = text or request["messages"][0]["content"]
-    reference, candidate = re.search(r"<r>(.*)</r>\n<c>(.*)</c>", text, re.DOTALL).groups()
-    return write_judgement(PhantomOracle().judge([reference], [candidate])[0], "Because.")
 
 
 @pytest.fixture
@@ -184,15 +173,15 @@ def test_the_token_goes_along_and_the_frame_is_greens_own(question, monkeypatch)
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"url": ""}, r"judge.endpoint.url='': set it"),
-        ({"url": "127.0.0.1:8000"}, "judge.endpoint.url="),
-        ({"model": ""}, "judge.endpoint.model"),
+        ({"url": ""}, r"judge.green.endpoint.url='': set it"),
+        ({"url": "127.0.0.1:8000"}, "judge.green.endpoint.url="),
+        ({"model": ""}, "judge.green.endpoint.model"),
         ({"concurrency": 0}, r"concurrency=0 must be above 0"),
         ({"timeout": -1.0}, r"timeout=-1.0 must be above 0"),
         ({"max_tokens": 0}, "max_tokens=0"),
         ({"retries": -1}, "retries=-1"),
         ({"frame": "green_llama2_70b"}, "did you mean 'green_llama2_7b'"),
-        ({"frame": "smollm2_135m"}, "turns are not known"),
+        ({"frame": "smollm2_135m"}, "no turns are known"),
     ],
 )
 def test_a_wrong_endpoint_is_found_before_anything_is_asked(wrong, message, question):

@@ -8,8 +8,7 @@ import pytest
 
 from chexjax.__main__ import main
 from chexjax.rows import Rows
-from tests.judges.endpoint import serve
-from tests.judges.test_green import QUESTION, oracle
+from tests.judges.endpoint import QUESTION, oracle, serve
 from tests.stages.conftest import CONFIG
 
 
@@ -100,4 +99,4 @@ def test_another_question_is_another_judge(started, capsys):
 
 def test_settings_that_nothing_can_be_asked_with_are_found_first(started, capsys):
     assert run(started, "nowhere", "--dry_run", stage="run") == 2
-    assert "judge.endpoint.url='nowhere'" in capsys.readouterr().err
+    assert "judge.green.endpoint.url='nowhere'" in capsys.readouterr().err

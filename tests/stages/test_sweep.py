@@ -19,6 +19,7 @@ from chexjax.stages.pair import PAIR
 from chexjax.stages.reference import REFERENCE
 from chexjax.stages.sample import SAMPLE
 from chexjax.stages.sweep import runs
+from tests.stages.conftest import ROOT
 
 CONFIG = Path(__file__).parents[2] / "configs" / "sweep.py"
 LOSSES = ("dpo-0.1: loss.name=dpo loss.options.beta=0.1", "orpo: loss.name=orpo")
@@ -143,3 +144,14 @@ def test_a_sweep_is_a_run_and_says_what_it_shares(tmp_path, capsys):
     lines = capsys.readouterr().out
     assert "dpo-0.5/aligned" in lines and "reference" in lines
     assert not list(tmp_path.iterdir())
+
+
+def test_a_judge_that_cannot_select_is_found_before_anything_is_trained(tmp_path, capsys):
+    sweep = f"--config={ROOT / 'configs' / 'sweep.py'}:small"
+    for judge, said in (("lc_rogue_l", "no judge 'rogue_l'"), ("lc_green", "green.endpoint.url")):
+        flags = (f"--workdir={tmp_path}", f"--config.sweep.select_by={judge}", "--dry_run")
+        question = tmp_path / "question.txt"
+        question.write_text("{reference} {candidate}", "utf-8")
+        asked = f"--config.judge.green.question={question}"
+        assert main(["run", sweep, *flags, asked]) == 2
+        assert said in capsys.readouterr().err
