@@ -18,7 +18,7 @@ from flax import nnx
 from jax.sharding import AbstractMesh, AxisType, PartitionSpec
 
 from chexjax.checkpoint import load_params, save_params
-from chexjax.engine import Sampler, make_generate
+from chexjax.engine import Engine, EngineConfig, Images, Request, Sampler
 from chexjax.families import Family, preset
 from chexjax.losses import DPO
 from chexjax.mesh import (
@@ -30,7 +30,6 @@ from chexjax.mesh import (
     path_name,
     place_batch,
 )
-from chexjax.models import Prefix
 from chexjax.ops import attention
 from chexjax.ops.attention import Segment, attend
 from chexjax.rows import decode, encode
@@ -193,10 +192,22 @@ def shard_shapes(tree):
 def sampled(model, batch, mesh):
     if mesh.shape["data"] == 4 or mesh.shape["fsdp"] > 1:
         return None  # one mesh is enough
-    generate = make_generate(model, Sampler(), end=-1, limit=4)
-    keys = jax.random.split(jax.random.key(0), (4, 2))
-    prefix, last = place_batch((batch["prefix"], batch["inputs"][:, 0, 0]), mesh)
-    return np.asarray(generate(Prefix(**prefix), last, keys).tokens)
+    prefix, requests = batch["prefix"], []
+    for k, real in enumerate(prefix["valid"]):
+        images = Images(pixels=prefix["images"][k], placeholder=prefix["placeholder"][k][real])
+        ids = [*prefix["tokens"][k][real].tolist(), int(batch["inputs"][k, 0, 0])]
+        asked = Request(
+            prefix=ids,
+            rows=[()] * 2,
+            limit=4,
+            images=images,
+            sampler=Sampler(),
+            seeds=(2 * k, 2 * k + 1),
+        )
+        requests.append(asked)
+    with jax.set_mesh(mesh):
+        drawn = dict(Engine(model, EngineConfig(slots=8, lanes=4, steps=4)).run(requests))
+    return np.asarray([[one.tokens for one in drawn[k]] for k in range(4)])
 
 
 def gradient(mesh, backend):

@@ -1,8 +1,19 @@
-"""The engine: KV chains, sampling and decoding. It knows no judge and no trainer."""
+"""The engine: KV chains, sampling and continuous batching. It knows no judge and no trainer."""
 
 from __future__ import annotations
 
-from chexjax.engine.generate import Generate, Generation, make_generate
+from chexjax.engine.engine import Engine, EngineConfig
+from chexjax.engine.request import Completion, Full, Images, Request, Stop, Written
 from chexjax.engine.sampling import Sampler
 
-__all__ = ["Generate", "Generation", "Sampler", "make_generate"]
+__all__ = [
+    "Completion",
+    "Engine",
+    "EngineConfig",
+    "Full",
+    "Images",
+    "Request",
+    "Sampler",
+    "Stop",
+    "Written",
+]

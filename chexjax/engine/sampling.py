@@ -33,32 +33,78 @@ class Sampler:
         if not 0 < self.top_p <= 1:
             raise ValueError(f"top_p={self.top_p} must be above 0 and at most 1")
 
-    def draw(self, keys: jax.Array, logits: jax.Array) -> jax.Array:
-        """Draws one token a row: `key[*batch], f32[*batch, V] -> i32[*batch]`."""
-        if self.temperature == 0:
-            return logits.argmax(-1)
-        kept = self._restrict(logits / self.temperature)
-        noise = _over_batch(lambda key: jax.random.gumbel(key, (logits.shape[-1],)), keys.ndim)(
-            keys
-        )
-        return (kept + noise).argmax(-1)
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Draws:
+    """How the tokens of many rows are drawn, each in its own way.
+
+    Attributes:
+      temperature: Of each row, `f32[*batch]`; see `Sampler`.
+      top_k: `i32[*batch]`.
+      top_p: `f32[*batch]`.
+      keys: Words of each row's random key, `u32[*batch, 2]`.
+    """
+
+    temperature: jax.Array
+    top_k: jax.Array
+    top_p: jax.Array
+    keys: jax.Array
+
+    def tokens(self, step: jax.Array, logits: jax.Array) -> jax.Array:
+        """One token a row; what a row gets depends on its own settings and logits alone.
+
+        Args:
+          step: How many tokens of the row were drawn before, `i32[*batch]`.
+          logits: `f32[*batch, V]`.
+
+        Returns:
+          `i32[*batch]`.
+        """
+        likeliest = first_largest(logits)
+
+        def drawn() -> jax.Array:
+            warm = jnp.where(self.temperature > 0, self.temperature, 1.0)[..., None]
+            kept = self._restrict(logits / warm)
+            noise = _noise(logits.shape[-1], step.ndim)(self.keys, step)
+            return jnp.where(self.temperature > 0, first_largest(kept + noise), likeliest)
+
+        return jax.lax.cond((self.temperature > 0).any(), drawn, lambda: likeliest)
 
     def _restrict(self, logits: jax.Array) -> jax.Array:
         """Top-k first, then top-p of what is left, as generation libraries do."""
-        if 0 < self.top_k < logits.shape[-1]:
-            least = jax.lax.top_k(logits, self.top_k)[0][..., -1:]
-            logits = jnp.where(logits < least, -jnp.inf, logits)
-        if self.top_p < 1:
-            logits = _nucleus(logits, self.top_p)
-        return logits
+
+        def top_k(logits: jax.Array) -> jax.Array:
+            few = _fewest(logits, lambda _, kept: kept.sum(-1) >= self.top_k)
+            return jnp.where((self.top_k > 0)[..., None] & ~few, -jnp.inf, logits)
+
+        def top_p(logits: jax.Array) -> jax.Array:
+            few = _fewest(logits, lambda p, kept: p.sum(-1, where=kept) >= self.top_p)
+            return jnp.where((self.top_p < 1)[..., None] & ~few, -jnp.inf, logits)
+
+        logits = jax.lax.cond((self.top_k > 0).any(), top_k, lambda same: same, logits)
+        return jax.lax.cond((self.top_p < 1).any(), top_p, lambda same: same, logits)
 
 
-def _nucleus(logits: jax.Array, mass: float) -> jax.Array:
-    """Keeps the smallest set of most likely tokens with probability `mass` together.
+def first_largest(x: jax.Array) -> jax.Array:
+    """The first index of the largest value, `[*batch, V] -> i32[*batch]`.
 
-    A token stays if the more likely ones alone do not reach `mass` yet. The bits of floats of one
-    sign are ordered as the floats are, so the highest probability at which they do is found bit by
-    bit: thirty sums over the row, which a sort of the vocabulary costs many times of.
+    Two reductions of one value each, which compilers vectorise, where argmax carries pairs.
+    """
+    index = jax.lax.broadcasted_iota(jnp.int32, x.shape, x.ndim - 1)
+    return jnp.where(x == x.max(-1, keepdims=True), index, x.shape[-1] - 1).min(-1)
+
+
+def _fewest(logits: jax.Array, enough: Callable[[jax.Array, jax.Array], jax.Array]) -> jax.Array:
+    """The smallest set of most likely tokens that is enough, `bool[*batch, V]`.
+
+    A token is in it if the more likely ones alone are not enough yet. The bits of floats of one
+    sign are ordered as the floats are, so the highest probability above which tokens are enough is
+    found bit by bit: thirty sums over the row, which a sort of the vocabulary costs many times of.
+
+    Args:
+      logits: `f32[*batch, V]`.
+      enough: Of probabilities `f32[*batch, V]` and a set `bool[*batch, V]` says `bool[*batch]`.
     """
     probabilities = jax.nn.softmax(logits, axis=-1)
 
@@ -67,19 +113,20 @@ def _nucleus(logits: jax.Array, mass: float) -> jax.Array:
 
     def settle(k: int, bits: jax.Array) -> jax.Array:
         tried = bits | (1 << (29 - k))  # bit 29 is the highest of any probability up to 1
-        above = jnp.sum(probabilities, axis=-1, where=more_likely(tried))
-        return jnp.where(above >= mass, tried, bits)
+        return jnp.where(enough(probabilities, more_likely(tried)), tried, bits)
 
     bits = jax.lax.fori_loop(0, 30, settle, jnp.zeros(logits.shape[:-1], jnp.int32))
-    return jnp.where(more_likely(bits), logits, -jnp.inf)
+    return more_likely(bits)
 
 
-def fold_step(keys: jax.Array, step: jax.Array) -> jax.Array:
-    """The keys of one decoding step: `key[*batch] -> key[*batch]`."""
-    return _over_batch(lambda key: jax.random.fold_in(key, step), keys.ndim)(keys)
+def _noise(vocabulary: int, rank: int) -> Callable[..., Any]:
+    """Gumbel noise of one step, `(u32[*batch, 2], i32[*batch]) -> f32[*batch, V]`."""
 
+    def one(words: jax.Array, step: jax.Array) -> jax.Array:
+        key = jax.random.fold_in(jax.random.wrap_key_data(words, impl="threefry2x32"), step)
+        return jax.random.gumbel(key, (vocabulary,))
 
-def _over_batch(function: Callable[..., Any], rank: int) -> Callable[..., Any]:
+    function: Callable[..., Any] = one
     for _ in range(rank):
         function = jax.vmap(function)
     return function

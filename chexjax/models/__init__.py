@@ -6,24 +6,25 @@ from typing import Any
 
 from chexjax.families import AnyFamily, DualFamily, EncoderFamily, Family
 from chexjax.models.block import REMAT
-from chexjax.models.decoder import Cache
 from chexjax.models.dual import DualEncoder
 from chexjax.models.encoder import Encoder
 from chexjax.models.init import random_params
 from chexjax.models.lm import LanguageModel, Prefix
 from chexjax.models.lora import LORA_TRAINED, LoRAConfig, add_lora, merge_lora
+from chexjax.models.memory import KV, Memory
 from chexjax.models.quantize import quantize_int8
 from chexjax.models.vlm import VLM
 
 __all__ = [
+    "KV",
     "LORA_TRAINED",
     "REMAT",
     "VLM",
-    "Cache",
     "DualEncoder",
     "Encoder",
     "LanguageModel",
     "LoRAConfig",
+    "Memory",
     "Prefix",
     "add_lora",
     "merge_lora",

@@ -5,7 +5,7 @@ Encoder, decoder, trainer and engine all run this block: what is trained is what
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import jax
@@ -15,7 +15,7 @@ from flax import nnx
 from chexjax.families import BlockSpec
 from chexjax.mesh import spread
 from chexjax.models.sheet import Place, Sheet
-from chexjax.ops.attention import Backend, Segment, attend
+from chexjax.ops.attention import Backend, Chain, Segment, Stored, attend
 from chexjax.ops.linear import Linear
 from chexjax.ops.rotary import rotate
 
@@ -63,7 +63,7 @@ class Attention(nnx.Module):
         """Keys and values of the stream `x: [*batch, T, memory]`."""
         return self._segment(self.key(x), self.value(x), Place(positions, valid))
 
-    def __call__(self, x: jax.Array, positions: jax.Array, chain: Sequence[Segment]) -> jax.Array:
+    def __call__(self, x: jax.Array, positions: jax.Array, chain: Chain) -> jax.Array:
         """Attends from `x: [*batch, T, D]` to the chain, which holds the stream's own segment."""
         return self.out(self._attend(self.query(x), positions, chain))
 
@@ -107,7 +107,7 @@ class Attention(nnx.Module):
         k = self._rotated(k, place.positions)
         return Segment(k=k, v=self._heads(v), positions=place.positions, valid=place.valid)
 
-    def _attend(self, q: jax.Array, positions: jax.Array, chain: Sequence[Segment]) -> jax.Array:
+    def _attend(self, q: jax.Array, positions: jax.Array, chain: Chain) -> jax.Array:
         rotated, causal, window = self._rotated(q, positions), self.spec.causal, self.spec.window
         attended = attend(
             rotated, positions, chain, causal=causal, window=window, backend=self.backend
@@ -167,32 +167,48 @@ class Block(nnx.Module):
         self.norm2 = None if spec.layout == "parallel" else norm(spec, dtype=dtype, rngs=rngs)
         self.mlp = MLP(spec, dtype=dtype)
 
-    def segment(self, x: jax.Array, positions: jax.Array, valid: jax.Array) -> Segment:
-        """Keys and values alone: all that is needed of a stream whose output nobody reads."""
-        return self.attention.segment(self._read(x), positions, valid)
-
     def __call__(
         self,
         x: jax.Array,
         positions: jax.Array,
         valid: jax.Array,
-        chain: Sequence[Segment] = (),
-    ) -> tuple[jax.Array, Segment]:
-        """Runs the layer.
+    ) -> jax.Array:
+        """Runs the layer on streams that see nothing but themselves.
 
         Args:
           x: `[*batch, T, D]`.
           positions: `i32[*batch, T]`.
           valid: False for padding, `bool[*batch, T]`.
-          chain: Earlier segments of this layer, with nested batch axes.
 
         Returns:
-          The stream `[*batch, T, D]` and its own segment.
+          `[*batch, T, D]`.
         """
         x = spread(x)
         read = self._read(x)
         own = self.attention.segment(read, positions, valid)
-        return spread(self._combine(x, read, self.attention(read, positions, (*chain, own)))), own
+        return spread(self._combine(x, read, self.attention(read, positions, (own,))))
+
+    def extend(
+        self, x: jax.Array, positions: jax.Array, chain: Chain, memory: Stored, at: jax.Array
+    ) -> tuple[jax.Array, Stored]:
+        """Runs the layer on tokens that continue what is stored.
+
+        Args:
+          x: `[*batch, T, D]`.
+          positions: `i32[*batch, T]`.
+          chain: Earlier segments of this layer, with nested batch axes.
+          memory: The streams' own segment, with room for the tokens.
+          at: Where in the memory they go, `i32[*batch]`.
+
+        Returns:
+          The stream `[*batch, T, D]` and the memory with the tokens' keys and values.
+        """
+        x = spread(x)
+        read = self._read(x)
+        own = self.attention.segment(read, positions, jnp.ones(positions.shape, bool))
+        memory = memory.put(own, at)
+        attended = self.attention(read, positions, (*chain, memory))
+        return spread(self._combine(x, read, attended)), memory
 
     def together(self, x: jax.Array, sheet: Sheet, *, final: bool = False) -> jax.Array:
         """Runs the layer on the tokens of a sheet, `[G, M, D]`.

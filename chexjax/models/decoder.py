@@ -7,54 +7,34 @@ nobody reads the prefix's final hidden state.
 
 from __future__ import annotations
 
-import dataclasses
+import functools
 from collections.abc import Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.sharding import NamedSharding, PartitionSpec
 
 from chexjax.families import DecoderSpec
 from chexjax.models.block import Block, norm, scan, stack
+from chexjax.models.memory import Memory
 from chexjax.models.sheet import Sheet
-from chexjax.ops.attention import Backend, Segment
+from chexjax.ops.attention import Backend
 from chexjax.ops.linear import Linear
 from chexjax.ops.logprobs import token_logprobs
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
-class Stream:
-    """Tokens on their way through the layers.
-
-    Attributes:
-      x: Hidden states, `[*batch, T, D]`.
-      positions: `i32[*batch, T]`.
-      valid: False for padding, `bool[*batch, T]`.
-    """
-
-    x: jax.Array
-    positions: jax.Array
-    valid: jax.Array
-
-
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
-class Cache:
-    """The segments of one run of tokens in every layer.
-
-    Attributes:
-      body: Keys and values with a leading axis over the scanned layers.
-      last: Those of the last layer.
-    """
-
-    body: Segment
-    last: Segment
-
-
 class Decoder(nnx.Module):
-    """Token embedding, layers, final norm and vocabulary projection."""
+    """Token embedding, layers, final norm and vocabulary projection.
+
+    Attributes:
+      body: All layers but the last, stacked; trained and scored like this.
+      last: The last layer.
+      blocks: In place of both, all layers side by side; served like this.
+    """
+
+    blocks: nnx.List[Block]
 
     def __init__(
         self, spec: DecoderSpec, *, dtype: jnp.dtype, rngs: nnx.Rngs, attention: Backend = "xla"
@@ -116,36 +96,58 @@ class Decoder(nnx.Module):
         x, _ = scan(self.body, body, x, None, remat=remat)
         return self.norm(self.last.together(x, sheet, final=not whole))
 
-    def prefill(self, prefix: Stream) -> Cache:
-        """The cache of a prefix `[B, P, D]`."""
+    def unroll(self) -> None:
+        """Lays the stacked layers side by side, as serving wants them.
 
-        def body(block: Block, x: jax.Array, _: None) -> tuple[jax.Array, Segment]:
-            return block(x, prefix.positions, prefix.valid)
+        A token at a time, slicing layers out of a stack would take as long as the layers do.
+        """
+        graph, stacked = nnx.split(self.body)
 
-        x, segments = scan(self.body, body, prefix.x, None)
-        last = self.last.segment(x, prefix.positions, prefix.valid)
-        return Cache(body=segments, last=last)
+        def layer(index: int) -> Block:
+            one = jax.tree.map(lambda x: _slice(_place(x))(x, index), stacked)
+            block: Block = nnx.merge(graph, one)
+            return block
 
-    def extend(self, tokens: Stream, chain: Sequence[Cache]) -> tuple[jax.Array, Cache]:
-        """Continues cached runs of tokens.
+        self.blocks = nnx.List([*map(layer, range(self.spec.layers - 1)), self.last])
+        del self.body, self.last
+
+    def extend(
+        self, x: jax.Array, chain: Sequence[Memory], memory: Memory
+    ) -> tuple[jax.Array, Memory]:
+        """Continues what is in memory, in an unrolled decoder.
 
         Args:
-          tokens: `[*batch, T, D]`; one token when decoding, several when verifying drafts.
-          chain: Caches of what stands before, with nested batch axes.
+          x: Embedded tokens that stand behind the memory's, `[*batch, T, D]`: one when decoding,
+            several of a prompt, or of a draft to be verified.
+          chain: What stands before, with nested batch axes.
+          memory: The streams' own, of batch `[*batch]`.
 
         Returns:
-          Normed hidden states `[*batch, T, D]` and the tokens' own cache.
+          Normed hidden states `[*batch, T, D]`, and the memory with the tokens written to it, whose
+          `length` is as before: what of them counts is for the caller to say.
         """
+        positions = (memory.start + memory.length)[..., None] + jnp.arange(x.shape[-2])
+        earlier = zip(*(one.layers() for one in chain), strict=True)
+        before = list(earlier) if chain else [()] * self.spec.layers
+        written = []
+        for block, segments, own in zip(self.blocks, before, memory.open(), strict=True):
+            x, own = block.extend(x, positions, segments, own, memory.length)
+            written.append(own)
+        return self.norm(x), memory.holding(written)
 
-        def body(
-            block: Block, x: jax.Array, segments: tuple[Segment, ...]
-        ) -> tuple[jax.Array, Segment]:
-            return block(x, tokens.positions, tokens.valid, segments)
 
-        x, own = scan(self.body, body, tokens.x, tuple(cache.body for cache in chain))
-        lasts = tuple(cache.last for cache in chain)
-        x, last = self.last(x, tokens.positions, tokens.valid, lasts)
-        return self.norm(x), Cache(body=own, last=last)
+def _place(stack: jax.Array) -> NamedSharding | None:
+    """How a layer of a stack is split over devices; None for as it comes, or while tracing."""
+    place = None if isinstance(stack, jax.core.Tracer) else stack.sharding
+    if isinstance(place, NamedSharding):
+        return NamedSharding(place.mesh, PartitionSpec(*place.spec[1:]))
+    return None
+
+
+@functools.cache
+def _slice(place: NamedSharding | None) -> Any:
+    """`(stack, index) -> layer`."""
+    return jax.jit(lambda x, i: jax.lax.dynamic_index_in_dim(x, i, 0, False), out_shardings=place)
 
 
 def _project(vocabulary: nnx.Embed | Linear, hidden: jax.Array) -> jax.Array:

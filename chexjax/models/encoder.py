@@ -54,7 +54,7 @@ class Encoder(nnx.Module):
             x = x + self.kind(jnp.zeros_like(tokens))
 
         def body(block: Block, x: jax.Array, _: None) -> tuple[jax.Array, None]:
-            return block(x, where, valid)[0], None
+            return block(x, where, valid), None
 
         # Layers that norm behind each sum read a normed stream; the others leave one to be normed.
         if self.spec.block.layout == "post":

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
 from chexjax.families import TextFamily
-from chexjax.models.decoder import Cache, Decoder, Stream
+from chexjax.models.decoder import Decoder
+from chexjax.models.memory import Memory
 from chexjax.models.sheet import Place, Sheet
 from chexjax.ops.attention import Backend
 from chexjax.ops.packing import ALL, Packing
@@ -114,25 +115,25 @@ class LanguageModel(nnx.Module):
         hidden = self.decoder.score(x, sheet, remat=self.remat, whole=True)
         return sheet.head(hidden), sheet.tail(hidden)
 
-    def prefill(self, prefix: Prefix) -> Cache:
-        """Cache of the prompts."""
-        return self.decoder.prefill(self._prefix(prefix))
+    def unrolled(self) -> Self:
+        """The same model as it is served: `prefill` and `extend` in place of `score`."""
+        model = nnx.clone(self)
+        model.decoder.unroll()
+        return model
+
+    def prefill(self, prefix: Prefix, chain: Sequence[Memory], memory: Memory) -> Memory:
+        """Writes prompts, and the images that they show, to a memory `[B]`; see `Decoder.extend`.
+
+        As for `score`, the last token of a prompt is no part of the prefix.
+        """
+        x = self._show(prefix, self.decoder.embed(prefix.tokens))
+        return self.decoder.extend(x, chain, memory)[1]
 
     def extend(
-        self, start: jax.Array, tokens: jax.Array, valid: jax.Array, chain: Sequence[Cache]
-    ) -> tuple[jax.Array, Cache]:
-        """Continues a chain by tokens.
-
-        Args:
-          start: Position of the first token, `i32[*batch]`.
-          tokens: `i32[*batch, T]`.
-          valid: `bool[*batch, T]`.
-          chain: Caches of what stands before.
-
-        Returns:
-          Hidden states `[*batch, T, D]` and the tokens' own cache.
-        """
-        return self.decoder.extend(self._responses(start, tokens, valid), chain)
+        self, tokens: jax.Array, chain: Sequence[Memory], memory: Memory
+    ) -> tuple[jax.Array, Memory]:
+        """Continues a memory by tokens, `i32[*batch, T]`; see `Decoder.extend`."""
+        return self.decoder.extend(self.decoder.embed(tokens), chain, memory)
 
     def seen(self, prefix: Prefix) -> Prefix:
         """The prefix with what an image tower makes of it; here there is none."""
@@ -162,18 +163,6 @@ class LanguageModel(nnx.Module):
     def _show(self, prefix: Prefix, text: jax.Array) -> jax.Array:
         """The prompts' embedded tokens with the images in their places, `[B, P, D]`."""
         return text
-
-    def _prefix(self, prefix: Prefix) -> Stream:
-        return Stream(
-            x=self._show(prefix, self.decoder.embed(prefix.tokens)),
-            positions=_positions(jnp.zeros((), int), prefix.tokens),
-            valid=prefix.valid,
-        )
-
-    def _responses(self, start: jax.Array, tokens: jax.Array, valid: jax.Array) -> Stream:
-        return Stream(
-            x=self.decoder.embed(tokens), positions=_positions(start, tokens), valid=valid
-        )
 
 
 def _positions(start: jax.Array, tokens: jax.Array) -> jax.Array:

@@ -41,7 +41,7 @@ class ViT(nnx.Module):
         valid = jnp.ones(x.shape[:2], bool)
 
         def body(block: Block, x: jax.Array, _: None) -> tuple[jax.Array, None]:
-            return block(x, positions, valid)[0], None
+            return block(x, positions, valid), None
 
         x, _ = scan(self.blocks, body, x, None, remat=remat)
         return x if self.norm is None else self.norm(x)

@@ -7,17 +7,16 @@ TPU; cuDNN on GPU. Whatever a kernel does not take goes to XLA.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from typing import Literal
 
 import jax
 import jax.numpy as jnp
 
-from chexjax.ops.chain import Segment, rectangle, unfit
+from chexjax.ops.chain import Chain, Segment, Stored, rectangle, unfit
 from chexjax.ops.cudnn import cudnn, unfit_for_cudnn
 from chexjax.ops.splash import splash
 
-__all__ = ["Backend", "Segment", "attend", "backend_for", "why_xla"]
+__all__ = ["Backend", "Chain", "Segment", "Stored", "attend", "backend_for", "why_xla"]
 
 Backend = Literal["xla", "splash", "cudnn"]
 
@@ -47,7 +46,7 @@ def backend_for(asked: Backend | Literal["auto"], platform: str) -> Backend:
 def attend(
     q: jax.Array,
     positions: jax.Array,
-    chain: Sequence[Segment],
+    chain: Chain,
     *,
     causal: bool,
     window: int | None = None,
@@ -72,14 +71,15 @@ def attend(
     if backend != "xla":
         reason = why_xla(backend, q, chain, causal=causal, window=window)
         if reason is None:
-            laid = rectangle(q, chain, causal=causal, window=window)
+            segments = [segment for segment in chain if isinstance(segment, Segment)]
+            laid = rectangle(q, segments, causal=causal, window=window)
             return (splash(laid) if backend == "splash" else cudnn(laid)).reshape(q.shape)
         _log.info("attention by XLA and not %s: %s", backend, reason)
     return _xla(q, positions, chain, causal, window)
 
 
 def why_xla(
-    backend: Backend, q: jax.Array, chain: Sequence[Segment], *, causal: bool, window: int | None
+    backend: Backend, q: jax.Array, chain: Chain, *, causal: bool, window: int | None
 ) -> str | None:
     """Why `attend` leaves these shapes to XLA, or None where `backend` takes them."""
     return (unfit_for_cudnn(q) if backend == "cudnn" else None) or unfit(q, chain, causal, window)
@@ -88,12 +88,12 @@ def why_xla(
 def _xla(
     q: jax.Array,
     positions: jax.Array,
-    chain: Sequence[Segment],
+    chain: Chain,
     causal: bool,
     window: int | None,
 ) -> jax.Array:
     *batch, tokens, _, head = q.shape
-    rank, heads = len(batch), chain[0].k.shape[-2]
+    rank, heads = len(batch), chain[0].heads
     scaled = (q * jnp.asarray(head**-0.5, q.dtype)).reshape(*batch, tokens, heads, -1, head)
     scaled = jnp.moveaxis(scaled, rank, -2)  # [*batch, K, H / K, T, head]
     scores = [_scores(scaled, positions, segment, causal, window) for segment in chain]
@@ -103,7 +103,7 @@ def _xla(
     for score, segment in zip(scores, chain, strict=True):
         weights = jnp.exp(score - _to_rows(top, segment, rank)[..., None])
         total += _from_rows(weights.sum(-1), segment, rank)
-        mixed += _from_rows(_mix(weights, segment), segment, rank)
+        mixed += _from_rows(_mix(weights, segment, q.dtype), segment, rank)
     mixed = jnp.moveaxis(mixed / total[..., None], -2, rank)
     return mixed.reshape(q.shape).astype(q.dtype)
 
@@ -112,28 +112,28 @@ def _xla(
 # rows of one matrix: there the axes stand as `[*shared, K, *own, H / K, T, ...]`.
 
 
-def _to_rows(x: jax.Array, segment: Segment, rank: int) -> jax.Array:
+def _to_rows(x: jax.Array, segment: Segment | Stored, rank: int) -> jax.Array:
     """`[*shared, *own, K, ...]` to `[*shared, K, *own, ...]`."""
-    return jnp.moveaxis(x, rank, segment.k.ndim - 3)
+    return jnp.moveaxis(x, rank, segment.rank)
 
 
-def _from_rows(x: jax.Array, segment: Segment, rank: int) -> jax.Array:
+def _from_rows(x: jax.Array, segment: Segment | Stored, rank: int) -> jax.Array:
     """The way back."""
-    return jnp.moveaxis(x, segment.k.ndim - 3, rank)
+    return jnp.moveaxis(x, segment.rank, rank)
 
 
 def _scores(
-    q: jax.Array, positions: jax.Array, segment: Segment, causal: bool, window: int | None
+    q: jax.Array, positions: jax.Array, segment: Segment | Stored, causal: bool, window: int | None
 ) -> jax.Array:
     """Masked scores, `f32[*shared, K, *own, H / K, T, S]`."""
-    shared, rank = segment.k.ndim - 3, q.ndim - 4
-    rows = _to_rows(q, segment, rank)
-    keys = jnp.moveaxis(segment.k, shared, -1)  # [*shared, K, head, S]
+    shared, rank = segment.rank, q.ndim - 4
+    rows, keys = _to_rows(q, segment, rank), segment.keys
     scores = jnp.matmul(
         rows.reshape(*keys.shape[:-2], -1, q.shape[-1]),
-        keys,
+        keys.astype(q.dtype),
         preferred_element_type=jnp.float32,
-    ).reshape(*rows.shape[:-1], -1)
+    )
+    scores = _scaled(scores, segment, "k_step").reshape(*rows.shape[:-1], -1)
     own = tuple(range(shared, rank))
     seen = jnp.expand_dims(segment.valid, (*own, -2))  # bool[*batch, 1, S]
     if causal:
@@ -144,12 +144,17 @@ def _scores(
     return jnp.where(jnp.expand_dims(seen, (shared, -3)), scores, _MASKED)
 
 
-def _mix(weights: jax.Array, segment: Segment) -> jax.Array:
+def _mix(weights: jax.Array, segment: Segment | Stored, dtype: jnp.dtype) -> jax.Array:
     """Weighted sums of values, `f32[*shared, K, *own, H / K, T, head]`."""
-    values = jnp.moveaxis(segment.v, segment.v.ndim - 3, -2)  # [*shared, K, S, head]
+    values = segment.values.astype(dtype)
+    rows = weights.reshape(*values.shape[:-2], -1, values.shape[-2])
     mixed = jnp.matmul(
-        weights.astype(values.dtype).reshape(*values.shape[:-2], -1, values.shape[-2]),
-        values,
-        preferred_element_type=jnp.float32,
+        _scaled(rows, segment, "v_step").astype(dtype), values, preferred_element_type=jnp.float32
     )
     return mixed.reshape(*weights.shape[:-1], -1)
+
+
+def _scaled(rows: jax.Array, segment: Segment | Stored, step: str) -> jax.Array:
+    """Rows `f32[*shared, K, rows, S]` by what a unit of each int8 key or value is worth."""
+    worth = getattr(segment, step, None)
+    return rows if worth is None else rows * worth[..., None, :]

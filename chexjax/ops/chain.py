@@ -37,6 +37,109 @@ class Segment:
     positions: jax.Array
     valid: jax.Array
 
+    @property
+    def rank(self) -> int:
+        """Batch axes."""
+        return self.k.ndim - 3
+
+    @property
+    def heads(self) -> int:
+        """Heads of keys K."""
+        return self.k.shape[-2]
+
+    @property
+    def keys(self) -> jax.Array:
+        """As a matmul with queries reads them, `[*batch, K, head, S]`."""
+        return jnp.moveaxis(self.k, self.rank, -1)
+
+    @property
+    def values(self) -> jax.Array:
+        """As a matmul with weights reads them, `[*batch, K, S, head]`."""
+        return jnp.moveaxis(self.v, self.rank, -2)
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Stored:
+    """A segment in memory, laid out as decoding reads it: heads outside of tokens.
+
+    Attributes:
+      k: Rotated keys, `[*batch, K, head, S]`; int8 where there is a `k_step`.
+      v: Values, `[*batch, K, S, head]`; int8 where there is a `v_step`.
+      positions: `i32[*batch, S]`.
+      valid: False where nothing is stored, `bool[*batch, S]`.
+      k_step: What one unit of a token's int8 key is worth, `f32[*batch, K, S]`; or None.
+      v_step: The same of its value.
+    """
+
+    k: jax.Array
+    v: jax.Array
+    positions: jax.Array
+    valid: jax.Array
+    k_step: jax.Array | None = None
+    v_step: jax.Array | None = None
+
+    @property
+    def rank(self) -> int:
+        """Batch axes."""
+        return self.k.ndim - 3
+
+    @property
+    def heads(self) -> int:
+        """Heads of keys K."""
+        return self.k.shape[-3]
+
+    @property
+    def keys(self) -> jax.Array:
+        """`[*batch, K, head, S]`."""
+        return self.k
+
+    @property
+    def values(self) -> jax.Array:
+        """`[*batch, K, S, head]`."""
+        return self.v
+
+    def put(self, segment: Segment, at: jax.Array) -> Stored:
+        """The same with the keys and values of `[*batch, T]` tokens, from column `at` on.
+
+        Args:
+          segment: The tokens; where they stand is known from their columns.
+          at: `i32[*batch]`; at most S - T, or older columns are written over.
+        """
+        k, k_step = _stored(segment.keys, self.k.dtype, -2)
+        v, v_step = _stored(segment.values, self.v.dtype, -1)
+        return dataclasses.replace(
+            self,
+            k=_put(self.k, k, at, 2),
+            v=_put(self.v, v, at, 1),
+            k_step=None if self.k_step is None else _put(self.k_step, k_step, at, 1),
+            v_step=None if self.v_step is None else _put(self.v_step, v_step, at, 1),
+        )
+
+
+def _stored(x: jax.Array, dtype: jnp.dtype, head: int) -> tuple[jax.Array, jax.Array]:
+    """In the dtype of a memory, and what a unit is worth where that is int8, without `head`."""
+    if dtype != jnp.int8:
+        return x.astype(dtype), jnp.ones(())
+    largest = jnp.abs(x).max(head).astype(jnp.float32)
+    step = jnp.where(largest > 0, largest / 127, 1.0)
+    whole = jnp.round(x.astype(jnp.float32) / jnp.expand_dims(step, head))
+    return whole.astype(jnp.int8), step
+
+
+def _put(memory: jax.Array, new: jax.Array, at: jax.Array, axis: int) -> jax.Array:
+    """Writes `new` into each `memory` of a batch; `axis` is counted behind the batch axes."""
+
+    def put(memory: jax.Array, new: jax.Array, at: jax.Array) -> jax.Array:
+        return jax.lax.dynamic_update_slice_in_dim(memory, new, at, axis)
+
+    for _ in range(at.ndim):
+        put = jax.vmap(put)
+    return put(memory, new, at)
+
+
+Chain = Sequence[Segment | Stored]
+
 
 @dataclasses.dataclass(frozen=True)
 class Rectangle:
@@ -60,9 +163,11 @@ class Rectangle:
     segments: int
 
 
-def unfit(q: jax.Array, chain: Sequence[Segment], causal: bool, window: int | None) -> str | None:
+def unfit(q: jax.Array, chain: Chain, causal: bool, window: int | None) -> str | None:
     """Why a chain is no rectangle worth a kernel, or None where it is one; see `rectangle`."""
     batch, tokens = q.shape[:-3], q.shape[-3]
+    if any(isinstance(segment, Stored) for segment in chain):
+        return "keys lie in memory as decoding reads them"
     if any(segment.valid.shape[:-1] not in (batch[:1], batch) for segment in chain):
         return "segments nest by more than responses in a study"
     if math.prod(batch[1:]) * tokens < _FEWEST:
@@ -75,7 +180,7 @@ def unfit(q: jax.Array, chain: Sequence[Segment], causal: bool, window: int | No
     mesh = jax.sharding.get_abstract_mesh()
     if not mesh.empty and batch[0] % (mesh.shape["data"] * mesh.shape["fsdp"]):
         return f"a batch of {batch[0]} cannot be split over data and fsdp"
-    heads = chain[0].k.shape[-2]
+    heads = chain[0].heads
     if not mesh.empty and heads % mesh.shape["tensor"]:
         return f"{heads} heads of keys cannot be split over tensor"
     return None

@@ -48,10 +48,9 @@ def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
     score = make_scorer(load_policy(context, sft))
 
     def unit(number: int) -> Unit:
-        examples, drawn = writer.draw(number)
+        drawn = writer.draw(number)
         examples = [
-            dataclasses.replace(example, responses=[drawn.tokens[k, 0, : drawn.lengths[k, 0]]])
-            for k, example in enumerate(examples)
+            dataclasses.replace(example, responses=[one.tokens]) for example, [one] in drawn
         ]
         rows = np.arange(config.unit)
         planned = PlannedBatch(bucket, np.where(rows < len(examples), rows, PADDING))
@@ -60,7 +59,7 @@ def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
         made = [
             {
                 "id": example.id,
-                "logp_aligned": float(drawn.logps[k, 0].sum()),
+                "logp_aligned": float(np.sum(drawn[k][1][0].logps)),
                 "logp_sft": float(before[k].sum()),
             }
             for k, example in enumerate(examples)

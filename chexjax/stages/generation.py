@@ -8,24 +8,24 @@ from typing import Any
 import jax
 import numpy as np
 
-from chexjax.data.batches import PADDING, Bucket, PlannedBatch
+from chexjax.data.batches import Bucket, PlannedBatch
 from chexjax.data.examples import Collator, Example, image_slots, lengths_of
 from chexjax.data.tokens import Tokens
-from chexjax.engine import Sampler, make_generate
-from chexjax.mesh import place_batch
-from chexjax.models import VLM, Prefix
+from chexjax.engine import Completion, Engine, EngineConfig, Images, Request, Sampler
+from chexjax.mesh import batch_ways
+from chexjax.models import VLM
 from chexjax.perf import flops
 from chexjax.rng import row_keys
 from chexjax.stages.context import Context
 
 Row = dict[str, Any]
 
-FINISH = {True: "stop", False: "length"}
-"""Why a report ended: its end token came, or the limit did."""
+_LANES = 8
+"""Prompts that are read together, at least: enough rows for a matmul to be fast."""
 
 
 class Writer:
-    """Writes reports about examples in fixed units, all of them through one program."""
+    """Writes reports about examples in fixed units, through one engine."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class Writer:
         limit: int,
         unit: int,
     ) -> None:
-        """Fixes the shapes of all units.
+        """Puts the engine around the policy.
 
         Args:
           context: The run.
@@ -53,14 +53,17 @@ class Writer:
           sampler: How tokens are drawn.
           draws: Reports a study.
           limit: Most tokens of a report.
-          unit: Studies decoded together.
+          unit: Studies of one unit of work; as many are decoded together.
         """
         self._context, self._stage, self._tokens = context, stage, tokens
         self._examples, self._draws, self._limit, self._unit = examples, draws, limit, unit
+        self._sampler = sampler
         self._slots = image_slots(examples)
-        self._prefix = -(-int(lengths_of(examples)[:, 0].max()) // 8) * 8
+        self._prefix = int(lengths_of(examples)[:, 0].max())
         self._collate = Collator(examples, studies, tokens, self._slots)
-        self._generate = make_generate(model, sampler, end=tokens.end, limit=limit)
+        ways = batch_ways(context.mesh)
+        lanes = ways * max(1, min(_LANES, unit) // ways)
+        self._engine = Engine(model, EngineConfig(slots=unit * draws, lanes=lanes))
 
     @property
     def units(self) -> int:
@@ -68,48 +71,61 @@ class Writer:
         return -(-len(self._examples) // self._unit)
 
     def flops(self, rows: Sequence[Row]) -> float:
-        """Executed operations: a unit decodes until the longest of its reports ends."""
-        return sum(
-            self._unit_flops(rows[first : first + self._unit])
-            for first in range(0, len(rows), self._unit)
-        )
+        """Operations that reports of studies took, each study's prompt read once."""
+        return sum(self._study_flops(row["candidates"]) for row in rows)
 
-    def _unit_flops(self, rows: Sequence[Row]) -> float:
+    def _study_flops(self, candidates: Sequence[Row]) -> float:
         work = flops.Work(
-            images=self._unit * self._slots,
-            prefixes=self._unit,
+            images=self._slots,
+            prefixes=1,
             prefix=self._prefix,
-            responses=self._unit * self._draws,
-            response=max(one["tokens"] for row in rows for one in row["candidates"]),
+            responses=len(candidates),
+            response=max(one["tokens"] for one in candidates),
+            rows=sum(one["tokens"] for one in candidates),
         )
         return flops.forward(self._context.family, work)
 
     def write(self, unit: int) -> list[tuple[Example, list[Row]]]:
         """The reports of one unit: for each example `draws` rows of text, tokens and finish."""
-        examples, result = self.draw(unit)
-        return [
-            (example, [self._row(result, k, n) for n in range(self._draws)])
-            for k, example in enumerate(examples)
-        ]
+        return [(example, [self._row(one) for one in drawn]) for example, drawn in self.draw(unit)]
 
-    def draw(self, unit: int) -> tuple[Sequence[Example], Any]:
-        """The examples of one unit and what was drawn for them: see `engine.make_generate`."""
+    def draw(self, unit: int) -> list[tuple[Example, list[Completion]]]:
+        """The examples of one unit, and the completions that were drawn for each."""
         first = unit * self._unit
-        rows = np.arange(first, min(first + self._unit, len(self._examples)))
-        padded = np.pad(rows, (0, self._unit - len(rows)), constant_values=PADDING)
-        batch = self._collate(PlannedBatch(Bucket(self._prefix, self._limit), padded))
         examples = self._examples[first : first + self._unit]
-        filled = [*examples] + [self._examples[0]] * (self._unit - len(rows))
-        keys = row_keys(self._context.config.seed, self._stage, [e.id for e in filled], self._draws)
-        last = np.asarray([e.prompt[-1] for e in filled], np.int32)
-        prefix, starts = place_batch((batch["prefix"], last), self._context.mesh)
-        return examples, jax.device_get(self._generate(Prefix(**prefix), starts, keys))
+        seeds = self._seeds(examples)
+        requests = [
+            self._request(first + k, example, row)
+            for k, (example, row) in enumerate(zip(examples, seeds, strict=True))
+        ]
+        drawn = dict(self._engine.run(requests))
+        return [(example, drawn[k]) for k, example in enumerate(examples)]
 
-    def _row(self, result: Any, k: int, n: int) -> Row:
-        ids = result.tokens[k, n, : result.lengths[k, n]]
+    def _seeds(self, examples: Sequence[Example]) -> list[list[int]]:
+        """A number for each draw of each example, of the words of its random key."""
+        ids = [example.id for example in examples]
+        keys = row_keys(self._context.config.seed, self._stage, ids, self._draws)
+        words = jax.device_get(jax.random.key_data(keys)).astype(object)
+        seeds: list[list[int]] = ((words[..., 0] << 32) | words[..., 1]).tolist()
+        return seeds
+
+    def _request(self, number: int, example: Example, seeds: list[int]) -> Request:
+        bucket = Bucket(len(example.prompt) - 1, self._limit)
+        prefix = self._collate(PlannedBatch(bucket, np.asarray([number])))["prefix"]
+        return Request(
+            prefix=example.prompt,
+            rows=[()] * self._draws,
+            limit=self._limit,
+            sampler=self._sampler,
+            seeds=seeds,
+            end=(self._tokens.end,),
+            images=Images(pixels=prefix["images"][0], placeholder=prefix["placeholder"][0]),
+        )
+
+    def _row(self, written: Completion) -> Row:
         return {
-            "report": self._tokens.text(ids),
-            "tokens": int(result.lengths[k, n]),
-            "finish": FINISH[bool(result.finished[k, n])],
-            "logp": float(result.logps[k, n].sum()),
+            "report": self._tokens.text(written.tokens),
+            "tokens": len(written.tokens),
+            "finish": written.finish,
+            "logp": float(np.sum(written.logps)),
         }

@@ -4,15 +4,37 @@ import numpy as np
 import pytest
 
 from chexjax.engine import Sampler
-from chexjax.engine.sampling import fold_step
+from chexjax.engine.sampling import Draws
 
 PROBABILITIES = np.asarray([0.05, 0.4, 0.0, 0.25, 0.1, 0.2])
 DRAWS = 20_000
 
 
+def draw(samplers, seeds, logits, steps=0):
+    """One token a row; the rows' samplers are one for all or one each."""
+    batch = logits.shape[:-1]
+    samplers = np.broadcast_to(np.asarray(samplers, object), batch)
+
+    def each(name, dtype):
+        return np.vectorize(lambda sampler: getattr(sampler, name), [dtype])(samplers)
+
+    keys = np.stack([np.zeros(batch, np.uint32), np.broadcast_to(seeds, batch)], -1)
+    draws = Draws(
+        temperature=each("temperature", np.float32),
+        top_k=each("top_k", np.int32),
+        top_p=each("top_p", np.float32),
+        keys=keys.astype(np.uint32),
+    )
+    return np.asarray(_drawn(draws, np.broadcast_to(steps, batch).astype(np.int32), logits))
+
+
+@jax.jit
+def _drawn(draws, steps, logits):
+    return draws.tokens(steps, logits)
+
+
 def frequencies(sampler, logits, draws=DRAWS):
-    keys = jax.random.split(jax.random.key(0), draws)
-    drawn = jax.jit(lambda keys: sampler.draw(keys, jnp.tile(logits, (draws, 1))))(keys)
+    drawn = draw(sampler, np.arange(draws), jnp.tile(logits, (draws, 1)))
     return np.bincount(drawn, minlength=len(logits)) / draws
 
 
@@ -59,9 +81,8 @@ def test_top_p_draws_from_what_a_sort_would_keep(p):
     ordered = -np.sort(-probabilities, -1)
     kept = (ordered.cumsum(-1) - ordered < p).sum(-1)
     ranks = (-probabilities).argsort(-1).argsort(-1)
-    draw = jax.jit(Sampler(top_p=p).draw)
-    for key in range(20):
-        drawn = draw(jax.random.split(jax.random.key(key), 32), jnp.asarray(logits))
+    for step in range(20):
+        drawn = draw(Sampler(top_p=p), np.arange(32), jnp.asarray(logits), step)
         assert (ranks[np.arange(32), drawn] < kept).all()
 
 
@@ -82,20 +103,34 @@ def test_greedy_takes_the_most_likely_whatever_the_key():
     )
 
 
-def test_a_row_s_draw_depends_on_its_own_key_and_logits():
-    logits = jnp.asarray(np.random.default_rng(0).standard_normal((2, 3, 50)), jnp.float32)
-    keys = jax.random.split(jax.random.key(1), (2, 3))
-    draw = jax.jit(Sampler(top_k=20, top_p=0.9).draw)
-    whole = draw(keys, logits)
-    assert whole.shape == (2, 3)
-    for row in np.ndindex(2, 3):
-        assert whole[row] == draw(keys[row], logits[row])
+def test_rows_are_drawn_each_in_its_own_way():
+    """What a row gets is what it gets alone, whatever the others are drawn with."""
+    logits = np.random.default_rng(0).standard_normal((5, 50)).astype(np.float32)
+    samplers = [
+        Sampler(),
+        Sampler(temperature=0.0),
+        Sampler(top_k=3),
+        Sampler(top_p=0.3),
+        Sampler(temperature=2.0, top_k=20, top_p=0.9),
+    ]
+    seeds = np.arange(5)
+    whole = [draw(samplers, seeds, logits, step) for step in range(30)]
+    for row, sampler in enumerate(samplers):
+        alone = [
+            draw([sampler], seeds[row : row + 1], logits[row : row + 1], step) for step in range(30)
+        ]
+        np.testing.assert_array_equal(np.concatenate(alone), np.asarray(whole)[:, row])
+        assert (len(np.unique(alone)) == 1) == (sampler.temperature == 0)
 
 
-def test_each_step_has_keys_of_its_own():
-    keys = jax.random.split(jax.random.key(1), (2, 3))
-    steps = [jax.random.key_data(fold_step(keys, t)) for t in range(4)]
-    assert len(np.unique(np.concatenate(steps).reshape(-1, steps[0].shape[-1]), axis=0)) == 24
+def test_a_draw_depends_on_seed_and_step():
+    logits = np.zeros((1, 1000), np.float32)
+    drawn = {
+        (seed, step): int(draw(Sampler(), np.array([seed]), logits, step)[0])
+        for seed in range(6)
+        for step in range(6)
+    }
+    assert len(set(drawn.values())) > 30  # of 36 draws from a thousand
 
 
 @pytest.mark.parametrize(

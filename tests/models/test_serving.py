@@ -9,7 +9,7 @@ import pytest
 from flax import nnx
 
 from chexjax.families import Family, TextFamily, llama, neox, phi, preset
-from chexjax.models import Prefix
+from chexjax.models import KV, Memory, Prefix
 from chexjax.testing import assert_close, random_batch, random_model
 
 SIZES = {"layers": 3, "width": 32, "heads": 4, "mlp": 48, "vocabulary": 768}
@@ -56,23 +56,41 @@ def score(model, batch):
 
 
 def decode(model, batch):
-    """The same, one token at a time from caches."""
-    prefix = Prefix(**batch["prefix"])
-    chain, out = [model.prefill(prefix)], []
+    """The same, one token at a time from memory."""
+    model, prefix, own = begun(model, batch)
+    chain, out = [prefix], []
     for t in range(batch["inputs"].shape[-1]):
-        tokens, valid = batch["inputs"][..., t : t + 1], batch["mask"][..., t : t + 1]
-        start = jnp.broadcast_to(prefix.length[:, None] + t, tokens.shape[:-1])
-        hidden, own = model.extend(start, tokens, valid, chain)
-        chain.append(own)
+        hidden, own = model.extend(batch["inputs"][..., t : t + 1], chain, own)
+        own = dataclasses.replace(own, length=own.length + 1)
         out.append(model.logits(hidden))
     return jnp.where(batch["mask"][..., None], jnp.concatenate(out, axis=-2), 0.0)
+
+
+def begun(model, batch):
+    """The model as it is served, the prompts in its memory, and room for the responses."""
+    model, prefix = model.unrolled(), Prefix(**batch["prefix"])
+    shape, length = batch["inputs"].shape, prefix.length
+    read = model.prefill(prefix, (), empty(model, length.shape, prefix.tokens.shape[1] + 3))
+    own = empty(model, shape[:2], shape[2] + 2)
+    start = jnp.broadcast_to(length[:, None], shape[:2])
+    return model, dataclasses.replace(read, length=length), dataclasses.replace(own, start=start)
+
+
+def empty(model, batch, room):
+    spec = model.decoder.spec
+    kv = KV.empty(spec.block, spec.layers, batch, room, jnp.float32)
+    return Memory(kv, jnp.zeros(batch, jnp.int32), jnp.zeros(batch, jnp.int32))
 
 
 def separate(model, batch):
     """The same, each response in a forward pass of its own prompt and images: nothing is shared."""
     mask = batch["mask"]
     stream, back = streams(batch)
-    hidden, _ = model.decoder.extend(model._prefix(Prefix(**stream)), [])
+    prefix = Prefix(**stream)
+    x = model._show(prefix, model.decoder.embed(prefix.tokens))
+    model = model.unrolled()
+    memory = empty(model, x.shape[:1], x.shape[1])
+    hidden, _ = model.decoder.extend(x, (), memory)
     answers = jnp.take_along_axis(hidden, back[..., None], axis=1)
     logits = model.logits(answers.reshape(*mask.shape, -1))
     return jnp.where(mask[..., None], logits, 0.0)

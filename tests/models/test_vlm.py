@@ -1,5 +1,6 @@
 """The shared-prefix forward, serving, and one plain stream a response are the same function."""
 
+import dataclasses
 import functools
 
 import jax
@@ -9,7 +10,7 @@ import pytest
 from flax import nnx
 
 from chexjax.families import Family, preset
-from chexjax.models import VLM, Prefix
+from chexjax.models import KV, VLM, Memory, Prefix
 from chexjax.models.init import sincos_table
 from chexjax.ops.packing import Packing
 from chexjax.testing import assert_close, packed, random_batch, random_policy
@@ -135,22 +136,31 @@ def by_packing(model, batch):
 
 
 def by_extend(model, batch):
-    prefix = Prefix(**batch["prefix"])
-    start = jnp.broadcast_to(prefix.length[:, None], batch["inputs"].shape[:2])
-    chain = [model.prefill(prefix)]
-    return model.extend(start, batch["inputs"], batch["mask"], chain)[0]
+    model, chain, own = begun(model, batch)
+    return model.extend(batch["inputs"], chain, own)[0]
 
 
 def by_single_tokens(model, batch):
-    prefix = Prefix(**batch["prefix"])
-    start = jnp.broadcast_to(prefix.length[:, None], batch["inputs"].shape[:2])
-    chain, hidden = [model.prefill(prefix)], []
+    (model, chain, own), hidden = begun(model, batch), []
     for t in range(LENGTH):
-        one = (batch[name][..., t : t + 1] for name in ("inputs", "mask"))
-        new, cache = model.extend(start + t, *one, chain)
-        chain.append(cache)
+        new, own = model.extend(batch["inputs"][..., t : t + 1], chain, own)
+        own = dataclasses.replace(own, length=own.length + 1)
         hidden.append(new)
     return jnp.concatenate(hidden, axis=-2)
+
+
+def begun(model, batch):
+    """The model as it is served, the prompts in its memory, and room for the responses."""
+    prefix, shape, spec = Prefix(**batch["prefix"]), batch["inputs"].shape, model.decoder.spec
+    length, model = prefix.length, model.unrolled()
+
+    def empty(batch, room, start):
+        kv = KV.empty(spec.block, spec.layers, batch, room, jnp.float32)
+        return Memory(kv, jnp.broadcast_to(start, batch), jnp.zeros(batch, jnp.int32))
+
+    read = model.prefill(prefix, (), empty(length.shape, prefix.tokens.shape[1], 0))
+    own = empty(shape[:2], shape[2], length[:, None])
+    return model, [dataclasses.replace(read, length=length)], own
 
 
 def values_and_gradients(path, model, batch, cotangent):

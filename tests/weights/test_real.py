@@ -11,11 +11,10 @@ import pytest
 from flax import nnx
 from transformers import AutoTokenizer
 
-from chexjax.engine import Sampler, make_generate
+from chexjax.engine import Engine, EngineConfig, Request
 from chexjax.families import EncoderFamily, TextFamily, preset
 from chexjax.mesh import MeshConfig, make_mesh
 from chexjax.models import Prefix
-from chexjax.rng import row_keys
 from chexjax.testing import assert_close
 from chexjax.weights import load_model
 
@@ -76,10 +75,10 @@ def test_stories_logits_are_the_published_ones(stories):
 def test_stories_are_told_word_for_word(stories):
     folder, model = stories
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    generate = make_generate(model, Sampler(temperature=0.0), end=tokenizer.eos_token_id, limit=256)
-    keys = row_keys(0, "test", ["a"], 1)
-    written = generate(NOTHING, jnp.asarray([tokenizer.bos_token_id], jnp.int32), keys)
-    text = tokenizer.decode(np.asarray(written.tokens[0, 0]), skip_special_tokens=True)
+    end = (tokenizer.eos_token_id,)
+    asked = Request(prefix=[tokenizer.bos_token_id], limit=256, end=end)
+    [(_, [written])] = Engine(model, EngineConfig(slots=1)).run([asked])
+    text = tokenizer.decode(written.tokens, skip_special_tokens=True)
     assert text.strip() == (folder / "expected_greedy.txt").read_text().strip()
 
 
@@ -108,12 +107,9 @@ def test_smollm2_goes_on_token_by_token(smollm, real_models):
     assert ids == expected["input_ids"][0].tolist()
     published = expected["greedy_ids"][0]
     limit = len(published) - len(ids)
-    generate = make_generate(
-        model, Sampler(temperature=0.0), end=tokenizer.eos_token_id, limit=limit
-    )
-    last = jnp.asarray(ids[-1:], jnp.int32)
-    written = generate(prefix([ids[:-1]]), last, row_keys(0, "test", ["a"], 1))
-    assert [*ids, *np.asarray(written.tokens[0, 0])] == published.tolist()
+    asked = Request(prefix=ids, limit=limit, end=(tokenizer.eos_token_id,))
+    [(_, [written])] = Engine(model, EngineConfig(slots=1)).run([asked])
+    assert [*ids, *written.tokens] == published.tolist()
 
 
 def test_minilm_reads_as_published(real_models):

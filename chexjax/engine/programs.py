@@ -1,0 +1,200 @@
+"""What runs on the devices: reading prompts into memory, and writing tokens from it.
+
+Memory of a pool is `[L, G]` groups, `[L, G, N]` rows: L lanes, each of which reads one prompt
+while the others read theirs, G groups of N rows in each lane. A lane lies on one shard of the
+data axes, so nothing that is stored moves.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax.sharding import PartitionSpec
+
+from chexjax.engine.sampling import Draws
+from chexjax.families import BlockSpec
+from chexjax.models import KV, LanguageModel, Memory, Prefix
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """Where lanes read to.
+
+    Attributes:
+      group: Group of each lane, `i32[L]`.
+      active: Whether the lane reads anything, `bool[L]`.
+      at: Tokens that stand there already, `i32[L]`.
+    """
+
+    group: jax.Array
+    active: jax.Array
+    at: jax.Array
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Rows:
+    """Where the rows of a pool are.
+
+    Attributes:
+      prefix: Tokens of each group's prefix, `i32[L, G]`.
+      length: Tokens of each row that stand in memory, `i32[L, G, N]`.
+      last: The token behind them, `i32[L, G, N]`.
+      written: Tokens that were written before, `i32[L, G, N]`.
+      draws: How tokens are drawn.
+    """
+
+    prefix: jax.Array
+    length: jax.Array
+    last: jax.Array
+    written: jax.Array
+    draws: Draws
+
+
+def make_room(block: BlockSpec, layers: int, batch: tuple[int, ...], room: int, dtype: Any) -> KV:
+    """Empty memory `[*batch]`, its lanes and heads split as those of the mesh in context."""
+    make = functools.partial(KV.empty, block, layers, batch, room, dtype)
+    mesh = jax.sharding.get_abstract_mesh()
+    if mesh.empty:
+        return make()
+    lanes = [("data", "fsdp"), *[None] * (len(batch) - 1)] if batch else []
+    heads = "tensor" if (block.kv // block.head) % mesh.shape["tensor"] == 0 else None
+    empty: KV = jax.jit(make, out_shardings=PartitionSpec(*lanes, heads))()
+    return empty
+
+
+class Programs:
+    """The jitted functions of one model; each is compiled once a shape."""
+
+    def __init__(self, model: LanguageModel) -> None:
+        """Takes an unrolled model."""
+        graph, self.params = nnx.split(model)
+
+        def bound(function: Any, **options: Any) -> Any:
+            def run(params: nnx.State, *args: Any, **more: Any) -> Any:
+                return function(nnx.merge(graph, params), *args, **more)
+
+            return functools.partial(jax.jit(run, **options), self.params)
+
+        self.read_preamble = bound(_read_preamble, donate_argnums=1)
+        self.read_prefix = bound(_read_prefix, donate_argnums=2)
+        self.read_rows = bound(_read_rows, donate_argnums=3)
+        self.write = bound(_write, donate_argnums=3, static_argnames="steps")
+
+
+def _read_preamble(model: LanguageModel, memory: Memory, tokens: jax.Array) -> Memory:
+    """Some of the preamble, `i32[T]`."""
+    memory = model.extend(tokens, (), memory)[1]
+    return dataclasses.replace(memory, length=memory.length + tokens.shape[-1])
+
+
+def _read_prefix(
+    model: LanguageModel, preamble: Memory | None, pool: KV, place: Place, prefix: Prefix
+) -> KV:
+    """One chunk of a prefix in each lane, `[L, T]`; visual tokens are made on the way."""
+    memory = Memory(_taken(pool, place), _start(preamble, place.at), place.at)
+    read = model.prefill(prefix, _chain(preamble), memory)
+    return _given(pool, read.kv, place)
+
+
+def _read_rows(
+    model: LanguageModel,
+    preamble: Memory | None,
+    prefixes: tuple[KV, jax.Array] | None,
+    pool: KV,
+    place: Place,
+    tokens: jax.Array,
+) -> KV:
+    """One chunk of all rows of a group in each lane, `[L, N, T]`."""
+    chain, start = _chain(preamble), _start(preamble, place.at)
+    if prefixes is not None:
+        kv, length = prefixes
+        length = _each(jax.lax.dynamic_index_in_dim, length, place.group)
+        chain += (Memory(_taken(kv, place), start, length),)
+        start = start + length
+    shape = tokens.shape[:-1]
+    at, start = (jnp.broadcast_to(x[:, None], shape) for x in (place.at, start))
+    read = model.extend(tokens, chain, Memory(_taken(pool, place), start, at))[1]
+    return _given(pool, read.kv, place)
+
+
+def _write(
+    model: LanguageModel,
+    preamble: Memory | None,
+    prefixes: KV | None,
+    pool: KV,
+    rows: Rows,
+    *,
+    steps: int,
+) -> tuple[KV, jax.Array, jax.Array]:
+    """Writes `steps` tokens to every row.
+
+    Returns:
+      The pool, tokens `i32[steps, L, G, N]` and their log-probabilities `f32[steps, L, G, N]`.
+    """
+    chain, start = _chain(preamble), _start(preamble, rows.prefix)
+    if prefixes is not None:
+        chain += (Memory(prefixes, start, rows.prefix),)
+        start = start + rows.prefix
+    start = jnp.broadcast_to(start[..., None], rows.last.shape)
+
+    def step(carry: tuple[KV, jax.Array], t: jax.Array) -> tuple[Any, Any]:
+        pool, last = carry
+        memory = Memory(pool, start, rows.length + t)
+        hidden, memory = model.extend(last[..., None], chain, memory)
+        logits = model.logits(hidden)[..., 0, :].astype(jnp.float32)
+        token = rows.draws.tokens(rows.written + t, logits)
+        return (memory.kv, token), (token, logprob(logits, token))
+
+    (pool, _), (tokens, logps) = jax.lax.scan(step, (pool, rows.last), jnp.arange(steps))
+    return pool, _everywhere(tokens), _everywhere(logps)
+
+
+def _everywhere(x: jax.Array) -> jax.Array:
+    """On every device of the mesh in context, for every process to read."""
+    mesh = jax.sharding.get_abstract_mesh()
+    return x if mesh.empty else jax.lax.with_sharding_constraint(x, PartitionSpec())
+
+
+def logprob(logits: jax.Array, token: jax.Array) -> jax.Array:
+    """Log-probabilities of tokens, `f32[*batch, V], i32[*batch] -> f32[*batch]`."""
+    chosen = jnp.take_along_axis(logits, token[..., None], -1)[..., 0]
+    return chosen - jax.nn.logsumexp(logits, axis=-1)
+
+
+def _chain(preamble: Memory | None) -> tuple[Memory, ...]:
+    return () if preamble is None else (preamble,)
+
+
+def _start(preamble: Memory | None, like: jax.Array) -> jax.Array:
+    """The position behind the preamble, of the shape of `like`."""
+    return jnp.zeros_like(like) + (0 if preamble is None else preamble.length)
+
+
+def _each(function: Any, *args: Any) -> Any:
+    """A function of an array and an index, in every lane; the indexed axis goes."""
+    return jax.vmap(functools.partial(function, axis=0, keepdims=False))(*args)
+
+
+def _taken(pool: KV, place: Place) -> KV:
+    """The group of each lane, `[L, G, ...] -> [L, ...]`."""
+    return jax.tree.map(lambda x: _each(jax.lax.dynamic_index_in_dim, x, place.group), pool)
+
+
+def _given(pool: KV, groups: KV, place: Place) -> KV:
+    """The pool with those groups of the active lanes."""
+
+    def put(pool: jax.Array, new: jax.Array, group: jax.Array, active: jax.Array) -> jax.Array:
+        old = jax.lax.dynamic_index_in_dim(pool, group, keepdims=False)
+        kept = jnp.where(active, new, old)
+        return jax.lax.dynamic_update_index_in_dim(pool, kept, group, 0)
+
+    return jax.tree.map(
+        lambda pool, new: jax.vmap(put)(pool, new, place.group, place.active), pool, groups
+    )
