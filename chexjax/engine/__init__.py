@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from chexjax.engine.drafting import Likely
 from chexjax.engine.engine import Engine, EngineConfig
 from chexjax.engine.request import Completion, Full, Images, Request, Stop, Written
 from chexjax.engine.sampling import Sampler
@@ -12,6 +13,7 @@ __all__ = [
     "EngineConfig",
     "Full",
     "Images",
+    "Likely",
     "Request",
     "Sampler",
     "Stop",

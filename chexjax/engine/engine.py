@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from chexjax.engine.drafting import Counts, Drafts, Likely
 from chexjax.engine.job import Job
 from chexjax.engine.pool import Pool
 from chexjax.engine.programs import Programs, make_room
@@ -34,6 +35,11 @@ class EngineConfig:
       memory: Bytes for keys and values; None for no limit.
       depth: Requests that may wait.
       kv: Keys and values in the model's compute dtype, or as int8.
+      draft: Tokens that are drafted for each step, and kept where the model would have written
+        them; 0 for none. What pays depends on how repetitive texts are, and on how many rows it
+        takes to keep the machine busy.
+      trust: A drafted token that is known to stand in every answer is written unless the model
+        gives it less than this probability; 1 for none that it would not have written.
     """
 
     slots: int = 32
@@ -44,6 +50,8 @@ class EngineConfig:
     memory: int | None = None
     depth: int = 1024
     kv: Literal["compute", "int8"] = "compute"
+    draft: int = 0
+    trust: float = 1.0
 
     def __post_init__(self) -> None:
         """Checks ranges."""
@@ -52,6 +60,10 @@ class EngineConfig:
                 raise ValueError(f"{name}={getattr(self, name)} must be 1 or more")
         if self.chunk < 16 or self.chunk % 16:
             raise ValueError(f"chunk={self.chunk} must be a multiple of 16")
+        if self.draft < 0:
+            raise ValueError(f"draft={self.draft} must be 0 (off) or more")
+        if not 0 < self.trust <= 1:
+            raise ValueError(f"trust={self.trust} must be above 0 and at most 1")
         if self.kv not in ("compute", "int8"):
             raise ValueError(f"kv={self.kv!r} must be 'compute' or 'int8'")
 
@@ -76,6 +88,7 @@ class Engine:
         model: LanguageModel,
         config: EngineConfig = EngineConfig(),  # noqa: B008 (frozen)
         preamble: Sequence[int] = (),
+        likely: Likely | None = None,
     ) -> None:
         """Lays the model out for serving, and reads the preamble.
 
@@ -83,6 +96,7 @@ class Engine:
           model: Writes.
           config: How requests are batched.
           preamble: Ids that many requests begin with; those that do share its memory.
+          likely: Text that many answers repeat, to draft from.
 
         Raises:
           ValueError: the mesh in context cannot be split by lanes.
@@ -99,6 +113,7 @@ class Engine:
         self._programs = Programs(model.unrolled())
         self._preamble = list(preamble)
         self._stored = self._read(self._preamble) if preamble else None
+        self._drafts = self._drafting(likely) if config.draft else None
         self._tickets = itertools.count()
         self._waiting: collections.deque[Job] = collections.deque()
         self._reading: dict[Shape, _Reading] = {}
@@ -143,7 +158,7 @@ class Engine:
                     del self._reading[shape]
         for pool in self._pools.values():
             if pool.jobs:
-                written += pool.write(self._config.steps)
+                written += pool.write(self._config.steps, self._drafts)
         return written
 
     def run(self, requests: Sequence[Request]) -> Iterator[tuple[int, list[Completion]]]:
@@ -189,7 +204,7 @@ class Engine:
             prefix=prefix[length:] if shared else prefix,
             rows=rows,
             chunk=self._config.chunk,
-            spare=0,
+            spare=self._config.draft,
         )
 
     def _drop(self) -> list[Written]:
@@ -280,6 +295,17 @@ class Engine:
         block, whole = self._spec.block, self._dtype == jnp.int8
         one = block.kv * jnp.dtype(self._dtype).itemsize + 4 * (block.kv // block.head) * whole
         return int(2 * self._spec.layers * one)
+
+    def _drafting(self, likely: Likely | None) -> Drafts:
+        """The preamble may say what answers look like, too."""
+        ids, fixed = (likely.ids, likely.fixed) if likely else ((), ())
+        known = Likely(ids=[*self._preamble, *ids], fixed=[*[False] * len(self._preamble), *fixed])
+        return Drafts(self._config.draft, self._config.trust, known)
+
+    @property
+    def drafted(self) -> Counts:
+        """What drafting has been worth so far."""
+        return self._drafts.counts if self._drafts else Counts()
 
     def _read(self, preamble: list[int]) -> Memory:
         kv = self._room((), len(preamble))

@@ -44,7 +44,7 @@ class Job:
         self.plan = self._planned()
         longest = max(map(len, self.rows)) - 1 + self.request.limit + self.spare
         self.shape = Shape(
-            rows=count,
+            rows=1 << (count - 1).bit_length(),  # few programs for all numbers of rows
             prefix=sum(self.plan.prefix),
             own=bucket(max(longest, sum(self.plan.rows))),
             preamble=self.preamble,

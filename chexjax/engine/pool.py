@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import jax
 import numpy as np
 
+from chexjax.engine.drafting import Drafts
 from chexjax.engine.job import Job
-from chexjax.engine.programs import Place, Programs, Rows
+from chexjax.engine.programs import Place, Programs, Rows, Steps
 from chexjax.engine.request import Written
 from chexjax.engine.sampling import Draws
 from chexjax.engine.shapes import Shape
@@ -40,6 +41,7 @@ class Pool:
         self._length, self._last, self._written = (np.zeros(batch, np.int32) for _ in range(3))
         self._temperature, self._top_p = np.zeros(batch, np.float32), np.ones(batch, np.float32)
         self._top_k, self._keys = np.zeros(batch, np.int32), np.zeros((*batch, 2), np.uint32)
+        self._text = np.zeros((*batch, shape.prefix + shape.own), np.int32)
 
     def free(self) -> dict[int, Slot]:
         """A free slot (lane, group) of each lane that has one."""
@@ -69,42 +71,81 @@ class Pool:
         for slot, job in jobs.items():
             self._settle(slot, job)
 
-    def write(self, steps: int) -> list[Written]:
+    def write(self, steps: int, drafts: Drafts | None) -> list[Written]:
         """Writes tokens to all rows and says which; jobs without an open row leave."""
         draws = Draws(self._temperature, self._top_k, self._top_p, self._keys)  # type: ignore[arg-type]
         rows = Rows(self._prefix, self._length, self._last, self._written, draws)  # type: ignore[arg-type]
-        self._own, *results = self._programs.write(
-            self._preamble, self._prefixes, self._own, rows, steps=steps
+        texts = drafts and drafts.texts(self._text, self._count())
+        self._own, made = self._programs.write(
+            self._preamble,
+            self._prefixes,
+            self._own,
+            rows,
+            texts,
+            steps=steps,
+            draft=drafts.size if drafts else 0,
+            trust=drafts.trust if drafts else 1.0,
         )
-        tokens, logps = jax.device_get(results)
-        self._length += steps
-        self._written += steps
-        self._last = tokens[-1].copy()
-        written = []
+        made = jax.device_get(made)
+        written = [
+            self._take(job, row, (*slot, row), made, drafts)
+            for slot, job in self.jobs.items()
+            for row in sorted(job.open)
+        ]
         for slot, job in list(self.jobs.items()):
-            for row in sorted(job.open):
-                at = (slice(None), *slot, row)
-                written.append(job.add(row, tokens[at].tolist(), logps[at].tolist()))
             if not job.open:
                 self.release(slot)
         return written
 
+    def _take(
+        self, job: Job, row: int, at: tuple[int, int, int], made: Steps, drafts: Drafts | None
+    ) -> Written:
+        """Adds what steps have written to a row of a job."""
+        where = (slice(None), *at)
+        count = np.asarray(made.count[where])
+        kept = np.arange(made.tokens.shape[-1]) < count[:, None]
+        tokens = np.asarray(made.tokens[where][kept])
+        new = job.add(row, tokens.tolist(), made.logps[where][kept].tolist())
+        self._length[at] += len(tokens)
+        self._written[at] += len(tokens)
+        self._last[at] = tokens[-1]
+        if drafts is not None and made.margins is not None:
+            drafts.note(count, np.asarray(made.margins[where][kept]))
+            self._remember(at, tokens)
+            if new.finish is not None:
+                drafts.learn(job.tokens[row])
+        return new
+
+    def _count(self) -> np.ndarray:
+        """Tokens of each row that are known, the last one included, which is not stored yet."""
+        known: np.ndarray = self._prefix[..., None] + self._length + 1
+        return known
+
+    def _remember(self, at: tuple[int, int, int], tokens: Sequence[int] | np.ndarray) -> None:
+        """Puts the tokens that a row ends with where drafts are looked up."""
+        end = int(self._count()[at])
+        kept = tokens[: max(0, self._text.shape[-1] - end + len(tokens))]
+        self._text[at][end - len(tokens) :][: len(kept)] = kept
+
     def release(self, slot: Slot) -> None:
         """Frees a slot."""
         del self.jobs[slot]
-        self._length[slot] = self._temperature[slot] = 0  # nobody else draws because it did
+        self._temperature[slot] = 0  # or all would draw because it did
 
     def _settle(self, slot: Slot, job: Job) -> None:
         """Gives a slot to a job whose prompt has been read."""
         self.jobs[slot] = job
-        sampler = job.request.sampler
-        self._length[slot] = [len(row) - 1 for row in job.rows]
-        self._last[slot] = [row[-1] for row in job.rows]
+        sampler, count = job.request.sampler, len(job.rows)
+        self._length[slot][:count] = [len(row) - 1 for row in job.rows]
+        self._last[slot][:count] = [row[-1] for row in job.rows]
         self._written[slot] = 0
-        self._temperature[slot] = sampler.temperature
+        self._temperature[slot][:count] = sampler.temperature
         self._top_k[slot], self._top_p[slot] = sampler.top_k, sampler.top_p
-        seeds = np.asarray(job.request.seeds or [0] * len(job.rows), np.uint64)
-        self._keys[slot] = np.stack([seeds >> np.uint64(32), seeds & np.uint64(2**32 - 1)], -1)
+        seeds = np.asarray(job.request.seeds or [0] * count, np.uint64)
+        words = np.stack([seeds >> np.uint64(32), seeds & np.uint64(2**32 - 1)], -1)
+        self._keys[slot][:count] = words
+        for row, ids in enumerate(job.rows):
+            self._remember((*slot, row), [*job.prefix, *ids])
 
     def _read_prefix(self, jobs: Mapping[Slot, Job], at: int, size: int) -> None:
         tokens = np.zeros((len(self._prefix), size), np.int32)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from typing import Any
 
 import jax
@@ -16,6 +17,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.sharding import PartitionSpec
 
+from chexjax.engine.drafting import Texts
 from chexjax.engine.sampling import Draws
 from chexjax.families import BlockSpec
 from chexjax.models import KV, LanguageModel, Memory, Prefix
@@ -56,6 +58,32 @@ class Rows:
     written: jax.Array
     draws: Draws
 
+    def after(self, made: Steps) -> Rows:
+        """The same behind one step."""
+        last = jnp.take_along_axis(made.tokens, made.count[..., None] - 1, -1)[..., 0]
+        return dataclasses.replace(
+            self, last=last, length=self.length + made.count, written=self.written + made.count
+        )
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Steps:
+    """What steps have written, with a first axis over steps and K drafted tokens in each.
+
+    Attributes:
+      tokens: `i32[*batch, 1 + K]`, of which the first `count` are written.
+      logps: Their log-probabilities, `f32[*batch, 1 + K]`.
+      count: `i32[*batch]`, from 1 to 1 + K.
+      margins: How far each is above all others, in logits, `f32[*batch, 1 + K]`; negative where
+        another is likelier. None where nothing is drafted.
+    """
+
+    tokens: jax.Array
+    logps: jax.Array
+    count: jax.Array
+    margins: jax.Array | None = None
+
 
 def make_room(block: BlockSpec, layers: int, batch: tuple[int, ...], room: int, dtype: Any) -> KV:
     """Empty memory `[*batch]`, its lanes and heads split as those of the mesh in context."""
@@ -85,7 +113,7 @@ class Programs:
         self.read_preamble = bound(_read_preamble, donate_argnums=1)
         self.read_prefix = bound(_read_prefix, donate_argnums=2)
         self.read_rows = bound(_read_rows, donate_argnums=3)
-        self.write = bound(_write, donate_argnums=3, static_argnames="steps")
+        self.write = bound(_write, donate_argnums=3, static_argnames=("steps", "draft", "trust"))
 
 
 def _read_preamble(model: LanguageModel, memory: Memory, tokens: jax.Array) -> Memory:
@@ -130,13 +158,15 @@ def _write(
     prefixes: KV | None,
     pool: KV,
     rows: Rows,
+    texts: Texts | None,
     *,
     steps: int,
-) -> tuple[KV, jax.Array, jax.Array]:
-    """Writes `steps` tokens to every row.
+    draft: int,
+    trust: float,
+) -> tuple[KV, Steps]:
+    """Takes `steps` steps with every row, in each of which the model reads `draft` tokens more.
 
-    Returns:
-      The pool, tokens `i32[steps, L, G, N]` and their log-probabilities `f32[steps, L, G, N]`.
+    A fixed one of these is taken unless the model gives it less than `trust`.
     """
     chain, start = _chain(preamble), _start(preamble, rows.prefix)
     if prefixes is not None:
@@ -144,28 +174,56 @@ def _write(
         start = start + rows.prefix
     start = jnp.broadcast_to(start[..., None], rows.last.shape)
 
-    def step(carry: tuple[KV, jax.Array], t: jax.Array) -> tuple[Any, Any]:
-        pool, last = carry
-        memory = Memory(pool, start, rows.length + t)
-        hidden, memory = model.extend(last[..., None], chain, memory)
-        logits = model.logits(hidden)[..., 0, :].astype(jnp.float32)
-        token = rows.draws.tokens(rows.written + t, logits)
-        return (memory.kv, token), (token, logprob(logits, token))
+    def step(carry: tuple[KV, Rows, Texts | None], _: None) -> tuple[Any, Steps]:
+        pool, rows, texts = carry
+        asked, drafted = rows.last[..., None], None
+        if texts is not None:
+            drafted = texts.draft(draft + 1)  # the last is not read, but may be fixed
+            asked = jnp.concatenate([asked, jnp.maximum(drafted[0][..., :-1], 0)], -1)
+        read, memory = model.extend(asked, chain, Memory(pool, start, rows.length))
+        made = _chosen(model.logits(read).astype(jnp.float32), rows, drafted, trust)
+        if texts is not None:
+            texts = texts.add(made.tokens, made.count)
+        return (memory.kv, rows.after(made), texts), made
 
-    (pool, _), (tokens, logps) = jax.lax.scan(step, (pool, rows.last), jnp.arange(steps))
-    return pool, _everywhere(tokens), _everywhere(logps)
+    (pool, _, _), made = jax.lax.scan(step, (pool, rows, texts), None, length=steps)
+    return pool, jax.tree.map(_everywhere, made)
+
+
+def _chosen(
+    logits: jax.Array, rows: Rows, drafted: tuple[jax.Array, jax.Array] | None, trust: float
+) -> Steps:
+    """What is written behind the last token, and behind drafted ones as far as they are right.
+
+    Args:
+      logits: Behind each token read, `f32[*batch, 1 + K, V]`.
+      rows: Where the rows are.
+      drafted: 1 + K tokens of each, and which of them are fixed; see `Texts.draft`.
+      trust: The least probability at which a fixed token is taken.
+    """
+    tokens = rows.draws.tokens(rows.written[..., None] + jnp.arange(logits.shape[-2]), logits)
+    total = jax.nn.logsumexp(logits, axis=-1)
+    if drafted is None:
+        logps = _of(logits, tokens) - total
+        return Steps(tokens, logps, count=jnp.ones(tokens.shape[:-1], jnp.int32))
+    ids, fixed = drafted
+    likely = _of(logits, jnp.maximum(ids, 0)) - total >= math.log(trust)
+    tokens = jnp.where(fixed & likely, ids, tokens)
+    chosen, index = _of(logits, tokens), jnp.arange(logits.shape[-1])
+    others = jnp.where(index == tokens[..., None], -jnp.inf, logits).max(-1)
+    count = 1 + jnp.cumprod((tokens == ids)[..., :-1], -1).sum(-1)
+    return Steps(tokens, chosen - total, count, margins=chosen - others)
+
+
+def _of(logits: jax.Array, tokens: jax.Array) -> jax.Array:
+    """The logits of tokens, `f32[*batch]`."""
+    return jnp.take_along_axis(logits, tokens[..., None], -1)[..., 0]
 
 
 def _everywhere(x: jax.Array) -> jax.Array:
     """On every device of the mesh in context, for every process to read."""
     mesh = jax.sharding.get_abstract_mesh()
     return x if mesh.empty else jax.lax.with_sharding_constraint(x, PartitionSpec())
-
-
-def logprob(logits: jax.Array, token: jax.Array) -> jax.Array:
-    """Log-probabilities of tokens, `f32[*batch, V], i32[*batch] -> f32[*batch]`."""
-    chosen = jnp.take_along_axis(logits, token[..., None], -1)[..., 0]
-    return chosen - jax.nn.logsumexp(logits, axis=-1)
 
 
 def _chain(preamble: Memory | None) -> tuple[Memory, ...]:

@@ -52,15 +52,25 @@ class Draws:
     keys: jax.Array
 
     def tokens(self, step: jax.Array, logits: jax.Array) -> jax.Array:
-        """One token a row; what a row gets depends on its own settings and logits alone.
+        """Draws tokens; what a row gets depends on its own settings and logits alone.
 
         Args:
-          step: How many tokens of the row were drawn before, `i32[*batch]`.
-          logits: `f32[*batch, V]`.
+          step: How many tokens of the row stand before each, `i32[*batch, T]`.
+          logits: `f32[*batch, T, V]`.
 
         Returns:
-          `i32[*batch]`.
+          `i32[*batch, T]`.
         """
+        return dataclasses.replace(
+            self,
+            temperature=self.temperature[..., None],
+            top_k=self.top_k[..., None],
+            top_p=self.top_p[..., None],
+            keys=jnp.broadcast_to(self.keys[..., None, :], (*step.shape, 2)),
+        )._each(step, logits)
+
+    def _each(self, step: jax.Array, logits: jax.Array) -> jax.Array:
+        """The same with settings that broadcast to `step`."""
         likeliest = first_largest(logits)
 
         def drawn() -> jax.Array:

@@ -26,7 +26,7 @@ class Shape:
     """What requests have in common that stand in one pool.
 
     Attributes:
-      rows: Rows of a request, N.
+      rows: Room for the rows of a request, N.
       prefix: Room for the tokens that its rows share, behind the preamble; 0 for none.
       own: Room for those of a row.
       preamble: Whether they begin with the engine's preamble.

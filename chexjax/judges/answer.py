@@ -128,6 +128,14 @@ def write_judgement(verdict: Judgement, explanation: str) -> str:
     )
 
 
+def is_decided(text: str) -> bool:
+    """Whether the score stands: the total of matches is the last that it depends on.
+
+    What a judge writes behind it changes no count, unless it were to begin a second answer.
+    """
+    return bool(_TOTAL.match(_counting(_section(clean(text), MATCHED_FINDINGS))))
+
+
 def clean(text: str) -> str:
     """What stands behind the last turn's mark and the last explanation's header; no end tokens.
 

@@ -13,7 +13,7 @@ from typing import Literal, Protocol
 from chexjax.config import local
 from chexjax.judges.answer import parse_judgement
 from chexjax.judges.base import Judgement, check_pairs
-from chexjax.judges.prompt import Prompt, official_prompt, read_prompt, shorten
+from chexjax.judges.prompt import Prompt, Question, official_prompt, read_prompt, shorten
 from chexjax.judges.remote import Endpoint, RemoteWriter
 from chexjax.judges.store import Answer, Answers, key_of
 
@@ -70,7 +70,7 @@ class Writer(Protocol):
         ...
 
     def write(
-        self, questions: Sequence[str], keep: Callable[[int, Answer], None], *, again: bool
+        self, questions: Sequence[Question], keep: Callable[[int, Answer], None], *, again: bool
     ) -> None:
         """Hands `keep` the number and the answer of each question; `again` for a second try."""
         ...

@@ -23,6 +23,24 @@ _HASH = "62ff3675597dd0994584f5b08cd33076bc5d74c72de27cf0124b0a9dac8aad0f"
 
 
 @dataclasses.dataclass(frozen=True)
+class Question:
+    """What a judge is asked about a pair of reports.
+
+    Attributes:
+      shared: What questions about the same reference begin with.
+      own: The candidate and what stands behind it.
+    """
+
+    shared: str
+    own: str
+
+    @property
+    def text(self) -> str:
+        """The whole of it."""
+        return self.shared + self.own
+
+
+@dataclasses.dataclass(frozen=True)
 class Prompt:
     """A question in three runs of text, the reference between the first two.
 
@@ -56,10 +74,10 @@ class Prompt:
             )
         return cls(preamble, *parts)
 
-    def __call__(self, reference: str, candidate: str) -> str:
+    def __call__(self, reference: str, candidate: str) -> Question:
         """The question about a pair of reports."""
-        return (
-            f"{self.preamble}{shorten(reference)}{self.between}{shorten(candidate)}{self.closing}"
+        return Question(
+            f"{self.preamble}{shorten(reference)}{self.between}", shorten(candidate) + self.closing
         )
 
 

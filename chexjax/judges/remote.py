@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from chexjax.config import local
 from chexjax.data.tokens import chat_text
 from chexjax.families import TextFamily, preset
+from chexjax.judges.prompt import Question
 from chexjax.judges.store import Answer
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ class RemoteWriter:
         return ("endpoint", self._endpoint.model, self._endpoint.frame, self._endpoint.max_tokens)
 
     def write(
-        self, questions: Sequence[str], keep: Callable[[int, Answer], None], *, again: bool
+        self, questions: Sequence[Question], keep: Callable[[int, Answer], None], *, again: bool
     ) -> None:
         """Answers questions, several at once and in whatever order they are answered.
 
@@ -130,8 +131,8 @@ class RemoteWriter:
         failure: BaseException | None = None
         stopped = threading.Event()
 
-        def ask(question: str) -> Answer | None:
-            return None if stopped.is_set() else self._ask(question, again)
+        def ask(question: Question) -> Answer | None:
+            return None if stopped.is_set() else self._ask(question.text, again)
 
         pool = ThreadPoolExecutor(self._endpoint.concurrency)
         try:

@@ -3,11 +3,12 @@
 import dataclasses
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
 
-from chexjax.engine import Engine, EngineConfig, Full, Request, Sampler
+from chexjax.engine import Engine, EngineConfig, Full, Likely, Request, Sampler
 from chexjax.families import llama
 from chexjax.models import Prefix
 from chexjax.testing import assert_close, random_model
@@ -192,13 +193,13 @@ def test_memory_is_a_budget(model, teacher):
     """Requests of two shapes whose pools do not fit together: one waits for the other."""
     token = 2 * 3 * 16 * 4  # keys and values of three layers, two heads of eight, float32
     first, second = request(0), request(1, rows=(30, 40, 3), prefix=90)
-    need = [(32 + 2 * 32) * token, (96 + 3 * 64) * token]
+    need = [(32 + 2 * 32) * token, (96 + 4 * 64) * token]
     config = dataclasses.replace(CONFIG, memory=37 * token + max(need))
     engine = Engine(model, config, PREAMBLE)
     out = dict(engine.run([first, second, first]))
     for asked, number in ((first, 0), (second, 1), (first, 2)):
         check(teacher, asked, out[number])
-    with pytest.raises(ValueError, match=r"memory=\d+ bytes hold no request of 3 rows of 80"):
+    with pytest.raises(ValueError, match=r"memory=\d+ bytes hold no request of 4 rows of 80"):
         engine.submit(request(1, rows=(40, 40, 40), prefix=90, limit=40))
 
 
@@ -253,3 +254,51 @@ def test_float_results_do_not_depend_on_lanes(model, engine):
         for left, right in zip(one, other, strict=True):
             assert left.tokens == right.tokens
             assert_close(np.asarray(left.logps), np.asarray(right.logps), rtol=1e-5)
+
+
+@pytest.mark.parametrize("sampler", [Sampler(temperature=0.0), Sampler(temperature=0.7, top_k=9)])
+def test_drafts_change_no_token(model, engine, sampler):
+    """Greedy or drawn, with answers that drafts know by heart and others that they do not."""
+    asked = [request(k, limit=30, sampler=sampler, seeds=(k, k + 50)) for k in range(6)]
+    plain = written(engine, *asked)
+    known = [token for rows in plain[:3] for one in rows for token in one.tokens]
+    drafting = Engine(
+        model,
+        dataclasses.replace(CONFIG, draft=5),
+        PREAMBLE,
+        Likely(ids=known, fixed=[False] * len(known)),
+    )
+    for one, other in zip(plain, written(drafting, *asked), strict=True):
+        for left, right in zip(one, other, strict=True):
+            assert left.tokens == right.tokens and left.finish == right.finish
+            assert_close(np.asarray(left.logps), np.asarray(right.logps), rtol=1e-5)
+    counts = drafting.drafted
+    assert counts.tokens > 1.5 * counts.steps
+    assert counts.near_ties < 0.02 * counts.tokens or sampler.temperature
+
+
+def test_fixed_text_is_written_where_the_model_finds_it_likely_enough(model, engine):
+    """A label that the model gives some probability, behind a run that it writes itself."""
+    [[free, _]] = written(engine, request(5, limit=14))
+    label = [*free.tokens[:3], 77, 78, 79]
+    fixed = Likely(ids=label, fixed=[False] * 3 + [True] * 3)
+
+    def told(trust):
+        config = dataclasses.replace(CONFIG, draft=3, trust=trust)
+        return written(Engine(model, config, PREAMBLE, fixed), request(5, limit=14))[0][0]
+
+    assert told(1.0).tokens == free.tokens
+    forced = told(1e-9)
+    assert list(forced.tokens[:6]) == label
+    least = np.exp(min(forced.logps[3:6]))
+    assert told(float(least) * 0.9).tokens == forced.tokens
+    assert told(min(1.0, float(np.exp(forced.logps[3])) * 1.1)).tokens == free.tokens
+
+
+def test_near_ties_are_counted(model):
+    """Of a model whose head is nothing, all tokens are."""
+    graph, params = nnx.split(model)
+    flat = nnx.merge(graph, jax.tree.map(jnp.zeros_like, params))
+    engine = Engine(flat, dataclasses.replace(CONFIG, draft=2))
+    written(engine, Request(prefix=ids(0, 9), limit=10))
+    assert engine.drafted.near_ties == engine.drafted.tokens >= 10

@@ -30,7 +30,7 @@ def draw(samplers, seeds, logits, steps=0):
 
 @jax.jit
 def _drawn(draws, steps, logits):
-    return draws.tokens(steps, logits)
+    return draws.tokens(steps[..., None], logits[..., None, :])[..., 0]
 
 
 def frequencies(sampler, logits, draws=DRAWS):

@@ -3,7 +3,7 @@
 import pytest
 
 from chexjax.judges import PhantomOracle, error_profile, parse_judgement
-from chexjax.judges.answer import CATEGORIES, LABELS, write_judgement
+from chexjax.judges.answer import CATEGORIES, LABELS, is_decided, write_judgement
 
 
 def errors(*counts: str) -> str:
@@ -157,3 +157,19 @@ def test_the_profile_counts_answers_that_could_be_read():
     assert profile["free"] == {"a": 0.5, "b": 0.5, "c": 1, "d": 1, "e": 0.5, "f": 1}
     assert profile["significant"] == {"a": 0.5, "b": 1, "c": 0, "d": 0, "e": 0.5, "f": 0}
     assert set(profile["insignificant"].values()) == {0}
+
+
+def test_a_score_is_decided_by_the_total_of_matches_and_not_before():
+    reference = "Moderate left effusion. Mild cardiomegaly. No pneumothorax."
+    for candidate in ("Moderate left effusion.", "Severe right effusion. Pacemaker.", ""):
+        [verdict] = PhantomOracle().judge([reference], [candidate])
+        text = write_judgement(verdict, "Matched: 3. One of them is [Matched Findings].")
+        total = f"[Matched Findings]:\n{verdict.details['matched']}."
+        decided = text.index(total) + len(total)
+        assert [k for k in range(len(text) + 1) if is_decided(text[:k])] == [
+            *range(decided, len(text) + 1)
+        ]
+        whole, cut = parse_judgement(text), parse_judgement(text[:decided])
+        assert cut.score == whole.score and cut.details["well_formed"]
+        for counts in ("matched", "significant", "insignificant"):
+            assert cut.details[counts] == whole.details[counts]

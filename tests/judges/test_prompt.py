@@ -12,11 +12,10 @@ TEXT = "Reference: {reference}\nCandidate: {candidate}\nErrors?"
 def test_reports_stand_in_their_slots_and_nowhere_else():
     ask = Prompt.parse(TEXT, "a test")
     assert ask.preamble == "Reference: "
-    assert ask("a", "b") == "Reference: a\nCandidate: b\nErrors?"
-    assert (
-        ask("{candidate}", "{reference}")
-        == "Reference: {candidate}\nCandidate: {reference}\nErrors?"
-    )
+    assert ask("a", "b").text == "Reference: a\nCandidate: b\nErrors?"
+    swapped = ask("{candidate}", "{reference}")
+    assert swapped.text == "Reference: {candidate}\nCandidate: {reference}\nErrors?"
+    assert ask("a", "b").shared == ask("a", "another").shared == "Reference: a\nCandidate: "
 
 
 def test_300_words_of_a_report_are_kept():
