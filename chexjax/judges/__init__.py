@@ -6,12 +6,13 @@ import difflib
 from collections.abc import Callable
 from pathlib import Path
 
-from chexjax.judges.answer import error_profile, parse_judgement
+from chexjax.judges.answer import parse_judgement
 from chexjax.judges.base import Judge, Judgement
 from chexjax.judges.green import Green, GreenConfig
 from chexjax.judges.length import PREFIX, LengthControlled, length_controlled
 from chexjax.judges.oracle import PhantomOracle
 from chexjax.judges.overlap import Bleu, RougeL
+from chexjax.judges.profile import error_profile
 from chexjax.judges.remote import JudgeError
 
 JUDGES: dict[str, Callable[[], Judge]] = {

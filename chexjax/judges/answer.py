@@ -6,7 +6,7 @@ Counts are read as by green_score 0.0.12, in every quirk, because published scor
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from chexjax.judges.base import Judgement
@@ -183,31 +183,3 @@ def _items(section: str | None, prefix: str) -> list[dict[str, Any]]:
 def _split(category: str, text: str) -> list[dict[str, Any]]:
     texts = (part.strip().removesuffix(".") for part in text.split(";"))
     return [{"category": category, "text": part, "span": None} for part in texts if part]
-
-
-def error_profile(details: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """GREEN's aggregates over reports, of those that could be read.
-
-    Args:
-      details: Of one judgement a report.
-
-    Returns:
-      `reports` that were read, `matched` findings a report, and by category `free` (share of
-      reports without a significant error of the kind), `significant` and `insignificant` (errors a
-      report).
-    """
-    read = [one for one in details if one.get("well_formed", True)]
-    count = max(len(read), 1)
-
-    def share(numbers: Iterable[float]) -> float:
-        return sum(numbers) / count
-
-    return {
-        "reports": len(read),
-        "matched": share(one["matched"] for one in read),
-        "free": {c: share(one["significant"][c] == 0 for one in read) for c in CATEGORIES},
-        **{
-            kind: {c: share(one[kind][c] for one in read) for c in CATEGORIES}
-            for kind in ("significant", "insignificant")
-        },
-    }

@@ -4,6 +4,7 @@ import pytest
 
 from chexjax.judges import PhantomOracle, error_profile, parse_judgement
 from chexjax.judges.answer import CATEGORIES, LABELS, is_decided, write_judgement
+from chexjax.judges.profile import representative
 
 
 def errors(*counts: str) -> str:
@@ -157,6 +158,14 @@ def test_the_profile_counts_answers_that_could_be_read():
     assert profile["free"] == {"a": 0.5, "b": 0.5, "c": 1, "d": 1, "e": 0.5, "f": 1}
     assert profile["significant"] == {"a": 0.5, "b": 1, "c": 0, "d": 0, "e": 0.5, "f": 0}
     assert set(profile["insignificant"].values()) == {0}
+    assert profile["representative"] == {"a": "Nodule", "b": "Edema", "e": "Compares"}
+
+
+def test_the_representative_error_is_the_one_most_like_the_others():
+    texts = ["missing: small left effusion", "missing: mild edema", "missing: left effusion"] * 2
+    assert representative([*texts, "another thing"]) == "missing: left effusion"
+    assert representative(["pacemaker"] * 2 + ["mild  edema"] * 3) == "mild edema"
+    assert representative(["", " "]) == representative([]) == ""
 
 
 def test_a_score_is_decided_by_the_total_of_matches_and_not_before():
