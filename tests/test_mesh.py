@@ -6,6 +6,7 @@ came out.
 
 import functools
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -19,7 +20,10 @@ from jax.sharding import AbstractMesh, AxisType, PartitionSpec
 
 from chexjax.checkpoint import load_params, save_params
 from chexjax.engine import Engine, EngineConfig, Images, Request, Sampler
+from chexjax.engine.programs import Programs, Rows, make_room
+from chexjax.engine.sampling import Draws
 from chexjax.families import Family, preset
+from chexjax.families.llama import llama
 from chexjax.losses import DPO
 from chexjax.mesh import (
     AXES,
@@ -32,8 +36,9 @@ from chexjax.mesh import (
 )
 from chexjax.ops import attention
 from chexjax.ops.attention import Segment, attend
+from chexjax.perf.aot import COLLECTIVES
 from chexjax.rows import decode, encode
-from chexjax.testing import assert_close, random_batch, random_policy
+from chexjax.testing import assert_close, random_batch, random_model, random_policy
 from chexjax.train import OptimizerConfig, Preference
 from chexjax.train.step import init_state, make_optimizer, make_step, split_params, state_shardings
 
@@ -102,6 +107,12 @@ def test_a_batch_that_devices_cannot_share_is_an_error_that_names_the_field():
 
 
 # Four virtual devices, in a process of their own.
+
+
+def test_decoding_moves_activations_and_never_what_is_stored(results):
+    found = results["writing"]
+    assert found["moved"]  # of heads that are split over `tensor`
+    assert max(found["moved"]) < found["keys"] / 16
 
 
 @pytest.fixture(scope="module")
@@ -210,6 +221,29 @@ def sampled(model, batch, mesh):
     return np.asarray([[one.tokens for one in drawn[k]] for k in range(4)])
 
 
+def moved_when_writing(mesh):
+    """Elements of each collective of a decoding step, and of one layer's keys."""
+    family = llama("x", layers=2, width=32, heads=4, kv_heads=4, mlp=48, vocabulary=64, context=512)
+    graph, state = nnx.split(random_model(family))
+    state = jax.device_put(state, parameter_shardings(state, family.sharding, mesh))
+    shape = (4, 2, 2)  # lanes, groups, rows
+    draws = Draws(*(np.zeros(shape, np.float32) for _ in range(3)), np.zeros((*shape, 2), "u4"))
+    nothing = np.zeros(shape, np.int32)
+    with jax.set_mesh(mesh):
+        programs = Programs(nnx.merge(graph, state).unrolled())
+        own = make_room(family.decoder.block, 2, shape, 256, np.float32)
+        rows = Rows(np.zeros(shape[:2], np.int32), nothing, nothing, nothing, draws)
+        write = programs.write
+        lowered = write.func.lower(
+            *write.args, None, None, own, rows, None, steps=2, draft=0, trust=1.0
+        )
+    moved = re.findall(
+        rf"= \w+\[([\d,]*)\]\S* (?:{'|'.join(COLLECTIVES)})\(", lowered.compile().as_text()
+    )
+    sizes = [int(np.prod([int(n) for n in size.split(",") if n])) for size in moved]
+    return {"moved": sizes, "keys": own.k[0].size}
+
+
 def gradient(mesh, backend):
     """What attention on a mesh gives back to queries, keys and values."""
 
@@ -250,6 +284,7 @@ def main(folder):
     results = {name: result for name, (_, result) in made.items()}
     results["moved"] = moved(folder, made["fsdp"][0], meshes["data_tensor"])
     attention.splash = functools.partial(attention.splash, interpret=True)
+    results["writing"] = moved_when_writing(meshes["data_tensor"])
     results["splash"] = gradient(meshes["data_tensor"], "splash")
     results["xla"] = gradient(one, "xla")
     (folder / "results").write_bytes(encode(results))
