@@ -140,6 +140,30 @@ class Collator:
         return {"images": np.stack(stacks)}
 
 
+@dataclasses.dataclass(frozen=True)
+class TextCollator:
+    """Makes the arrays of planned batches for a language model that is shown no images.
+
+    The result is that of `Collator` with nothing but tokens and validity in its `prefix`.
+    """
+
+    examples: Sequence[Example]
+    packer: Packer
+
+    def __call__(self, planned: PlannedBatch) -> Batch:
+        """Pads and stacks; a padding row repeats row 0 with nothing to learn."""
+        real = planned.rows != PADDING
+        examples = [self.examples[k] for k in np.where(real, planned.rows, 0)]
+        prompts, length = [example.prompt[:-1] for example in examples], planned.bucket.prefix
+        prefix = {
+            "tokens": pad_rows(prompts, length, np.int32),
+            "valid": pad_rows([[True] * len(prompt) for prompt in prompts], length, bool),
+        }
+        batch = {"prefix": prefix, "real": real, **_response_arrays(examples, planned.bucket)}
+        batch["mask"] &= real[:, None, None]
+        return batch | self.packer(batch["mask"], planned.bucket)
+
+
 def prompt_arrays(examples: Sequence[Example], length: int, tokens: Tokens) -> Batch:
     """Prompts (all but the last token) of a batch, as `models.Prefix` takes them."""
     prompts = [example.prompt[:-1] for example in examples]

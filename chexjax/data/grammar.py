@@ -9,6 +9,7 @@ import numpy as np
 
 from chexjax.data import phrases
 from chexjax.data.findings import LUNG_KINDS, Finding
+from chexjax.data.phrases import PHANTOM, Phrasebook
 
 CHANGES = ("unchanged", "worse", "improved")
 
@@ -82,30 +83,35 @@ def _heart_denial(present: set[str], rng: np.random.Generator) -> tuple[str, ...
     return absent
 
 
-def write(content: Content, rng: np.random.Generator) -> str:
+def write(content: Content, rng: np.random.Generator, book: Phrasebook = PHANTOM) -> str:
     """The report of `content` in prose; `reading.read` gets all of it back.
 
     Positive statements and normals come in any order, but "otherwise clear" always follows the
     lung findings that it excepts.
+
+    Args:
+      content: What is to be said.
+      rng: Source of the choices.
+      book: The sentences to choose from.
     """
-    known = [d for d in content.denied if d in phrases.NEGATIVE]
-    opening = [_positive(f, rng) for f in content.findings]
-    opening += [_pick(phrases.NEGATIVE[d], rng) for d in known]
+    known = [d for d in content.denied if d in book.negative]
+    opening = [_positive(f, rng, book) for f in content.findings]
+    opening += [_pick(book.negative[d], rng) for d in known]
     sentences = [opening[i] for i in rng.permutation(len(opening))]
     if len(known) < len(content.denied):
-        sentences.append(_pick(phrases.OTHERWISE, rng))
+        sentences.append(_pick(book.otherwise, rng))
     if content.comparison is not None:
         opens = rng.random() < 0.9
-        templates = (phrases.OPENING if opens else phrases.CLOSING)[content.comparison]
+        templates = (book.opening if opens else book.closing)[content.comparison]
         sentences.insert(0 if opens else len(sentences), _compared(content, templates, rng))
     return " ".join(s[0].upper() + s[1:] + "." for s in sentences)
 
 
-def _positive(finding: Finding, rng: np.random.Generator) -> str:
+def _positive(finding: Finding, rng: np.random.Generator, book: Phrasebook) -> str:
     both = f"{finding.kind} bilateral" if finding.side == "bilateral" else finding.kind
     words = phrases.GRADE_WORDS.get(finding.kind, {}).get(finding.severity or "", ("",))
     grade = _pick(words, rng)
-    template = _pick(phrases.POSITIVE[both], rng)
+    template = _pick(book.positive[both], rng)
     return template.format(grade=grade, side=finding.side, zone=finding.zone)
 
 

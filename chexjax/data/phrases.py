@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 from chexjax.data.findings import LUNG_KINDS
 
@@ -197,6 +199,76 @@ CLOSING: Mapping[str, tuple[str, ...]] = {
     ),
 }
 """Comparisons that a report ends with."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Phrasebook:
+    """The sentences that a radiologist has for everything: tables as those of this module.
+
+    Attributes:
+      positive: Statements of presence, by kind; those for both sides apart.
+      negative: Statements of absence, by the kinds that they rule out.
+      otherwise: What rules out the lung findings that were not stated before.
+      opening: Comparisons that a report opens with, by the change.
+      closing: Comparisons that a report ends with.
+    """
+
+    positive: Mapping[str, Sequence[str]]
+    negative: Mapping[tuple[str, ...], Sequence[str]]
+    otherwise: Sequence[str]
+    opening: Mapping[str, Sequence[str]]
+    closing: Mapping[str, Sequence[str]]
+
+    def split(self) -> tuple[Phrasebook, Phrasebook]:
+        """Cuts it in two: to learn from, and to be examined with.
+
+        Of every list of two or more sentences the last one is kept for the examination, and the
+        others are to be learnt from. A sentence that has no other beside it is in both.
+        """
+        return self._part(slice(None, -1)), self._part(slice(-1, None))
+
+    def joined(self, other: Phrasebook) -> Phrasebook:
+        """The sentences of both."""
+        return Phrasebook(
+            positive=_joined(self.positive, other.positive),
+            negative=_joined(self.negative, other.negative),
+            otherwise=(*self.otherwise, *other.otherwise),
+            opening=_joined(self.opening, other.opening),
+            closing=_joined(self.closing, other.closing),
+        )
+
+    def templates(self) -> set[str]:
+        """All sentences, with the names of what is filled in."""
+        tables = (self.positive, self.negative, self.opening, self.closing)
+        return {*self.otherwise, *(t for table in tables for ts in table.values() for t in ts)}
+
+    def _part(self, which: slice) -> Phrasebook:
+        return Phrasebook(
+            positive=_part(self.positive, which),
+            negative=_part(self.negative, which),
+            otherwise=self.otherwise[which] or self.otherwise,
+            opening=_part(self.opening, which),
+            closing=_part(self.closing, which),
+        )
+
+
+Key = TypeVar("Key")
+
+
+def _part(table: Mapping[Key, Sequence[str]], which: slice) -> dict[Key, Sequence[str]]:
+    return {key: sentences[which] or sentences for key, sentences in table.items()}
+
+
+def _joined(
+    one: Mapping[Key, Sequence[str]], other: Mapping[Key, Sequence[str]]
+) -> dict[Key, Sequence[str]]:
+    return {key: (*one[key], *other.get(key, ())) for key in one}
+
+
+PHANTOM = Phrasebook(
+    positive=POSITIVE, negative=NEGATIVE, otherwise=OTHERWISE, opening=OPENING, closing=CLOSING
+)
+"""All that the phantom's radiologist says."""
 
 COMPLAINTS = (
     "Cough.",

@@ -131,6 +131,29 @@ PRESETS = (
         tied=True,
     ),
     MISTRAL_7B,
+    # The judge that is shipped with chexjax, and one of seconds, for tests.
+    llama(
+        "green_nano",
+        layers=5,
+        width=128,
+        heads=4,
+        kv_heads=4,
+        mlp=320,
+        vocabulary=1024,
+        context=2048,
+        tied=True,
+    ),
+    llama(
+        "green_pico",
+        layers=2,
+        width=32,
+        heads=2,
+        kv_heads=1,
+        mlp=64,
+        vocabulary=512,
+        context=1024,
+        tied=True,
+    ),
     # The judge GREEN; its tokenizer has 64 ids beyond these rows.
     llama(
         "green_llama2_7b",

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from chexjax.data import findings
-from chexjax.data.findings import SEVERITIES, Finding
-from chexjax.data.reading import Affirmed, Reading, Span, read
+from chexjax.data.findings import LUNG_KINDS, SEVERITIES, Finding
+from chexjax.data.lexicon import Span
+from chexjax.data.reading import Affirmed, Denied, Reading, read
 from chexjax.judges.answer import CATEGORIES, INSIGNIFICANT, MATCHED, judgement
 from chexjax.judges.base import Judgement, check_pairs
+
+Said = TypeVar("Said")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,7 +65,7 @@ class PhantomOracle:
         check_pairs(references, candidates)
         read_references = {text: read(text) for text in set(references)}
         pairs = zip(references, candidates, strict=True)
-        return [_judge(read_references[r], read(c)) for r, c in pairs]
+        return [count(_points(read_references[r], read(c))) for r, c in pairs]
 
 
 def labels(report: str) -> dict[str, int]:
@@ -70,30 +73,136 @@ def labels(report: str) -> dict[str, int]:
     return findings.labels(f.kind for f in read(report).findings)
 
 
-def _judge(reference: Reading, candidate: Reading) -> Judgement:
-    items: list[dict[str, Any]] = []
+@dataclasses.dataclass(frozen=True)
+class Point:
+    """One statement of a report, and what comes of it when the two are compared.
 
-    def add(category: str, text: str, span: Span | None) -> None:
-        items.append({"category": category, "text": text, "span": span and list(span)})
+    Attributes:
+      statement: What is said, in the fewest words.
+      items: What it counts as, in the form of a judgement's `items`; empty where it does not.
+    """
 
+    statement: str
+    items: Sequence[Mapping[str, Any]] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Points:
+    """A candidate beside its reference, statement by statement.
+
+    Attributes:
+      candidate: All that the candidate states, in its order.
+      reference: All that the reference states, in its order, with what the candidate makes of it.
+      beyond: What of the candidate's statements is an error of its own, in its order.
+    """
+
+    candidate: Sequence[str]
+    reference: Sequence[Point]
+    beyond: Sequence[Point]
+
+
+def compare(reference: str, candidate: str) -> Points:
+    """Compares two reports as `PhantomOracle` does."""
+    return _points(read(reference), read(candidate))
+
+
+def count(points: Points) -> Judgement:
+    """The verdict that follows from a comparison."""
+    items = [item for point in (*points.reference, *points.beyond) for item in point.items]
+    counts = [item["category"] for item in items]
+    return judgement(
+        counts.count(MATCHED),
+        {c: counts.count(c) for c in CATEGORIES},
+        {c: counts.count(INSIGNIFICANT + c) for c in CATEGORIES},
+        items,
+    )
+
+
+def _points(reference: Reading, candidate: Reading) -> Points:
     stated = {a.finding.kind: a for a in candidate.affirmed}
-    for wanted in reference.findings:
-        for category, text in _compare(wanted, stated.get(wanted.kind)):
-            add(category, text, stated[wanted.kind].span if wanted.kind in stated else None)
-    expected = {f.kind for f in reference.findings}
-    for extra in candidate.affirmed:
-        if extra.finding.kind not in expected:
-            add("a", f"false: {describe(extra.finding)}", extra.span)
-    for conflict in candidate.conflicts:
-        add("a", f"contradicts itself: {describe(conflict.finding)}", conflict.span)
+    points = [
+        *((x.span, _finding(x.finding, stated.get(x.finding.kind))) for x in reference.affirmed),
+        *((x.span, _denial(x, candidate, stated)) for x in reference.denied),
+        *((x.span, _compared(x.change, candidate)) for x in reference.compared),
+    ]
+    beyond = _beyond(reference, candidate)
+    return Points(_statements(candidate), _in_order(points), _in_order(beyond))
+
+
+def _statements(report: Reading) -> list[str]:
+    """A report in the fewest words."""
+    return _in_order(
+        [
+            *((x.span, describe(x.finding)) for x in report.affirmed),
+            *((x.span, f"also {describe(x.finding)}") for x in report.conflicts),
+            *((x.span, _absence(x.kinds)) for x in report.denied),
+            *((x.span, x.change) for x in report.compared),
+        ]
+    )
+
+
+def _in_order(said: Iterable[tuple[Span, Said]]) -> list[Said]:
+    """As they stand in the report."""
+    return [what for _, what in sorted(said, key=lambda pair: pair[0])]
+
+
+def _finding(wanted: Finding, got: Affirmed | None) -> Point:
+    """A finding of the reference."""
+    span = got.span if got else None
+    found = [_item(category, text, span) for category, text in _compare(wanted, got)]
+    return Point(describe(wanted), found)
+
+
+def _denial(denial: Denied, candidate: Reading, stated: Mapping[str, Affirmed]) -> Point:
+    """A statement of absence in the reference."""
     denied = {kind: d.span for d in candidate.denied for kind in d.kinds}
-    for denial in reference.denied:
-        shared = [k for k in denial.kinds if k in denied]
-        if shared and not any(k in stated for k in denial.kinds):
-            add(MATCHED, "absent: " + ", ".join(shared), denied[shared[0]])
-    for category, text, span in _comparisons(reference, candidate):
-        add(category, text, span)
-    return _count(items)
+    shared = [k for k in denial.kinds if k in denied]
+    if not shared or any(k in stated for k in denial.kinds):
+        return Point(_absence(denial.kinds))
+    item = _item(MATCHED, "absent: " + ", ".join(shared), denied[shared[0]])
+    return Point(_absence(denial.kinds), [item])
+
+
+def _compared(change: str, candidate: Reading) -> Point:
+    """A comparison of the reference."""
+    said = {c.change: c.span for c in candidate.compared}
+    if change in said:
+        return Point(change, [_item(MATCHED, f"comparison: {change}", said[change])])
+    if said:
+        return Point(change)
+    return Point(change, [_item(_omitted(change), f"comparison omitted: {change}", None)])
+
+
+def _beyond(reference: Reading, candidate: Reading) -> list[tuple[Span, Point]]:
+    """What the candidate has no ground for, and where."""
+    expected = {f.kind for f in reference.findings}
+    changes = [c.change for c in reference.compared]
+    found = [
+        *(
+            (x.span, describe(x.finding), "a", f"false: {describe(x.finding)}")
+            for x in candidate.affirmed
+            if x.finding.kind not in expected
+        ),
+        *(
+            (x.span, describe(x.finding), "a", f"contradicts itself: {describe(x.finding)}")
+            for x in candidate.conflicts
+        ),
+        *(
+            (x.span, x.change, "e", f"comparison not in the reference: {x.change}")
+            for x in candidate.compared
+            if x.change not in changes
+        ),
+    ]
+    return [(span, Point(said, [_item(c, text, span)])) for span, said, c, text in found]
+
+
+def _absence(kinds: Sequence[str]) -> str:
+    """A statement of absence; that the lungs are clear is one, not four."""
+    return "no lung finding" if set(kinds) == set(LUNG_KINDS) else "no " + ", ".join(kinds)
+
+
+def _item(category: str, text: str, span: Span | None) -> dict[str, Any]:
+    return {"category": category, "text": text, "span": span and list(span)}
 
 
 def _compare(wanted: Finding, got: Affirmed | None) -> list[tuple[str, str]]:
@@ -126,32 +235,9 @@ def _grades_apart(wanted: str | None, said: str | None) -> int:
     return abs(SEVERITIES.index(wanted) - SEVERITIES.index(said))
 
 
-def _comparisons(reference: Reading, candidate: Reading) -> list[tuple[str, str, Span | None]]:
-    wanted = [c.change for c in reference.compared]
-    out: list[tuple[str, str, Span | None]] = []
-    for said in candidate.compared:
-        if said.change in wanted:
-            out.append((MATCHED, f"comparison: {said.change}", said.span))
-        else:
-            out.append(("e", f"comparison not in the reference: {said.change}", said.span))
-    if not candidate.compared:
-        out += [(_omitted(change), f"comparison omitted: {change}", None) for change in wanted]
-    return out
-
-
 def _omitted(change: str) -> str:
     """GREEN's (f) is the omission of "a comparison detailing a change"."""
     return INSIGNIFICANT + "f" if change == "unchanged" else "f"
-
-
-def _count(items: list[dict[str, Any]]) -> Judgement:
-    counts = [item["category"] for item in items]
-    return judgement(
-        counts.count(MATCHED),
-        {c: counts.count(c) for c in CATEGORIES},
-        {c: counts.count(INSIGNIFICANT + c) for c in CATEGORIES},
-        items,
-    )
 
 
 def describe(finding: Finding) -> str:

@@ -12,13 +12,14 @@ from chexjax.stages.pair import PAIR
 from chexjax.stages.reference import REFERENCE
 from chexjax.stages.sample import SAMPLE
 from chexjax.stages.sft import SFT
+from chexjax.stages.train_judge import TRAIN_JUDGE
 from chexjax.stages.visual import VISUAL
 
 BEFORE_CONTROL = (INGEST, SFT, SAMPLE, JUDGE, PAIR, VISUAL, REFERENCE, ALIGN)
 METHOD = (*BEFORE_CONTROL, CONTROL)
 
 COMMANDS: dict[str, tuple[Stage, ...]] = {
-    **{stage.name: (stage,) for stage in METHOD},
+    **{stage.name: (stage,) for stage in (*METHOD, TRAIN_JUDGE)},
     "evaluate": (*OWN.values(), *SWAPPED.values(), EVALUATE),
 }
 COMMANDS["run"] = (*METHOD, *COMMANDS["evaluate"])

@@ -218,6 +218,33 @@ class SweepConfig:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainJudgeConfig:
+    """A judge of our own, which learns from reports with known errors in them.
+
+    Attributes:
+      preset: Name of a preset of text.
+      errors: How errors come into reports: `content`, by writing phantom reports of other content,
+        whose counts the oracle knows; or `edits`, by rules on the text of the source's reports.
+      lessons: References to learn from, each with `candidates` candidates.
+      candidates: Of each reference, N.
+      examined: References of the examination, which are others.
+      run: Workdir of a run whose sampled candidates are judged too, beside the oracle; only with
+        phantoms. Empty for none.
+      limit: Most tokens of an answer.
+      train: How it is trained; a row is a reference with its candidates.
+    """
+
+    preset: str = "green_nano"
+    errors: Literal["content", "edits"] = "content"
+    lessons: int = 40_000
+    candidates: int = 4
+    examined: int = 256
+    run: str = local("")
+    limit: int = 256
+    train: TrainConfig = TrainConfig(total_epochs=1.0)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class RunConfig:
     """The whole method.
 
@@ -238,6 +265,7 @@ class RunConfig:
       evaluate: Held-out evaluation.
       mesh: Devices.
       sweep: Which runs there are, where there are many.
+      train_judge: A judge that is trained, which no other stage needs.
     """
 
     seed: int = 0
@@ -255,3 +283,4 @@ class RunConfig:
     evaluate: EvaluateConfig = EvaluateConfig()
     mesh: MeshConfig = local(MeshConfig())
     sweep: SweepConfig = local(SweepConfig())
+    train_judge: TrainJudgeConfig = TrainJudgeConfig()

@@ -16,7 +16,7 @@ from jax.sharding import Mesh
 
 from chexjax.checkpoint import Checkpoints
 from chexjax.data.batches import PADDING, Collate, Plan, iterate
-from chexjax.families import Family
+from chexjax.families import TextFamily
 from chexjax.mesh import check_batch, place_batch
 from chexjax.models import LanguageModel
 from chexjax.trackers import JsonlTracker, Progress, StageTimer
@@ -60,7 +60,7 @@ class TrainingData:
 
 def train(
     model: LanguageModel,
-    family: Family,
+    family: TextFamily,
     objective: Objective,
     data: TrainingData,
     *,

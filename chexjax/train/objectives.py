@@ -96,7 +96,10 @@ def _on_grid(logps: jax.Array, mask: jax.Array, packing: Packing) -> jax.Array:
 
 
 class SFT(Objective):
-    """Next-token cross-entropy on the report only, averaged over tokens."""
+    """Next-token cross-entropy on the responses only, averaged over tokens.
+
+    A batch may have `weights`, `f32[B, N, R]`: how much each token counts.
+    """
 
     def __init__(self, *, keep: bool = False) -> None:
         """Keeps probabilities for the backward pass, or not; see `ops.logprobs`."""
@@ -106,9 +109,9 @@ class SFT(Objective):
         self, model: LanguageModel, batch: Batch, shared: Mapping[str, Any] | None = None
     ) -> Rows:
         """Terms of each study."""
-        value = -response_logprobs(model, batch, keep=self.keep).sum((1, 2))
-        weight = batch["mask"].sum((1, 2)).astype(jnp.float32)
-        return Rows(value, weight, {})
+        logps = response_logprobs(model, batch, keep=self.keep)
+        weights = batch["mask"] * batch.get("weights", jnp.float32(1))
+        return Rows(-(logps * weights).sum((1, 2)), weights.sum((1, 2)), {})
 
 
 class Preference(Objective):

@@ -102,8 +102,8 @@ def test_items_mark_the_candidate_where_it_is_right_or_wrong() -> None:
         ("matched", "Moderate left effusion."),
         ("insignificant-d", "Moderate left effusion."),
         ("b", None),
-        ("a", "Left rib fractures."),
         ("matched", "Normal heart."),
+        ("a", "Left rib fractures."),
     ]
     assert all(item["text"] for item in details["items"])
 

@@ -1,0 +1,184 @@
+"""Lessons out of any report: errors are put into its text by rule, and counted as they are put in.
+
+A statement is a sentence. What is known of it comes from a few words alone: whether it denies,
+compares, or names a side, a zone or a grade.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Sequence
+
+import numpy as np
+
+from chexjax.data.lexicon import LEXICON
+from chexjax.judges.answer import INSIGNIFICANT, MATCHED
+from chexjax.judges.oracle import Point, Points
+
+_SENTENCE = re.compile(r"(?<=[.!?])\s+")
+_DENIES = re.compile(
+    r"\b(?:no|not|without|normal|clear|unremarkable|intact|within normal limits|negative|"
+    r"free of)\b",
+    re.IGNORECASE,
+)
+_COMPARES = re.compile(
+    r"\b(?:compar\w+|prior|previous\w*|interval|unchanged|stable|increased|decreased|worsen\w*|"
+    r"improve\w*|since)\b",
+    re.IGNORECASE,
+)
+_STABLE = re.compile(r"\b(?:unchanged|stable|no (?:\w+ )?change)\b", re.IGNORECASE)
+_PLACES = (
+    ("left", "right"),
+    ("upper", "lower"),
+    ("apical", "basilar"),
+    ("medial", "lateral"),
+)
+_GRADES = (
+    ("small", "large"),
+    ("mild", "severe"),
+    ("mildly", "severely"),
+    ("minimal", "massive"),
+    ("tiny", "large"),
+)
+_NEXT_GRADES = (("mild", "moderate"), ("small", "moderate"), ("moderate", "severe"))
+_COMPARISONS = (
+    "This is unchanged from the prior study.",
+    "Compared with the prior study, the findings are worse.",
+    "Compared with the prior study, the findings are improved.",
+    "There has been interval worsening since the previous examination.",
+    "There has been interval improvement.",
+)
+_KINDS = re.compile(
+    "|".join(rf"\b(?:{pattern})\b" for role, _, pattern in LEXICON if role in ("kind", "subject")),
+    re.IGNORECASE,
+)
+_WORDS = 6  # of a sentence, that stand for it in an explanation
+
+
+@dataclasses.dataclass(frozen=True)
+class Edited:
+    """A candidate that was made from a reference, and what was done to it."""
+
+    candidate: str
+    points: Points
+
+
+def sentences(report: str) -> list[str]:
+    """The sentences of a report, those without a letter left out."""
+    parts = _SENTENCE.split(" ".join(report.split()))
+    return [part for part in parts if any(c.isalpha() for c in part)]
+
+
+def edit(reference: str, other: str, rng: np.random.Generator, most: int = 4) -> Edited:
+    """Writes a candidate with some errors in it.
+
+    A sentence that is kept is matched. One that is dropped is missing (b) if it states a finding,
+    omitted (f) if it compares, and passed over if it denies. A finding that is denied is missing,
+    an absence that is turned round is false (a), as is a finding of another report about something
+    of which the reference says nothing. Left for right or upper for lower is misplaced (c), small
+    for large misgraded (d), small for moderate insignificantly so. A comparison that is put in,
+    where the reference has none, is added (e).
+
+    Args:
+      reference: The report.
+      other: Another one, to take a false finding from.
+      rng: Source of the choices.
+      most: Errors, at most.
+    """
+    said = sentences(reference)
+    wrong = set(rng.permutation(len(said))[: int(rng.integers(0, most + 1))].tolist())
+    points, kept = [], []
+    for k, sentence in enumerate(said):
+        text, categories = _edited(sentence, rng) if k in wrong else (sentence, [MATCHED])
+        points.append(Point(_short(sentence), [_item(c, sentence) for c in categories]))
+        kept += [text] if text else []
+    beyond = []
+    for category, sentence in _insertions(said, other, rng):
+        kept.insert(int(rng.integers(len(kept) + 1)), sentence)
+        beyond.append(Point(_short(sentence), [_item(category, sentence)]))
+    if rng.random() < 0.3:
+        kept = [kept[k] for k in rng.permutation(len(kept))]
+    return Edited(" ".join(kept), Points([_short(text) for text in kept], points, beyond))
+
+
+def _edited(sentence: str, rng: np.random.Generator) -> tuple[str, list[str]]:
+    """The sentence with one error, or nothing in its place, and what that counts as."""
+    options: list[tuple[str, list[str]]] = [("", _dropped(sentence))]
+    for pairs, categories in (
+        (_PLACES, ["c"]),
+        (_GRADES, ["d"]),
+        (_NEXT_GRADES, [MATCHED, INSIGNIFICANT + "d"]),
+    ):
+        if (swapped := _swapped(sentence, pairs)) != sentence:
+            options.append((swapped, categories))
+    if (turned := _turned(sentence)) is not None:
+        options.append((turned, ["a" if _DENIES.search(sentence) else "b"]))
+    return options[int(rng.integers(len(options)))]
+
+
+def _dropped(sentence: str) -> list[str]:
+    if _COMPARES.search(sentence):
+        return [INSIGNIFICANT + "f" if _STABLE.search(sentence) else "f"]
+    return [] if _DENIES.search(sentence) else ["b"]
+
+
+def _swapped(sentence: str, pairs: Sequence[tuple[str, str]]) -> str:
+    """The sentence with the first word that has an opposite in its opposite's place."""
+    opposite = {a: b for one, two in pairs for a, b in ((two, one), (one, two))}
+    found = re.search(rf"\b(?:{'|'.join(opposite)})\b", sentence, re.IGNORECASE)
+    if found is None:
+        return sentence
+    new = opposite[found[0].lower()]
+    new = new.capitalize() if found[0][0].isupper() else new
+    return sentence[: found.start()] + new + sentence[found.end() :]
+
+
+_TURNS: tuple[tuple[str, str], ...] = (
+    (r"^There (is|are) no (?:focal |acute )?", r"There \1 "),
+    (r"^No (?:focal |acute )?(.)", r"There is \1"),
+    (r"^There (is|are) (?:an? )?(?!no\b)", r"There \1 no "),
+)
+
+
+def _turned(sentence: str) -> str | None:
+    """The sentence with its negation taken out or put in; None where none can be found."""
+    if _COMPARES.search(sentence):
+        return None
+    for pattern, new in _TURNS:
+        if re.search(pattern, sentence):
+            return re.sub(pattern, new, sentence)
+    return None
+
+
+def _insertions(said: Sequence[str], other: str, rng: np.random.Generator) -> list[tuple[str, str]]:
+    """Sentences to put in, with what they count as."""
+    found = []
+    about = {k.lower() for sentence in said for k in _KINDS.findall(sentence)}
+    false = [s for s in sentences(other) if _is_finding(s) and not about & _kinds(s)]
+    if false and rng.random() < 0.4:
+        found.append(("a", _pick(false, rng)))
+    if rng.random() < 0.25 and not any(_COMPARES.search(sentence) for sentence in said):
+        found.append(("e", _pick(_COMPARISONS, rng)))
+    return found
+
+
+def _is_finding(sentence: str) -> bool:
+    return bool(_kinds(sentence)) and not (_DENIES.search(sentence) or _COMPARES.search(sentence))
+
+
+def _kinds(sentence: str) -> set[str]:
+    return {found.lower() for found in _KINDS.findall(sentence)}
+
+
+def _short(sentence: str) -> str:
+    """Its first words: enough to know it by."""
+    return " ".join(re.findall(r"[a-z0-9]+", sentence.lower())[:_WORDS])
+
+
+def _item(category: str, sentence: str) -> dict[str, object]:
+    return {"category": category, "text": _short(sentence), "span": None}
+
+
+def _pick(options: Sequence[str], rng: np.random.Generator) -> str:
+    return options[int(rng.integers(len(options)))]
