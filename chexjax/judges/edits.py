@@ -53,7 +53,7 @@ _KINDS = re.compile(
     "|".join(rf"\b(?:{pattern})\b" for role, _, pattern in LEXICON if role in ("kind", "subject")),
     re.IGNORECASE,
 )
-_WORDS = 6  # of a sentence, that stand for it in an explanation
+_WORDS = 4  # of a sentence, that stand for it in an explanation
 
 
 @dataclasses.dataclass(frozen=True)

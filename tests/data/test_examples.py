@@ -10,6 +10,7 @@ from chexjax.data.bpe import train_bpe
 from chexjax.data.examples import (
     Collator,
     Example,
+    TextCollator,
     UnusableExample,
     check_context,
     image_slots,
@@ -17,6 +18,7 @@ from chexjax.data.examples import (
     make_example,
 )
 from chexjax.data.images import pixel_stack
+from chexjax.data.packing import Groups, Packer
 from chexjax.data.study import Study
 from chexjax.data.tokens import Tokens
 from chexjax.families import Family, preset
@@ -180,3 +182,29 @@ def test_a_prompt_that_leaves_no_room_for_a_report_is_refused(tokens):
 def test_a_study_travels_through_a_row(tokens):
     study = dataclasses.replace(STUDIES[0], labels={"Edema": 1}, truth={"side": "left"})
     assert Study.from_row(study.to_row()) == study
+
+
+def test_text_is_collated_as_studies_are_but_for_images():
+    ragged = [([7, 8, 9], [[1, 2], [3]]), ([5, 6], [[4, 4, 4], [2]])]
+    examples = [
+        Example(
+            id=str(k),
+            row=k,
+            images=0,
+            prompt=prompt,
+            responses=responses,
+            columns={"weights": [[0.5] * len(r) for r in responses]},
+        )
+        for k, (prompt, responses) in enumerate(ragged)
+    ]
+    planned = PlannedBatch(Bucket(4, 4), np.array([1, 0, PADDING]))
+    counts = np.array([[2, 1], [3, 1]])
+    packer = Packer.of([planned], counts, Groups(3), {"rows": slice(None)}, multiple=1)
+    batch = TextCollator(examples, packer)(planned)
+    assert batch["prefix"]["tokens"].tolist()[:2] == [[5, 0, 0, 0], [7, 8, 0, 0]]
+    assert batch["prefix"]["valid"].sum(1).tolist() == [1, 2, 2]
+    assert batch["inputs"][0].tolist() == [[6, 4, 4, 0], [6, 0, 0, 0]]
+    assert batch["targets"][1].tolist() == [[1, 2, 0, 0], [3, 0, 0, 0]]
+    assert batch["mask"].sum((1, 2)).tolist() == [4, 3, 0]  # a padding row teaches nothing
+    assert batch["weights"][0].tolist() == [[0.5, 0.5, 0.5, 0], [0.5, 0, 0, 0]]
+    assert batch["rows"].tolist() == [[0, 1, 2, 4, 8, 9, 12]]

@@ -21,7 +21,7 @@ from chexjax.losses import (
 )
 from chexjax.models import Prefix
 from chexjax.testing import assert_close, packed, random_batch, random_policy
-from chexjax.train import Preference
+from chexjax.train import SFT, Preference
 from chexjax.train.objectives import prompt_logprobs, response_logprobs
 
 FAMILY = preset("chexagent2_nano", Family)
@@ -241,3 +241,20 @@ def test_a_loss_without_its_reference_is_an_error_that_says_what_to_run(loss):
     else:
         rows = on_model(lambda m, b: Preference(loss)(m, b), batch)
         assert np.isfinite(rows.value).all()
+
+
+def test_supervised_tokens_count_by_their_weights():
+    batch = random_batch(FAMILY, responses=2)
+    weights = np.random.default_rng(0).random(batch["mask"].shape, np.float32)
+
+    def rows(model, batch):
+        terms = SFT()(model, batch)
+        return terms.value, terms.weight, response_logprobs(model, batch)
+
+    value, weight, logps = on_model(rows, {**batch, "weights": weights})
+    kept = weights * batch["mask"]
+    assert_close(value, -(np.asarray(logps) * kept).sum((1, 2)), rtol=1e-5)
+    assert_close(weight, kept.sum((1, 2)), rtol=1e-6)
+    value, weight, _ = on_model(rows, batch)
+    assert_close(value, -np.asarray(logps).sum((1, 2)), rtol=1e-5)
+    assert weight.tolist() == batch["mask"].sum((1, 2)).tolist()

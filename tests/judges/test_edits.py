@@ -1,0 +1,65 @@
+"""Errors that are put into the text of reports by rule."""
+
+import numpy as np
+import pytest
+
+from chexjax.judges.edits import edit, sentences
+from chexjax.judges.oracle import count
+
+FINDING = "Small nodule in the left upper lobe."
+
+
+def edited(reference, other="Normal.", seeds=range(40), most=1):
+    """All the different candidates, with what counts as an error in them."""
+    made = [edit(reference, other, np.random.default_rng(seed), most) for seed in seeds]
+    return {
+        one.candidate: "".join(
+            prefix + c
+            for prefix, key in (("", "significant"), ("-", "insignificant"))
+            for c, n in count(one.points).details[key].items()
+            if n
+        )
+        for one in made
+    }
+
+
+@pytest.mark.parametrize(
+    ("reference", "candidate", "errors"),
+    [
+        (FINDING, FINDING, ""),
+        (FINDING, "", "b"),
+        (FINDING, "Small nodule in the right upper lobe.", "c"),
+        (FINDING, "Large nodule in the left upper lobe.", "d"),
+        (FINDING, "Moderate nodule in the left upper lobe.", "-d"),
+        ("No pleural effusion.", "", ""),
+        ("No pleural effusion.", "There is pleural effusion.", "a"),
+        ("There is no pneumothorax.", "There is pneumothorax.", "a"),
+        ("There is a pneumothorax.", "There is no pneumothorax.", "b"),
+        ("The mass is larger than in the prior study.", "", "f"),
+        ("Unchanged from the prior study.", "", "-f"),
+    ],
+)
+def test_an_edit_counts_as_what_it_is(reference, candidate, errors):
+    assert edited(reference)[candidate] == errors
+
+
+def test_a_finding_of_another_report_is_false_unless_the_reference_speaks_of_it():
+    other = "There is an effusion on the right."
+    made = edited("The heart is enlarged.", other, most=0)
+    assert {"effusion" in text for text in made} == {True, False}
+    assert all(("effusion" in text) == ("a" in errors) for text, errors in made.items())
+    assert not any("on the right" in text for text in edited("No effusion.", other, most=0))
+
+
+def test_a_comparison_is_added_where_the_reference_has_none():
+    assert "e" in edited("The heart is enlarged.", most=0).values()
+    assert "e" not in edited("The heart is larger than in the prior study.", most=0).values()
+
+
+def test_sentences_that_are_kept_are_matched():
+    one = edit("Old rib fracture. No edema.", "", np.random.default_rng(7), most=0)
+    assert count(one.points).details["matched"] == 2
+
+
+def test_text_is_cut_into_sentences_with_something_in_them():
+    assert sentences("A 2.5 cm mass.  Clear lungs!\n\n. 1. ") == ["A 2.5 cm mass.", "Clear lungs!"]
