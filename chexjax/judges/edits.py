@@ -14,7 +14,7 @@ import numpy as np
 
 from chexjax.data.lexicon import LEXICON
 from chexjax.judges.answer import INSIGNIFICANT, MATCHED
-from chexjax.judges.oracle import Point, Points
+from chexjax.judges.oracle import Point
 
 _SENTENCE = re.compile(r"(?<=[.!?])\s+")
 _DENIES = re.compile(
@@ -53,7 +53,7 @@ _KINDS = re.compile(
     "|".join(rf"\b(?:{pattern})\b" for role, _, pattern in LEXICON if role in ("kind", "subject")),
     re.IGNORECASE,
 )
-_WORDS = 4  # of a sentence, that stand for it in an explanation
+_WORDS = 5  # of a sentence, that stand for it in an explanation
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Edited:
     """A candidate that was made from a reference, and what was done to it."""
 
     candidate: str
-    points: Points
+    points: Sequence[Point]
 
 
 def sentences(report: str) -> list[str]:
@@ -88,18 +88,17 @@ def edit(reference: str, other: str, rng: np.random.Generator, most: int = 4) ->
     """
     said = sentences(reference)
     wrong = set(rng.permutation(len(said))[: int(rng.integers(0, most + 1))].tolist())
-    points, kept = [], []
+    points, kept = list[Point](), list[str]()
     for k, sentence in enumerate(said):
         text, categories = _edited(sentence, rng) if k in wrong else (sentence, [MATCHED])
         points.append(Point(_short(sentence), [_item(c, sentence) for c in categories]))
         kept += [text] if text else []
-    beyond = []
     for category, sentence in _insertions(said, other, rng):
         kept.insert(int(rng.integers(len(kept) + 1)), sentence)
-        beyond.append(Point(_short(sentence), [_item(category, sentence)]))
+        points.append(Point(_short(sentence), [_item(category, sentence)]))
     if rng.random() < 0.3:
         kept = [kept[k] for k in rng.permutation(len(kept))]
-    return Edited(" ".join(kept), Points([_short(text) for text in kept], points, beyond))
+    return Edited(" ".join(kept), points)
 
 
 def _edited(sentence: str, rng: np.random.Generator) -> tuple[str, list[str]]:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import collections
+from collections.abc import Iterable
 
 from chexjax.judges.answer import INSIGNIFICANT, MATCHED
-from chexjax.judges.oracle import Points
+from chexjax.judges.oracle import Point
+
+LEAD = "reference, candidate: "
+"""How it begins: what stands first in each point is the reference's."""
 
 OUTCOMES = {
     MATCHED: "matched",
@@ -23,12 +27,11 @@ OUTCOMES = {
 """What an item is called, by its category; a statement without any is passed over."""
 
 
-def explain(points: Points) -> str:
-    """Says a comparison in one paragraph, in the order in which it can be found.
+def explain(points: Iterable[Point]) -> str:
+    """Says a comparison in one paragraph, point by point, with what each counts as.
 
-    First what the candidate states; then each statement of the reference with what the candidate
-    makes of it; then what the candidate has beyond that. Whatever counts is numbered, so the
-    last number of each kind is its count, and no model need count for itself.
+    Whatever counts is numbered, so the last number of each kind is its count, and no model need
+    count for itself.
     """
     numbers: collections.Counter[str] = collections.Counter()
 
@@ -36,12 +39,9 @@ def explain(points: Points) -> str:
         numbers[category] += 1
         return f"{OUTCOMES[category]} {numbers[category]}"
 
-    parts = [f"candidate: {'; '.join(points.candidate) or 'nothing'}."]
-    for name, said in (("reference", points.reference), ("beyond", points.beyond)):
-        told = (
-            f"{point.statement}: "
-            + (", ".join(outcome(item["category"]) for item in point.items) or OUTCOMES[""])
-            for point in said
-        )
-        parts.append(f"{name}: {'; '.join(told) or 'nothing'}.")
-    return " ".join(parts)
+    told = (
+        f"{point.statement}: "
+        + (", ".join(outcome(item["category"]) for item in point.items) or OUTCOMES[""])
+        for point in points
+    )
+    return f"{LEAD}{'; '.join(told) or 'nothing'}."

@@ -19,7 +19,7 @@ from chexjax.judges.answer import CATEGORIES, MATCHED, write_judgement
 from chexjax.judges.base import Judgement
 from chexjax.judges.edits import edit
 from chexjax.judges.explanation import explain
-from chexjax.judges.oracle import Points, compare, count
+from chexjax.judges.oracle import Point, compare, count
 
 LEARNT, EXAMINED = PHANTOM.split()
 """The phantom's sentences that a judge may learn from, and those that it is examined with."""
@@ -34,7 +34,7 @@ class Lesson:
 
     reference: str
     candidates: Sequence[str]
-    points: Sequence[Points]
+    points: Sequence[Sequence[Point]]
 
     @property
     def verdicts(self) -> list[Judgement]:
@@ -47,7 +47,7 @@ class Lesson:
         return [answer(points) for points in self.points]
 
 
-def answer(points: Points) -> str:
+def answer(points: Sequence[Point]) -> str:
     """The answer about a comparison, short enough for a small model.
 
     Of what is matched the number is told alone: the explanation has named it.

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 from chexjax.data import findings
-from chexjax.data.findings import LUNG_KINDS, SEVERITIES, Finding
+from chexjax.data.findings import KINDS, LUNG_KINDS, SEVERITIES, Finding
 from chexjax.data.lexicon import Span
 from chexjax.data.reading import Affirmed, Denied, Reading, read
 from chexjax.judges.answer import CATEGORIES, INSIGNIFICANT, MATCHED, judgement
 from chexjax.judges.base import Judgement, check_pairs
-
-Said = TypeVar("Said")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +63,7 @@ class PhantomOracle:
         check_pairs(references, candidates)
         read_references = {text: read(text) for text in set(references)}
         pairs = zip(references, candidates, strict=True)
-        return [count(_points(read_references[r], read(c))) for r, c in pairs]
+        return [count(_compare(read_references[r], read(c))) for r, c in pairs]
 
 
 def labels(report: str) -> dict[str, int]:
@@ -75,10 +73,10 @@ def labels(report: str) -> dict[str, int]:
 
 @dataclasses.dataclass(frozen=True)
 class Point:
-    """One statement of a report, and what comes of it when the two are compared.
+    """What one or both of two reports state, and what comes of it when they are compared.
 
     Attributes:
-      statement: What is said, in the fewest words.
+      statement: What is stated, in the fewest words.
       items: What it counts as, in the form of a judgement's `items`; empty where it does not.
     """
 
@@ -86,29 +84,19 @@ class Point:
     items: Sequence[Mapping[str, Any]] = ()
 
 
-@dataclasses.dataclass(frozen=True)
-class Points:
-    """A candidate beside its reference, statement by statement.
+def compare(reference: str, candidate: str) -> list[Point]:
+    """Compares two reports point by point as `PhantomOracle` does.
 
-    Attributes:
-      candidate: All that the candidate states, in its order.
-      reference: All that the reference states, in its order, with what the candidate makes of it.
-      beyond: What of the candidate's statements is an error of its own, in its order.
+    Present findings come first, kind by kind in the order of `findings.KINDS`, each as the
+    reference and then as the candidate has it; then what the reference rules out; then how both
+    compare with a prior study.
     """
-
-    candidate: Sequence[str]
-    reference: Sequence[Point]
-    beyond: Sequence[Point]
+    return _compare(read(reference), read(candidate))
 
 
-def compare(reference: str, candidate: str) -> Points:
-    """Compares two reports as `PhantomOracle` does."""
-    return _points(read(reference), read(candidate))
-
-
-def count(points: Points) -> Judgement:
+def count(points: Iterable[Point]) -> Judgement:
     """The verdict that follows from a comparison."""
-    items = [item for point in (*points.reference, *points.beyond) for item in point.items]
+    items = [item for point in points for item in point.items]
     counts = [item["category"] for item in items]
     return judgement(
         counts.count(MATCHED),
@@ -118,99 +106,82 @@ def count(points: Points) -> Judgement:
     )
 
 
-def _points(reference: Reading, candidate: Reading) -> Points:
+def _compare(reference: Reading, candidate: Reading) -> list[Point]:
+    wanted = {a.finding.kind: a.finding for a in reference.affirmed}
     stated = {a.finding.kind: a for a in candidate.affirmed}
-    points = [
-        *((x.span, _finding(x.finding, stated.get(x.finding.kind))) for x in reference.affirmed),
-        *((x.span, _denial(x, candidate, stated)) for x in reference.denied),
-        *((x.span, _compared(x.change, candidate)) for x in reference.compared),
-    ]
-    beyond = _beyond(reference, candidate)
-    return Points(_statements(candidate), _in_order(points), _in_order(beyond))
+    points: list[Point] = []
+    for kind in KINDS:
+        if kind in wanted or kind in stated:
+            points.append(_present(kind, wanted.get(kind), stated.get(kind)))
+        points += [_contradiction(c) for c in candidate.conflicts if c.finding.kind == kind]
+    denials = sorted(reference.denied, key=lambda d: list(KINDS).index(d.kinds[0]))
+    points += [_absent(denial, candidate, stated) for denial in denials]
+    if reference.compared or candidate.compared:
+        points.append(_comparison(reference, candidate))
+    return points
 
 
-def _statements(report: Reading) -> list[str]:
-    """A report in the fewest words."""
-    return _in_order(
-        [
-            *((x.span, describe(x.finding)) for x in report.affirmed),
-            *((x.span, f"also {describe(x.finding)}") for x in report.conflicts),
-            *((x.span, _absence(x.kinds)) for x in report.denied),
-            *((x.span, x.change) for x in report.compared),
-        ]
-    )
-
-
-def _in_order(said: Iterable[tuple[Span, Said]]) -> list[Said]:
-    """As they stand in the report."""
-    return [what for _, what in sorted(said, key=lambda pair: pair[0])]
-
-
-def _finding(wanted: Finding, got: Affirmed | None) -> Point:
-    """A finding of the reference."""
+def _present(kind: str, wanted: Finding | None, got: Affirmed | None) -> Point:
+    """A finding that one of the reports states, or both."""
     span = got.span if got else None
-    found = [_item(category, text, span) for category, text in _compare(wanted, got)]
-    return Point(describe(wanted), found)
+    if wanted is not None:
+        found = _outcomes(wanted, got.finding if got else None)
+    else:
+        assert got is not None
+        found = [("a", f"false: {describe(got.finding)}")]
+    sides = ", ".join(_attributes(f) for f in (wanted, got.finding if got else None))
+    return Point(f"{kind} {sides}", [_item(category, text, span) for category, text in found])
 
 
-def _denial(denial: Denied, candidate: Reading, stated: Mapping[str, Affirmed]) -> Point:
-    """A statement of absence in the reference."""
+def _attributes(finding: Finding | None) -> str:
+    """How a finding is stated, its kind apart."""
+    if finding is None:
+        return "none"
+    words = (finding.severity, finding.side, finding.zone)
+    return " ".join(word for word in words if word) or "stated"
+
+
+def _contradiction(conflict: Affirmed) -> Point:
+    name = describe(conflict.finding)
+    item = _item("a", f"contradicts itself: {name}", conflict.span)
+    return Point(f"also {name}", [item])
+
+
+def _absent(denial: Denied, candidate: Reading, stated: Mapping[str, Affirmed]) -> Point:
+    """A statement of absence in the reference; that the lungs are clear is one, not four."""
+    lungs = set(denial.kinds) == set(LUNG_KINDS)
+    statement = "no lung finding" if lungs else "no " + ", ".join(denial.kinds)
     denied = {kind: d.span for d in candidate.denied for kind in d.kinds}
     shared = [k for k in denial.kinds if k in denied]
     if not shared or any(k in stated for k in denial.kinds):
-        return Point(_absence(denial.kinds))
-    item = _item(MATCHED, "absent: " + ", ".join(shared), denied[shared[0]])
-    return Point(_absence(denial.kinds), [item])
+        return Point(statement)
+    return Point(statement, [_item(MATCHED, "absent: " + ", ".join(shared), denied[shared[0]])])
 
 
-def _compared(change: str, candidate: Reading) -> Point:
-    """A comparison of the reference."""
-    said = {c.change: c.span for c in candidate.compared}
-    if change in said:
-        return Point(change, [_item(MATCHED, f"comparison: {change}", said[change])])
-    if said:
-        return Point(change)
-    return Point(change, [_item(_omitted(change), f"comparison omitted: {change}", None)])
-
-
-def _beyond(reference: Reading, candidate: Reading) -> list[tuple[Span, Point]]:
-    """What the candidate has no ground for, and where."""
-    expected = {f.kind for f in reference.findings}
-    changes = [c.change for c in reference.compared]
-    found = [
-        *(
-            (x.span, describe(x.finding), "a", f"false: {describe(x.finding)}")
-            for x in candidate.affirmed
-            if x.finding.kind not in expected
-        ),
-        *(
-            (x.span, describe(x.finding), "a", f"contradicts itself: {describe(x.finding)}")
-            for x in candidate.conflicts
-        ),
-        *(
-            (x.span, x.change, "e", f"comparison not in the reference: {x.change}")
-            for x in candidate.compared
-            if x.change not in changes
-        ),
+def _comparison(reference: Reading, candidate: Reading) -> Point:
+    """How both compare with a prior study."""
+    wanted, said = ([c.change for c in report.compared] for report in (reference, candidate))
+    items = [
+        _item(MATCHED, f"comparison: {c.change}", c.span)
+        if c.change in wanted
+        else _item("e", f"comparison not in the reference: {c.change}", c.span)
+        for c in candidate.compared
     ]
-    return [(span, Point(said, [_item(c, text, span)])) for span, said, c, text in found]
-
-
-def _absence(kinds: Sequence[str]) -> str:
-    """A statement of absence; that the lungs are clear is one, not four."""
-    return "no lung finding" if set(kinds) == set(LUNG_KINDS) else "no " + ", ".join(kinds)
+    if not said:
+        items = [_item(_omitted(c), f"comparison omitted: {c}", None) for c in wanted]
+    sides = ", ".join(" ".join(changes) or "none" for changes in (wanted, said))
+    return Point(f"change {sides}", items)
 
 
 def _item(category: str, text: str, span: Span | None) -> dict[str, Any]:
     return {"category": category, "text": text, "span": span and list(span)}
 
 
-def _compare(wanted: Finding, got: Affirmed | None) -> list[tuple[str, str]]:
+def _outcomes(wanted: Finding, said: Finding | None) -> list[tuple[str, str]]:
     """Categories, with their texts, of one finding that the reference affirms."""
     name = describe(wanted)
-    if got is None:
+    if said is None:
         return [("b", f"missing: {name}")]
-    said = got.finding
     where = f"{describe(said)}, not {name}"
     if wanted.side != said.side and wanted.side is not None:
         return [("c", f"location: {where}")]

@@ -18,17 +18,16 @@ from tokenizers import (
 from transformers import PreTrainedTokenizerFast
 
 from chexjax.judges.answer import CATEGORIES, judgement, write_judgement
-from chexjax.judges.explanation import OUTCOMES
+from chexjax.judges.explanation import LEAD, OUTCOMES
 
 END = "</s>"
 QUESTION = "\n[Reference]: {reference}\n[Candidate]: {candidate}\n\n"
 """What a judge that was trained here is asked."""
 
 _PHRASES = (
-    ". reference:",
-    ". beyond:",
     "; no",
-    ": no",
+    ", none",
+    "; change",
     " false:",
     " missing:",
     " location:",
@@ -54,7 +53,7 @@ def fixed_texts() -> list[str]:
     answer = [part for part in re.split(r"\{\}|(?<=[:\n] )0|(?<=\n)0", plain) if part != "."]
     labels = [part for part in answer if part.startswith(".")]
     opening, *rest = answer
-    parts = [f"{opening}candidate:", *rest, *(f"0{label}" for label in labels)]
+    parts = [opening + LEAD.rstrip(), *rest, *(f"0{label}" for label in labels)]
     question = re.split(r"\s?\{\w+\}", QUESTION)
     outcomes = [f": {name}" for name in OUTCOMES.values()]
     return [*dict.fromkeys([*question, *parts, *outcomes, *_PHRASES])]

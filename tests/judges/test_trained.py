@@ -25,9 +25,7 @@ def test_it_judges_sentences_that_it_never_read_as_the_oracle_does(judge):
     pairs = [(one.reference, c) for one in lessons for c in one.candidates]
     references, candidates = zip(*pairs, strict=True)
     verdicts = [parse_judgement(text) for text in write_answers(judge, pairs)]
-    found = examine(
-        references, candidates, PhantomOracle().judge(references, candidates), verdicts
-    )
+    found = examine(references, candidates, PhantomOracle().judge(references, candidates), verdicts)
     assert found["well_formed"] >= 0.95
     assert found["tau"] >= 0.85
     assert found["tau"] > max(found["tau_rouge_l"], found["tau_length"]) + 0.2

@@ -104,6 +104,8 @@ def test_training_is_on_the_answers_alone():
             asked = tokenizer.decode(np.asarray(ids)[~learnt])
             assert asked == f" {candidate}\n\n".lower()
         asked = tokenizer.decode(example.prompt)
-        assert asked == f"\n[Reference]: {lesson.reference}".lower().replace(
-            "[reference]", "[Reference]"
-        ) + "\n[Candidate]:"
+        assert (
+            asked
+            == f"\n[Reference]: {lesson.reference}".lower().replace("[reference]", "[Reference]")
+            + "\n[Candidate]:"
+        )
