@@ -6,29 +6,27 @@ A judge's folder is a Hugging Face checkpoint with its tokenizer, its question (
 
 from __future__ import annotations
 
+import collections
 import dataclasses
+import itertools
 import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import jax
-import jax.numpy as jnp
-import numpy as np
 from jax.sharding import Mesh
 from transformers import PreTrainedTokenizerFast
 
-from chexjax.data.batches import pad_rows
-from chexjax.engine import Sampler, make_generate
+from chexjax.engine import Engine, EngineConfig, Request
 from chexjax.families import TextFamily, preset
 from chexjax.judges.prompt import Prompt, read_prompt
-from chexjax.models import LanguageModel, Prefix
+from chexjax.models import LanguageModel
 from chexjax.weights import load_model
 
 SHIPPED = "green_nano"
 QUESTION_FILE = "question.txt"
 JUDGE_FILE = "judge.json"
-_STEP = 32  # lengths of questions are rounded up to it, so that few programs are compiled
+_SLOTS = 64  # answers that are written together
 
 
 def shipped() -> Path:
@@ -77,36 +75,33 @@ class TrainedJudge:
         return cls(model, tokenizer, read_prompt(folder / QUESTION_FILE), limit)
 
 
-def write_answers(
-    judge: TrainedJudge, pairs: Sequence[tuple[str, str]], *, unit: int = 64
-) -> list[str]:
+def write_answers(judge: TrainedJudge, pairs: Sequence[tuple[str, str]]) -> list[str]:
     """The judge's answers about pairs of a reference and a candidate, greedy.
 
-    Questions of like length are answered together, `unit` at a time.
+    Of pairs with the same reference its tokens are read once.
     """
-    questions = [judge.prompt(*pair) for pair in pairs]
-    asked = [judge.tokenizer.encode(q, add_special_tokens=False) for q in questions]
-    end = int(judge.tokenizer.eos_token_id)
-    generate = make_generate(judge.model, Sampler(temperature=0.0), end=end, limit=judge.limit)
-    order = sorted(range(len(asked)), key=lambda k: len(asked[k]))
-    answers = [""] * len(asked)
-    for first in range(0, len(order), unit):
-        rows = order[first : first + unit]
-        filled = [asked[k] for k in rows] + [asked[rows[0]]] * (unit - len(rows))
-        written = jax.device_get(generate(*_arrays(filled)))
-        for place, k in enumerate(rows):
-            ids = written.tokens[place, 0, : written.lengths[place, 0]]
-            answers[k] = str(judge.tokenizer.decode(ids, skip_special_tokens=True))
+    asked = [
+        judge.tokenizer.encode(judge.prompt(*pair), add_special_tokens=False) for pair in pairs
+    ]
+    groups: dict[str, list[int]] = collections.defaultdict(list)
+    for number, (reference, _) in enumerate(pairs):
+        groups[reference].append(number)
+    members = list(groups.values())
+    end = (int(judge.tokenizer.eos_token_id),)
+    requests = []
+    for rows in members:
+        shared = _shared([asked[k] for k in rows])
+        prefix, rest = asked[rows[0]][:shared], [asked[k][shared:] for k in rows]
+        requests.append(Request(prefix=prefix, rows=rest, limit=judge.limit, end=end))
+    answers = [""] * len(pairs)
+    for number, written in Engine(judge.model, EngineConfig(slots=_SLOTS)).run(requests):
+        for k, row in zip(members[number], written, strict=True):
+            answers[k] = str(judge.tokenizer.decode(list(row.tokens), skip_special_tokens=True))
     return answers
 
 
-def _arrays(asked: Sequence[Sequence[int]]) -> tuple[Prefix, jax.Array, jax.Array]:
-    """A batch of questions as the generator takes it."""
-    before = [ids[:-1] for ids in asked]
-    length = -(-max(map(len, before)) // _STEP) * _STEP
-    prefix = Prefix(
-        tokens=jnp.asarray(pad_rows(before, length, np.int32)),
-        valid=jnp.asarray(pad_rows([[True] * len(ids) for ids in before], length, bool)),
-    )
-    last = jnp.asarray([ids[-1] for ids in asked], jnp.int32)
-    return prefix, last, jax.random.split(jax.random.key(0), (len(asked), 1))
+def _shared(rows: Sequence[Sequence[int]]) -> int:
+    """Ids that all rows begin with, one of each left over."""
+    least = min(map(len, rows)) - 1
+    alike = (len(set(ids)) == 1 for ids in zip(*(row[:least] for row in rows), strict=True))
+    return sum(itertools.takewhile(bool, alike))

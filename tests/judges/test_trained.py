@@ -40,8 +40,8 @@ def test_any_candidate_gets_an_answer(judge):
 
 def test_answers_stand_in_the_order_of_the_pairs(judge):
     pairs = [("Small left effusion. Severe cardiomegaly.", text) for text in ("", "Mild edema.")]
-    both = write_answers(judge, pairs, unit=2)
-    assert both[::-1] == write_answers(judge, pairs[::-1], unit=2)
+    both = write_answers(judge, pairs)
+    assert both[::-1] == write_answers(judge, pairs[::-1])
     assert both[0] != both[1]
 
 
