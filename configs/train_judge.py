@@ -25,7 +25,7 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
     config.seed = config.source.phantom.seed = given.seed
     config.source.phantom.update(train=4096, validate=0, test=512, size=32)
     own = config.train_judge
-    own.errors = "edits" if given.edits else "content"
+    own.update(errors="edits" if given.edits else "content", limit=320 if given.edits else 160)
     own.train.update(batch_size=8, total_epochs=1.0, buckets=3, remat="none")
     own.train.keep_exponentials = True
     own.train.optimizer.update(learning_rate=3e-3, b2=0.98, warmup_share=0.05, final_share=0.02)

@@ -18,7 +18,7 @@ from chexjax import judges
 from chexjax.config import ConfigError
 from chexjax.data.preferences import count_rows, holds_single
 from chexjax.data.sources import open_source
-from chexjax.families import Family
+from chexjax.families import Family, TextFamily, preset
 from chexjax.mesh import check_batch, parameter_names, parameter_shardings, path_name
 from chexjax.models import VLM, add_lora
 from chexjax.stages.config import RunConfig
@@ -46,6 +46,8 @@ def check(context: Context) -> None:
         _ = context.attention  # a kernel that the devices do not have
         judges.build(config.judge.name, config.judge.green)
         _check_pairs(config)
+        preset(config.train_judge.preset, TextFamily)
+        length_in_steps(config.train_judge.train, "train_judge.train", rows=1)
         for name in ("sample", "evaluate"):
             _check_room(context.family, name, getattr(config, name).max_new_tokens)
         for name in ("sample", "reference", "evaluate"):
