@@ -58,7 +58,7 @@ class Tokens:
           ValueError: there is none, its files do not belong together, it has more ids than the
             model has embedding rows, or a special token of the template is not one id of it.
         """
-        tokenizer = _read(folder, family.template)
+        tokenizer = read_tokenizer(folder, family.template)
         rows = family.decoder.vocabulary
         if len(tokenizer) > rows:
             raise ValueError(
@@ -118,7 +118,12 @@ def tokenizer_files(folder: Path) -> list[Path]:
     return [folder / name for name in _FILES if (folder / name).is_file()]
 
 
-def _read(folder: Path, template: Template) -> PreTrainedTokenizerFast:
+def read_tokenizer(folder: Path, template: Template) -> PreTrainedTokenizerFast:
+    """The tokenizer of a folder; where its files say nothing of special tokens, the template does.
+
+    Raises:
+      ValueError: there is none.
+    """
     if not tokenizer_files(folder):
         raise ValueError(f"{folder} has no {_FILES[0]}, {_FILES[1]} or {_FILES[2]}; fetch them too")
     if not (folder / "tokenizer.json").is_file():

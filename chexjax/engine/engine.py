@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from chexjax.config import local
 from chexjax.engine.drafting import Counts, Drafts, Likely
 from chexjax.engine.job import Job
 from chexjax.engine.pool import Pool
@@ -42,13 +43,13 @@ class EngineConfig:
         gives it less than this probability; 1 for none that it would not have written.
     """
 
-    slots: int = 32
-    lanes: int = 1
-    steps: int = 8
-    chunk: int = 256
-    chunks: int = 64
-    memory: int | None = None
-    depth: int = 1024
+    slots: int = local(32)
+    lanes: int = local(1)
+    steps: int = local(8)
+    chunk: int = local(256)
+    chunks: int = local(64)
+    memory: int | None = local(None)
+    depth: int = local(1024)
     kv: Literal["compute", "int8"] = "compute"
     draft: int = 0
     trust: float = 1.0

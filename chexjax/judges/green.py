@@ -10,9 +10,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal, Protocol
 
-from chexjax.config import local
+from chexjax.config import local as unhashed
 from chexjax.judges.answer import parse_judgement
 from chexjax.judges.base import Judgement, check_pairs
+from chexjax.judges.local import Local, LocalWriter
 from chexjax.judges.prompt import Prompt, Question, official_prompt, read_prompt, shorten
 from chexjax.judges.remote import Endpoint, RemoteWriter
 from chexjax.judges.store import Answer, Answers, key_of
@@ -27,9 +28,11 @@ class GreenConfig:
     """How GREEN is asked.
 
     Attributes:
-      endpoint: The server that writes its answers.
-      question: File with the question, `{reference}` and `{candidate}` in it. Where it is empty,
-        GREEN's own is read from an installed radeval (extra `green`).
+      endpoint: The server that writes its answers, where it has a URL or a model.
+      local: The model that writes them here, where it has not.
+      question: File with the question, `{reference}` and `{candidate}` in it. Where it is empty, a
+        judge that was trained here has its own, and others are asked GREEN's, which is read from an
+        installed radeval (extra `green`).
       unreadable: What becomes of a pair whose answers, two of them, cannot be read: "exclude" gives
         it no score, "published" the published parser's, which may be 0 or 1 for want of anything
         to count.
@@ -38,9 +41,15 @@ class GreenConfig:
     """
 
     endpoint: Endpoint = Endpoint()
-    question: str = local("")
+    local: Local = Local()
+    question: str = unhashed("")
     unreadable: Unreadable = "exclude"
-    answers: str = local("")
+    answers: str = unhashed("")
+
+    @property
+    def remote(self) -> bool:
+        """Whether a server answers."""
+        return bool(self.endpoint.url or self.endpoint.model)
 
     def prompt(self) -> Prompt:
         """What is asked.
@@ -48,7 +57,9 @@ class GreenConfig:
         Raises:
           ValueError: it cannot be read.
         """
-        return read_prompt(Path(self.question)) if self.question else official_prompt()
+        if self.question:
+            return read_prompt(Path(self.question))
+        return official_prompt() if self.remote else self.local.prompt()
 
     def build(self, answers: Path | None) -> Green:
         """The judge, with its answers in a file where the config names no other.
@@ -56,9 +67,15 @@ class GreenConfig:
         Raises:
           ValueError: a field that nothing can be asked with.
         """
-        writer, prompt = RemoteWriter(self.endpoint), self.prompt()
+        writer = RemoteWriter(self.endpoint) if self.remote else None
+        prompt = self.prompt()
         file = Path(self.answers) if self.answers else answers
-        return Green(writer, prompt, Answers(file), unreadable=self.unreadable)
+        return Green(
+            writer or LocalWriter(self.local, prompt),
+            prompt,
+            Answers(file),
+            unreadable=self.unreadable,
+        )
 
 
 class Writer(Protocol):

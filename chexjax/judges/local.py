@@ -1,63 +1,117 @@
-"""Judges of one's own: a language model that the engine runs here."""
+"""A GREEN judge that runs here: the shipped one, one that was trained, or any checkpoint."""
 
 from __future__ import annotations
 
-import itertools
-import os
+import dataclasses
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
-from transformers import PreTrainedTokenizerBase
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh
 
-from chexjax.data.tokens import chat_text
-from chexjax.engine import Completion, Engine, EngineConfig, Request, Sampler, Stop
-from chexjax.families import Chat
-from chexjax.judges.answer import is_decided
-from chexjax.judges.prompt import Prompt, Question
+from chexjax.artefacts.files import sha256
+from chexjax.config import local
+from chexjax.data.tokens import read_tokenizer, tokenizer_files
+from chexjax.engine import EngineConfig
+from chexjax.families import Template, TextFamily, preset
+from chexjax.judges.prompt import Prompt, Question, official_prompt, read_prompt
 from chexjax.judges.store import Answer
-from chexjax.models import LanguageModel
+from chexjax.judges.trained import JUDGE_FILE, QUESTION_FILE, TrainedJudge, shipped, told
+from chexjax.judges.writer import EngineWriter
+from chexjax.mesh import MeshConfig, make_mesh
+from chexjax.models import quantize_int8
+from chexjax.weights import Store, load_model
 
-_AGAIN = Sampler(temperature=0.7)
-_SEED = 1
+_FIELD = "judge.green.local"
+_MOST = 1024
+"""Tokens of an answer of a judge whose folder says nothing; GREEN's are 443 on average."""
 
-_TOGETHER = 8
-"""Most questions about one reference that go side by side."""
+_LLAMA = Template(
+    opening="",
+    image="",
+    question="",
+    closing="",
+    placeholder="",
+    end="</s>",
+    special=("<s>", "</s>", "<unk>"),
+)
 
-_ANYTHING = ("no acute disease", "heart size is normal")
-"""Two texts that begin differently: what questions about them share, all questions do."""
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Local:
+    """A judge that runs here.
 
-class EngineWriter:
-    """Writes a judge's answers, those about one reference side by side."""
+    Attributes:
+      folder: Its checkpoint with its tokenizer; the judge that comes with chexjax where it is
+        empty.
+      preset: Its text family, where the folder has no `judge.json` to say so. GREEN's is
+        "green_llama2_7b".
+      max_tokens: Most tokens of an answer; 0 for what the folder says, or 1,024.
+      full: Answers to their end; without it they end where the score is decided.
+      int8: Keep the weights of linear layers as int8.
+      engine: How questions are batched, and how keys and values are kept.
+    """
 
-    def __init__(
-        self,
-        model: LanguageModel,
-        tokenizer: PreTrainedTokenizerBase,
-        prompt: Prompt,
-        *,
-        identity: Sequence[str | int],
-        limit: int,
-        chat: Chat | None = None,
-        full: bool = False,
-        config: EngineConfig = EngineConfig(),  # noqa: B008 (frozen)
-    ) -> None:
-        """Puts an engine around a judge.
+    folder: str = local("")
+    preset: str = ""
+    max_tokens: int = 0
+    full: bool = False
+    int8: bool = False
+    engine: EngineConfig = EngineConfig(slots=64)
 
-        Args:
-          model: The judge.
-          tokenizer: Its own.
-          prompt: What it will be asked, whose beginning is read once for all.
-          identity: What decides its answers, beside the question.
-          limit: Most tokens of an answer.
-          chat: Turns around a question; nothing without.
-          full: Write answers to their end; without, until the score is decided.
-          config: How the engine batches.
+    @property
+    def path(self) -> Path:
+        """The judge's folder."""
+        return Path(self.folder) if self.folder else shipped()
+
+    def prompt(self) -> Prompt:
+        """What it was trained to be asked: a question in its folder, or GREEN's own.
+
+        Raises:
+          ValueError: it cannot be read.
         """
-        self._tokenizer, self._chat, self._limit = tokenizer, chat, limit
-        self._stop: Stop | None = None if full else self._decided
-        self._identity = (*identity, limit, int(full))
-        asked = [self._ids(prompt(text, text)) for text in _ANYTHING]
-        self._engine = Engine(model, config, _common(asked))
+        own = self.path / QUESTION_FILE
+        return read_prompt(own) if own.is_file() else official_prompt()
+
+    def known(self) -> tuple[TextFamily, int]:
+        """Its family, and the most tokens of an answer.
+
+        Raises:
+          ValueError: nobody says so, or there is no such preset.
+        """
+        name, limit = self.preset, _MOST
+        if (self.path / JUDGE_FILE).is_file():
+            name, limit = told(self.path)
+        if not name:
+            raise ValueError(
+                f"{_FIELD}.preset='': {self.path} has no {JUDGE_FILE}; set it to the text family "
+                "of the checkpoint, such as 'green_llama2_7b'"
+            )
+        return preset(name, TextFamily), self.max_tokens or limit
+
+
+class LocalWriter:
+    """Writes answers with a model that is loaded when the first question comes."""
+
+    def __init__(self, config: Local, prompt: Prompt) -> None:
+        """Reads the bytes of its files, once a process, to know the judge by.
+
+        Raises:
+          ValueError: there is no judge in the folder.
+        """
+        self._config, self._prompt = config, prompt
+        self._family, self._limit = config.known()
+        files = [*Store(config.path).files, *tokenizer_files(config.path)]
+        kept = config.engine
+        self._identity = (
+            "local",
+            *(sha256(file) for file in files),
+            self._family.name,
+            *(self._limit, int(config.full), int(config.int8)),
+            *(kept.kv, kept.draft, str(kept.trust)),
+        )
+        self._writer: EngineWriter | None = None
 
     @property
     def identity(self) -> tuple[str | int, ...]:
@@ -67,64 +121,24 @@ class EngineWriter:
     def write(
         self, questions: Sequence[Question], keep: Callable[[int, Answer], None], *, again: bool
     ) -> None:
-        """Answers questions.
+        """Answers questions; see `EngineWriter.write`."""
+        if self._writer is None:
+            self._writer = self._load()
+        self._writer.write(questions, keep, again=again)
 
-        Args:
-          questions: What to ask; those about one reference stand together.
-          keep: Gets the number of each question and its answer.
-          again: Draw an answer in place of the likeliest.
-
-        Raises:
-          ValueError: a question is too long for the judge.
-        """
-        asked = [self._ids(question) for question in questions]
-        alike = itertools.groupby(range(len(questions)), lambda number: questions[number].shared)
-        groups = [part for _, group in alike for part in _parts(list(group))]
-        requests = [self._request([asked[number] for number in group], again) for group in groups]
-        for k, completions in self._engine.run(requests):
-            for number, completion in zip(groups[k], completions, strict=True):
-                keep(number, self._answer(asked[number], completion))
-
-    def _request(self, asked: Sequence[list[int]], again: bool) -> Request:
-        shared = min(len(_common(asked)), min(map(len, asked)) - 1)
-        return Request(
-            prefix=asked[0][:shared],
-            rows=[ids[shared:] for ids in asked],
-            limit=self._limit,
-            end=(int(self._tokenizer.eos_token_id),),
-            stop=self._stop,
-            sampler=_AGAIN if again else Sampler(temperature=0.0),
-            seeds=[_SEED] * len(asked),
+    def _load(self) -> EngineWriter:
+        config, mesh = self._config, _mesh()
+        dtype = jnp.float32 if mesh.devices.flat[0].platform == "cpu" else jnp.bfloat16
+        model = load_model(config.path, self._family, mesh=mesh, param_dtype=dtype, dtype=dtype)
+        if config.int8:
+            quantize_int8(model)
+        judge = TrainedJudge(
+            model, read_tokenizer(config.path, _LLAMA), self._prompt, self._limit, self._family.chat
         )
-
-    def _ids(self, question: Question) -> list[int]:
-        text = question.text
-        if self._chat is not None:
-            text = chat_text(self._chat, [("user", text)])
-        ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False)
-        return ids
-
-    def _answer(self, asked: Sequence[int], completion: Completion) -> Answer:
-        return Answer(self._text(completion.tokens), len(asked), len(completion.tokens))
-
-    def _text(self, ids: Sequence[int]) -> str:
-        return str(self._tokenizer.decode(list(ids), skip_special_tokens=True))
-
-    def _decided(self, ids: Sequence[int]) -> int | None:
-        """The fewest of the tokens that decide the score."""
-        count = len(ids)
-        if not is_decided(self._text(ids)):
-            return None
-        while is_decided(self._text(ids[: count - 1])):
-            count -= 1
-        return count
+        return judge.writer(self._identity, full=config.full, config=config.engine)
 
 
-def _parts(group: list[int]) -> list[list[int]]:
-    """Numbers in groups that the engine has slots for."""
-    return [group[k : k + _TOGETHER] for k in range(0, len(group), _TOGETHER)]
-
-
-def _common(texts: Sequence[list[int]]) -> list[int]:
-    """The ids that all begin with."""
-    return list(os.path.commonprefix(list(texts)))
+def _mesh() -> Mesh:
+    """The mesh in context, or all devices."""
+    mesh = jax.sharding.get_mesh()
+    return make_mesh(MeshConfig()) if mesh.empty else mesh

@@ -6,9 +6,7 @@ A judge's folder is a Hugging Face checkpoint with its tokenizer, its question (
 
 from __future__ import annotations
 
-import collections
 import dataclasses
-import itertools
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,9 +15,11 @@ from typing import Any
 from jax.sharding import Mesh
 from transformers import PreTrainedTokenizerFast
 
-from chexjax.engine import Engine, EngineConfig, Request
-from chexjax.families import TextFamily, preset
+from chexjax.engine import EngineConfig
+from chexjax.families import Chat, TextFamily, preset
 from chexjax.judges.prompt import Prompt, read_prompt
+from chexjax.judges.store import Answer
+from chexjax.judges.writer import EngineWriter
 from chexjax.models import LanguageModel
 from chexjax.weights import load_model
 
@@ -43,12 +43,14 @@ class TrainedJudge:
       tokenizer: Its tokenizer.
       prompt: What it is asked.
       limit: Most tokens of an answer.
+      chat: Turns around a question; None where it is asked as it is.
     """
 
     model: LanguageModel
     tokenizer: PreTrainedTokenizerFast
     prompt: Prompt
     limit: int
+    chat: Chat | None = None
 
     @classmethod
     def load(cls, folder: Path, mesh: Mesh, **options: Any) -> TrainedJudge:
@@ -62,46 +64,47 @@ class TrainedJudge:
         Raises:
           ValueError: a file is missing or is not what it should be.
         """
-        try:
-            told = json.loads((folder / JUDGE_FILE).read_text("utf-8"))
-            name, limit = str(told["preset"]), int(told["limit"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ValueError(
-                f"{folder / JUDGE_FILE} does not name a judge's preset and limit: {error!r}; give "
-                "a folder that train_judge wrote"
-            ) from error
+        name, limit = told(folder)
         model = load_model(folder, preset(name, TextFamily), mesh=mesh, **options)
         tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
         return cls(model, tokenizer, read_prompt(folder / QUESTION_FILE), limit)
 
+    def writer(self, identity: Sequence[str | int] = (), **options: Any) -> EngineWriter:
+        """What writes its answers; see there for options."""
+        return EngineWriter(
+            self.model,
+            self.tokenizer,
+            self.prompt,
+            identity=identity,
+            limit=self.limit,
+            chat=self.chat,
+            **options,
+        )
+
+
+def told(folder: Path) -> tuple[str, int]:
+    """What a judge's folder says of it: its preset, and the most tokens of an answer.
+
+    Raises:
+      ValueError: it says nothing of the kind.
+    """
+    try:
+        said = json.loads((folder / JUDGE_FILE).read_text("utf-8"))
+        return str(said["preset"]), int(said["limit"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{folder / JUDGE_FILE} does not name a judge's preset and limit: {error!r}; give "
+            "a folder that train_judge wrote"
+        ) from error
+
 
 def write_answers(judge: TrainedJudge, pairs: Sequence[tuple[str, str]]) -> list[str]:
-    """The judge's answers about pairs of a reference and a candidate, greedy.
+    """The judge's whole answers about pairs of a reference and a candidate, greedy."""
+    answers: dict[int, str] = {}
 
-    Of pairs with the same reference its tokens are read once.
-    """
-    asked = [
-        judge.tokenizer.encode(judge.prompt(*pair), add_special_tokens=False) for pair in pairs
-    ]
-    groups: dict[str, list[int]] = collections.defaultdict(list)
-    for number, (reference, _) in enumerate(pairs):
-        groups[reference].append(number)
-    members = list(groups.values())
-    end = (int(judge.tokenizer.eos_token_id),)
-    requests = []
-    for rows in members:
-        shared = _shared([asked[k] for k in rows])
-        prefix, rest = asked[rows[0]][:shared], [asked[k][shared:] for k in rows]
-        requests.append(Request(prefix=prefix, rows=rest, limit=judge.limit, end=end))
-    answers = [""] * len(pairs)
-    for number, written in Engine(judge.model, EngineConfig(slots=_SLOTS)).run(requests):
-        for k, row in zip(members[number], written, strict=True):
-            answers[k] = str(judge.tokenizer.decode(list(row.tokens), skip_special_tokens=True))
-    return answers
+    def keep(number: int, answer: Answer) -> None:
+        answers[number] = answer.text
 
-
-def _shared(rows: Sequence[Sequence[int]]) -> int:
-    """Ids that all rows begin with, one of each left over."""
-    least = min(map(len, rows)) - 1
-    alike = (len(set(ids)) == 1 for ids in zip(*(row[:least] for row in rows), strict=True))
-    return sum(itertools.takewhile(bool, alike))
+    writer = judge.writer(full=True, config=EngineConfig(slots=_SLOTS))
+    writer.write([judge.prompt(*pair) for pair in pairs], keep, again=False)
+    return [answers[number] for number in range(len(pairs))]

@@ -10,7 +10,9 @@ import numpy as np
 
 from chexjax.artefacts import Artefact, Draft
 from chexjax.artefacts.files import sha256
-from chexjax.judges import Judge, build, error_profile
+from chexjax.judges import GREEN, PREFIX, Judge, build, error_profile
+from chexjax.judges.local import LocalWriter
+from chexjax.judges.store import key_of
 from chexjax.rows import Unit, map_units
 from chexjax.stages.config import RunConfig
 from chexjax.stages.context import Context, Stage
@@ -26,9 +28,12 @@ def judge_of(context: Context, name: str) -> Judge:
 
 
 def question_of(config: RunConfig) -> Mapping[str, Any]:
-    """What GREEN is asked, where that is in a file: content that no field holds."""
-    file = config.judge.green.question
-    return {"question": sha256(Path(file))} if file else {}
+    """What GREEN is, and is asked, as far as that is in files: content that no field holds."""
+    green = config.judge.green
+    found = {"question": sha256(Path(green.question))} if green.question else {}
+    if config.judge.name.removeprefix(PREFIX) == GREEN and not green.remote:
+        found["judge"] = key_of(*LocalWriter(green.local, green.prompt()).identity)
+    return found
 
 
 def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:

@@ -161,7 +161,7 @@ def _example(name: str, row: int, lesson: Lesson, tokenizer: PreTrainedTokenizer
     shared = _ids(tokenizer, prompt.preamble + shorten(lesson.reference) + prompt.between.rstrip())
     responses, weights = [], []
     for candidate, answer in zip(lesson.candidates, lesson.answers, strict=True):
-        asked = _ids(tokenizer, prompt(lesson.reference, candidate))[len(shared) :]
+        asked = _ids(tokenizer, prompt(lesson.reference, candidate).text)[len(shared) :]
         told = [*_ids(tokenizer, answer), tokenizer.eos_token_id]
         responses.append([*asked, *told])
         weights.append([0.0] * len(asked) + [1.0] * len(told))

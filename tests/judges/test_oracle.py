@@ -102,8 +102,8 @@ def test_items_mark_the_candidate_where_it_is_right_or_wrong() -> None:
         ("matched", "Moderate left effusion."),
         ("insignificant-d", "Moderate left effusion."),
         ("b", None),
-        ("matched", "Normal heart."),
         ("a", "Left rib fractures."),
+        ("matched", "Normal heart."),
     ]
     assert all(item["text"] for item in details["items"])
 

@@ -7,8 +7,8 @@ from transformers import PreTrainedTokenizerFast
 from chexjax.engine import Engine, EngineConfig, Request
 from chexjax.families import llama
 from chexjax.judges.green import Green
-from chexjax.judges.local import EngineWriter
 from chexjax.judges.prompt import Prompt
+from chexjax.judges.writer import EngineWriter
 from chexjax.testing import random_model
 
 FAMILY = llama.llama(
