@@ -61,6 +61,12 @@ class Local:
     engine: EngineConfig = EngineConfig(slots=64)
 
     @property
+    def exact(self) -> Local:
+        """The same judge in full precision, which trusts no draft."""
+        engine = dataclasses.replace(self.engine, kv="compute", trust=1.0)
+        return dataclasses.replace(self, int8=False, engine=engine)
+
+    @property
     def path(self) -> Path:
         """The judge's folder."""
         return Path(self.folder) if self.folder else shipped()

@@ -20,7 +20,7 @@ from chexjax.stages.context import Context, Stage
 from chexjax.stages.divergence import DIVERGENCE
 from chexjax.stages.evaluate import OWN
 from chexjax.stages.ingest import INGEST
-from chexjax.stages.judge import JUDGE, judge_of
+from chexjax.stages.judge import JUDGE, files_of, judge_of
 from chexjax.stages.predict import predict
 from chexjax.stages.sft import SFT
 from chexjax.stages.sweep import Run, runs
@@ -111,10 +111,11 @@ def _compare(context: Context, inside: dict[str, Context]) -> list[Entry]:
             seed=seed,
         )
         inputs |= {one.place(stage): one.artefact(stage) for stage in _LAST}
+    judges = {**JUDGE.content(context.config), **files_of(context.config, by)}
     begun = artefacts.begin(
         context.workdir / FOLDER,
         "comparison",
-        content={"runs": list(inside), "select_by": by, **JUDGE.content(context.config)},
+        content={"runs": list(inside), "select_by": by, **judges},
         config=dataclasses.asdict(context.config),
         inputs=inputs,
     )

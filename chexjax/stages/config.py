@@ -189,6 +189,8 @@ class EvaluateConfig:
       split: Which studies.
       studies: How many, from the first; None for all.
       max_new_tokens: Longest report.
+      judge: Who scores the reports, where that is another than the one that scored candidates: a
+        policy may please the judge that it learnt from.
       long_ratio: A report with more than this times its reference's words is over-long.
       unit: Studies decoded together.
     """
@@ -196,6 +198,7 @@ class EvaluateConfig:
     split: str = "test"
     studies: int | None = None
     max_new_tokens: int = 128
+    judge: str = ""
     long_ratio: float = 1.5
     unit: int = 64
 

@@ -44,7 +44,8 @@ def check(context: Context) -> None:
         _ = context.pair_family  # a template that its family does not have
         check_start(context)
         _ = context.attention  # a kernel that the devices do not have
-        judges.build(config.judge.name, config.judge.green)
+        for judge in filter(None, (config.judge.name, config.evaluate.judge)):
+            judges.build(judge, config.judge.green)
         _check_pairs(config)
         preset(config.train_judge.preset, TextFamily)
         length_in_steps(config.train_judge.train, "train_judge.train", rows=1)

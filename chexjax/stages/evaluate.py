@@ -17,7 +17,7 @@ from chexjax.stages.align import ALIGN
 from chexjax.stages.context import Context, Stage
 from chexjax.stages.control import CONTROL
 from chexjax.stages.ingest import INGEST
-from chexjax.stages.judge import judge_of, question_of
+from chexjax.stages.judge import files_of, judge_of
 from chexjax.stages.pair import PAIR
 from chexjax.stages.predict import predict
 from chexjax.stages.sft import SFT
@@ -52,7 +52,7 @@ def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
         studies,
         systems,
         # Pairs may be controlled for length; the score is shown as it is, and controlled beside it.
-        judge_of(context, config.judge.name.removeprefix(PREFIX)),
+        judge_of(context, (config.evaluate.judge or config.judge.name).removeprefix(PREFIX)),
         labels if config.source.name == "phantom" else None,
         seed=config.seed,
         long_ratio=config.evaluate.long_ratio,
@@ -86,7 +86,7 @@ def _facts(context: Context) -> Mapping[str, str]:
     return {
         "policy": f"{config.policy.preset}, {trained['parameters']:,} parameters",
         "source": f"{config.source.name}, {context.artefact(INGEST).manifest.rows:,} studies",
-        "judge": config.judge.name,
+        "judge of candidates": config.judge.name,
         "loss": f"{config.loss.name} {dict(config.loss.options)}",
         "pairs": f"{pairs.manifest.rows:,}",
         "studies dropped as ties": f"{pairs.statistics['share_dropped']:.1%}",
@@ -99,7 +99,7 @@ EVALUATE = Stage(
     folder="report",
     kind="report",
     fields=("judge", "evaluate"),
-    extra=question_of,
+    extra=lambda config: files_of(config, config.evaluate.judge or config.judge.name),
     reads=(INGEST, PAIR, *POLICIES.values(), *OWN.values(), *SWAPPED.values()),
     work=_work,
 )

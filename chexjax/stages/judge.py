@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,9 @@ import numpy as np
 
 from chexjax.artefacts import Artefact, Draft
 from chexjax.artefacts.files import sha256
-from chexjax.judges import GREEN, PREFIX, Judge, build, error_profile
+from chexjax.judges import GREEN, PREFIX, Judge, PhantomOracle, build, error_profile
+from chexjax.judges.answer import judgement
+from chexjax.judges.examination import examine
 from chexjax.judges.local import LocalWriter
 from chexjax.judges.store import key_of
 from chexjax.rows import Unit, map_units
@@ -21,17 +24,22 @@ from chexjax.trackers import StageTimer
 
 _ANSWERS = "answers.sqlite"
 
+_COMPARED = 256
+"""Candidates that full precision judges too, to say what a faster judge costs."""
+
 
 def judge_of(context: Context, name: str) -> Judge:
     """The judge of that name with the run's settings, its answers kept in the workdir."""
     return build(name, context.config.judge.green, context.workdir / _ANSWERS)
 
 
-def question_of(config: RunConfig) -> Mapping[str, Any]:
-    """What GREEN is, and is asked, as far as that is in files: content that no field holds."""
+def files_of(config: RunConfig, *names: str) -> Mapping[str, Any]:
+    """What is in files of judges of these names: content that no field of the config holds."""
     green = config.judge.green
+    if GREEN not in [name.removeprefix(PREFIX) for name in names]:
+        return {}
     found = {"question": sha256(Path(green.question))} if green.question else {}
-    if config.judge.name.removeprefix(PREFIX) == GREEN and not green.remote:
+    if not green.remote:
         found["judge"] = key_of(*LocalWriter(green.local, green.prompt()).identity)
     return found
 
@@ -46,7 +54,7 @@ def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
         return Unit(_judged(judge, candidates[first : first + config.unit]))
 
     def summarise(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-        return _statistics(rows) | _spent(rows, context.config)
+        return _statistics(rows) | _spent(rows, context.config) | _checked(rows, context)
 
     units = -(-len(candidates) // config.unit)
     return map_units(draft, units, unit, describe="judge", summarise=summarise)
@@ -94,6 +102,39 @@ def _spent(rows: Sequence[dict[str, Any]], config: RunConfig) -> dict[str, Any]:
     return {"judged": len(spent), "tokens": {"asked": asked, "written": written}, "dollars": cost}
 
 
+def _checked(rows: Sequence[dict[str, Any]], context: Context) -> dict[str, Any]:
+    """How far GREEN agrees with what is better known: the phantoms' oracle, or its exact self."""
+    config, found = context.config.judge, {}
+    if config.name.removeprefix(PREFIX) != GREEN:
+        return {}
+    if context.config.source.name == "phantom":
+        found["oracle"] = _agreement(rows, PhantomOracle())
+    local = config.green.local
+    if not config.green.remote and local != local.exact:
+        exact = dataclasses.replace(config.green, local=local.exact, unreadable="published")
+        some = rows[: -(-_COMPARED // len(rows[0]["judgements"]))]
+        found["full_precision"] = _agreement(some, exact.build(context.workdir / _ANSWERS))
+    return {"agreement": found} if found else {}
+
+
+def _agreement(rows: Sequence[dict[str, Any]], better: Judge) -> dict[str, Any]:
+    """See `examine`; the scores are looked at before they are controlled for length."""
+    pairs = [(row["reference"], one["report"]) for row in rows for one in row["candidates"]]
+    references, candidates = [r for r, _ in pairs], [c for _, c in pairs]
+    details = [one["details"] for row in rows for one in row["judgements"]]
+    said = [
+        judgement(
+            one["matched"],
+            one["significant"],
+            one["insignificant"],
+            items=(),
+            well_formed=one["well_formed"],
+        )
+        for one in details
+    ]
+    return examine(references, candidates, better.judge(references, candidates), said)
+
+
 JUDGE = Stage(
     name="judge",
     folder="scores",
@@ -102,5 +143,5 @@ JUDGE = Stage(
     reads=(SAMPLE,),
     work=_work,
     needed=lambda config: not config.pair.source,
-    extra=question_of,
+    extra=lambda config: files_of(config, config.judge.name),
 )

@@ -152,6 +152,7 @@ def test_a_judge_that_cannot_select_is_found_before_anything_is_trained(tmp_path
         flags = (f"--workdir={tmp_path}", f"--config.sweep.select_by={judge}", "--dry_run")
         question = tmp_path / "question.txt"
         question.write_text("{reference} {candidate}", "utf-8")
-        asked = f"--config.judge.green.question={question}"
-        assert main(["run", sweep, *flags, asked]) == 2
+        green = "--config.judge.green"
+        asked = (f"{green}.question={question}", f"{green}.endpoint.model=nobody's")
+        assert main(["run", sweep, *flags, *asked]) == 2
         assert said in capsys.readouterr().err
