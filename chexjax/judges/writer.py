@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import collections
 import os
+import re
 from collections.abc import Callable, Sequence
 
 from transformers import PreTrainedTokenizerBase
 
 from chexjax.data.tokens import chat_text
-from chexjax.engine import Completion, Engine, EngineConfig, Request, Sampler, Stop
+from chexjax.engine import Completion, Engine, EngineConfig, Likely, Request, Sampler, Stop
 from chexjax.families import Chat
-from chexjax.judges.answer import is_decided
+from chexjax.judges.answer import CATEGORIES, is_decided, judgement, write_judgement
 from chexjax.judges.prompt import Prompt, Question
 from chexjax.judges.store import Answer
 from chexjax.models import LanguageModel
@@ -57,7 +58,7 @@ class EngineWriter:
         self._stop: Stop | None = None if full else self._decided
         self._identity = (*identity, limit, int(full))
         asked = [self._ids(prompt(text, text)) for text in _ANYTHING]
-        self._engine = Engine(model, config, _common(asked))
+        self._engine = Engine(model, config, _common(asked), likely_text(tokenizer))
 
     @property
     def identity(self) -> tuple[str | int, ...]:
@@ -120,6 +121,17 @@ class EngineWriter:
         while is_decided(self._text(ids[: count - 1])):
             count -= 1
         return count
+
+
+def likely_text(tokenizer: PreTrainedTokenizerBase) -> Likely:
+    """A judgement that finds nothing, to draft from; its counts are not what every answer says."""
+    none = dict.fromkeys(CATEGORIES, 0)
+    text = write_judgement(judgement(0, none, none, []), "")
+    counts = [found.start() for found in re.finditer(r"(?<=[ \n])0\.", text)]
+    read = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+    spans = read["offset_mapping"]
+    fixed = [not any(start <= at < end for at in counts) for start, end in spans]
+    return Likely(ids=read["input_ids"], fixed=fixed)
 
 
 def _parts(group: list[int]) -> list[list[int]]:

@@ -6,9 +6,10 @@ from transformers import PreTrainedTokenizerFast
 
 from chexjax.engine import Engine, EngineConfig, Request
 from chexjax.families import llama
+from chexjax.judges.answer import parse_judgement
 from chexjax.judges.green import Green
 from chexjax.judges.prompt import Prompt
-from chexjax.judges.writer import EngineWriter
+from chexjax.judges.writer import EngineWriter, likely_text
 from chexjax.testing import random_model
 
 FAMILY = llama.llama(
@@ -76,3 +77,22 @@ def test_what_decides_the_answers_is_its_identity(model, tokenizer):
 
     others = [identity(identity=("y",)), identity(limit=9), identity(full=True)]
     assert len({identity(), *others}) == 4
+
+
+def test_labels_are_fixed_and_counts_are_not(tokenizer):
+    likely = likely_text(tokenizer)
+    text = tokenizer.decode(likely.ids)
+    counts = [k for k, fixed in enumerate(likely.fixed) if not fixed]
+    assert parse_judgement(text).details["well_formed"] and len(text) == len(likely.ids)
+    assert [text[k : k + 2] for k in counts] == ["0."] * 13  # six, six, and the matches
+
+
+def test_drafts_change_no_answer(model, tokenizer):
+    asked = [PROMPT(r, f"report {k}") for k, r in enumerate(REFERENCES)]
+
+    def answers(**options):
+        config = EngineConfig(slots=8, steps=4, **options)
+        given = {"identity": ("x",), "limit": LIMIT, "config": config}
+        return written(EngineWriter(model, tokenizer, PROMPT, **given), asked)
+
+    assert answers() == answers(draft=3)
