@@ -33,7 +33,7 @@ class EngineConfig:
       chunk: Tokens of a prompt that are read at once.
       chunks: Chunks that are read before rows are written to again; few for an even flow of tokens,
         many for the most of them.
-      memory: Bytes for keys and values; None for no limit.
+      memory: Bytes for keys and values; None for what requests need, and a little more.
       depth: Requests that may wait.
       kv: Keys and values in the model's compute dtype, or as int8.
       draft: Tokens that are drafted for each step, and kept where the model would have written
@@ -67,6 +67,10 @@ class EngineConfig:
             raise ValueError(f"trust={self.trust} must be above 0 and at most 1")
         if self.kv not in ("compute", "int8"):
             raise ValueError(f"kv={self.kv!r} must be 'compute' or 'int8'")
+
+
+_IDLE = 4
+"""Pools that are kept for requests of their shape to come again, where memory has no limit."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -250,17 +254,20 @@ class Engine:
             own = self._room((lanes, groups, shape.rows), shape.own)
             preamble = self._stored if shape.preamble else None
             self._pools[shape] = Pool(self._programs, preamble, shape, (prefix, own), lanes, groups)
+        self._pools[shape] = self._pools.pop(shape)  # the last one used stands last
         return self._pools[shape]
 
     def _free(self, wanted: int) -> bool:
-        """Makes room for so many bytes by letting go of pools that nobody uses."""
+        """Makes room for so many bytes by letting go of pools that nobody uses, oldest first."""
         limit = self._config.memory
-        if limit is None:
-            return True
-        for shape, pool in list(self._pools.items()):
-            if self._used() + wanted > limit and not pool.jobs and shape not in self._reading:
-                del self._pools[shape]
-        return self._used() + wanted <= limit
+        idle = [
+            shape
+            for shape, pool in self._pools.items()
+            if not pool.jobs and shape not in self._reading
+        ]
+        while idle and (len(idle) > _IDLE if limit is None else self._used() + wanted > limit):
+            del self._pools[idle.pop(0)]
+        return limit is None or self._used() + wanted <= limit
 
     def _used(self) -> int:
         pools = sum(self._groups(shape) * self._bytes(shape) for shape in self._pools)

@@ -203,6 +203,13 @@ def test_memory_is_a_budget(model, teacher):
         engine.submit(request(1, rows=(40, 40, 40), prefix=90, limit=40))
 
 
+def test_pools_that_nobody_uses_are_let_go(model):
+    engine = Engine(model, dataclasses.replace(CONFIG, slots=1))
+    for k in range(9):  # a shape each
+        written(engine, Request(prefix=ids(0, 5), rows=[ids(1, 3)], limit=10 + 16 * k))
+    assert len(engine._pools) == 5  # the last, and four before it
+
+
 def test_int8_memory_is_close(model, engine):
     asked = request(10, rows=(30, 9), prefix=60, limit=1)
     [exact] = written(engine, asked)
