@@ -51,26 +51,41 @@ def parse(argv: Sequence[str], stages: Sequence[str], schema: type) -> Command:
     Raises:
       ConfigError: for whatever cannot be understood.
     """
-    overrides = [argument for argument in argv if re.match(r"--?(no)?config\.", argument)]
+    overrides, rest = split_overrides(argv)
     own = flags.FlagValues()  # not absl's global flags: a caller may have its own
     flags.DEFINE_string("config", None, "Config file.", flag_values=own)
     flags.DEFINE_string("workdir", None, "Folder of the run.", flag_values=own)
     flags.DEFINE_bool("dry_run", False, "Do no work.", flag_values=own)
-    stage = _stage(read_flags(own, [a for a in argv if a not in overrides], _FORM), stages)
+    stage = _stage(read_flags(own, rest, _FORM), stages)
     given = {name: own[name].value for name in own}
     for name in ("config", "workdir"):
         if not given[name]:
             raise ConfigError(f"--{name} is missing: write {_FORM}")
-    config = _load(str(given["config"]))
-    for argument in overrides:
-        override(config, argument, schema)
-    freeze(schema, config)
     return Command(
         stage=stage,
-        config=config,
+        config=read_config(str(given["config"]), overrides, schema),
         workdir=Path(str(given["workdir"])),
         dry_run=bool(given["dry_run"]),
     )
+
+
+def split_overrides(argv: Sequence[str]) -> tuple[list[str], list[str]]:
+    """A command line's `--config.a.b=value`, and the rest of it."""
+    overrides = [argument for argument in argv if re.match(r"--?(no)?config\.", argument)]
+    return overrides, [argument for argument in argv if argument not in overrides]
+
+
+def read_config(spec: str, overrides: Sequence[str], schema: type) -> ml_collections.ConfigDict:
+    """The config of `FILE.py[:args]` with all overrides in it, checked against the schema.
+
+    Raises:
+      ConfigError: for whatever cannot be understood.
+    """
+    config = _load(spec)
+    for argument in overrides:
+        override(config, argument, schema)
+    freeze(schema, config)
+    return config
 
 
 def read_flags(values: flags.FlagValues, argv: Sequence[str], form: str) -> list[str]:

@@ -16,12 +16,13 @@ from chexjax.stages.context import Context
 from chexjax.stages.doctor import doctor
 from chexjax.stages.dry_run import check, check_selection, dry_run
 from chexjax.stages.export import export
+from chexjax.stages.serve import serve
 from chexjax.stages.sft import SFT
 from chexjax.stages.start import require_start
 from chexjax.trackers import StageClock
 
-_TOOLS = {"bench": bench, "doctor": doctor, "export": export}
-"""Commands that need no config."""
+_TOOLS = {"bench": bench, "doctor": doctor, "export": export, "serve": serve}
+"""Commands that need no run."""
 
 
 def execute(argv: Sequence[str]) -> None:
