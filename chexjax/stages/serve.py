@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from absl import flags
 from rich.console import Console
@@ -45,17 +46,22 @@ def serve(argv: Sequence[str], console: Console) -> None:
             judging = "with" if rubric else "without"
             console.print(f"{served.name}: {served.family.name}, {judging} /v1/judge")
             return
-        _log_to_stderr()
-        server.run(config, lambda line: print(line, flush=True))
+        with _log_to_stderr():
+            server.run(config, lambda line: print(line, flush=True))
     except ValueError as error:
         raise ConfigError(f"config: {error}") from error
 
 
-def _log_to_stderr() -> None:
+@contextlib.contextmanager
+def _log_to_stderr() -> Iterator[None]:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    for name in ("chexjax.serve", "uvicorn.error"):
-        logger = logging.getLogger(name)
+    loggers = [logging.getLogger(name) for name in ("chexjax.serve", "uvicorn.error")]
+    for logger in loggers:
         logger.addHandler(handler)
         logger.setLevel(logging.INFO)
-        logger.propagate = False
+    try:
+        yield
+    finally:
+        for logger in loggers:
+            logger.removeHandler(handler)

@@ -9,9 +9,10 @@ def model():
     return random_model(FAMILY)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def real(model):
-    """A server around the real engine, with a judge's question."""
-    with running(model, judge=True) as server:
+    """A server around the real engine, with a judge's question; one for all tests that can share it."""
+    with running(model, judge=24) as server:
         yield server
         server.settles(waiting=0, running=0)
+        assert server.service.door.inside == 0

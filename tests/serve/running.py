@@ -106,7 +106,9 @@ class Scripted:
         left = {}
         for row, own in enumerate(request.rows):
             asked = self.made.decode([*request.prefix, *own])
-            answer = self.answer(asked) if len(request.rows) == 1 else f"{row}{self.answer(asked)}"
+            answer = self.answer(asked)
+            if not own:  # one of several answers to a prompt: they differ
+                answer = f"{row}{answer}"
             left[row] = ([*self.made.plain_ids(answer), END], [])
         return left
 
@@ -127,9 +129,9 @@ class Scripted:
 class Running:
     """A server in a thread, and ways to talk to it."""
 
-    def __init__(self, service, server, worker, address, secret):
+    def __init__(self, service, server, worker, address, secret, thread):
         self.service, self.server, self.worker = service, server, worker
-        self.address, self.secret = address, secret
+        self.address, self.secret, self.thread = address, secret, thread
         self.url = f"http://127.0.0.1:{address[1]}"
 
     def openai(self, **options):
@@ -161,12 +163,12 @@ class Running:
 
 
 @contextlib.contextmanager
-def running(engine, *, limits=None, judge=False, secret="", depth=1024, model=None, **fields):
+def running(engine, *, limits=None, judge=0, secret="", depth=1024, model=None, **fields):
     """A server around an engine, or around the real one where `engine` is a model."""
     config = ServeConfig(
         port=0, token="CHEXJAX_TEST_TOKEN", limits=Limits(**(limits or {})), **fields
     )
-    rubric = Rubric(PROMPT, 400) if judge else None
+    rubric = Rubric(PROMPT, judge) if judge else None
     made = model or served()
     if rubric:
         made = dataclasses.replace(made, preamble=tuple(preamble(made, PROMPT)))
@@ -189,7 +191,7 @@ def running(engine, *, limits=None, judge=False, secret="", depth=1024, model=No
         try:
             while not server.started:
                 time.sleep(0.01)
-            yield Running(service, server, worker, address, secret)
+            yield Running(service, server, worker, address, secret, thread)
         finally:
             if isinstance(engine, Scripted):
                 engine.go.set()

@@ -1,5 +1,6 @@
 """OpenAI's own client gets from the server what the engine writes."""
 
+import dataclasses
 import math
 
 import openai
@@ -33,7 +34,11 @@ def test_a_chat_is_what_the_engine_writes_within_the_family_s_turns(real, engine
         model="tiny", messages=TURNS, temperature=0, max_tokens=20, logprobs=True
     )
     [choice] = done.choices
-    assert (done.object, done.model, choice.message.role) == ("chat.completion", "tiny", "assistant")
+    assert (done.object, done.model, choice.message.role) == (
+        "chat.completion",
+        "tiny",
+        "assistant",
+    )
     assert choice.message.content == text
     assert choice.finish_reason == ("stop" if one.tokens[-1] == END else "length")
     assert done.usage.prompt_tokens == len(FRAMED)
@@ -113,7 +118,9 @@ def test_log_probabilities_are_the_model_s_not_the_sampler_s(real, engine):
         if "\ufffd" in before or "\ufffd" in entry.token:
             break
         prompt = [*ids, *backend.encode(before).ids] if before else ids
-        [(_, [best])] = engine.run([Request(prefix=prompt, limit=1, sampler=Sampler(temperature=0))])
+        [(_, [best])] = engine.run(
+            [Request(prefix=prompt, limit=1, sampler=Sampler(temperature=0))]
+        )
         assert entry.logprob <= best.logps[0] + 1e-5
         assert math.exp(entry.logprob) > 0
         assert entry.bytes == list(entry.token.encode())
@@ -196,8 +203,6 @@ def test_models_are_listed_and_others_are_not_there(real):
 
 
 def test_a_model_without_turns_refuses_chats(model):
-    import dataclasses
-
     mute = served()
     mute = dataclasses.replace(mute, family=dataclasses.replace(mute.family, chat=None))
     with running(Scripted(str.upper), model=mute) as server:
@@ -209,8 +214,6 @@ def test_a_model_without_turns_refuses_chats(model):
 
 def test_a_template_beside_the_tokenizer_makes_turns(model):
     """Of a family whose own are not known."""
-    import dataclasses
-
     told = served()
     told.tokenizer.chat_template = (
         "{% for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}[answer]"

@@ -16,7 +16,7 @@ TEXT = {"model": "tiny", "prompt": "x"}
 
 @pytest.fixture(scope="module")
 def server():
-    with running(Scripted(str.upper), judge=True, limits={"body": 20_000}) as server:
+    with running(Scripted(str.upper), judge=400, limits={"body": 20_000}) as server:
         yield server
         server.settles(waiting=0, running=0)
         assert server.openai().completions.create(**TEXT).choices[0].text == "X"
