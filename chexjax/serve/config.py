@@ -47,7 +47,8 @@ class ServeConfig:
     """A server.
 
     Attributes:
-      model: Folder with `config.json`, safetensors and tokenizer, as `export` writes it.
+      model: Folder with `config.json`, safetensors and tokenizer, as `export` writes it; the judge
+        that comes with chexjax where it is empty.
       preset: Of the model; empty where the folder's `judge.json` names it.
       name: What clients call the model; the folder's name where it is empty.
       question: What `/v1/judge` asks the model: a file with `{reference}` and `{candidate}`, or

@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-import json
 import logging
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +18,7 @@ import uvicorn
 from chexjax.engine import Engine
 from chexjax.families import TextFamily, preset
 from chexjax.judges.prompt import official_prompt, read_prompt
-from chexjax.judges.trained import JUDGE_FILE, QUESTION_FILE
+from chexjax.judges.trained import JUDGE_FILE, QUESTION_FILE, shipped, told
 from chexjax.mesh import make_mesh
 from chexjax.models import quantize_int8
 from chexjax.serve.api import Service
@@ -42,35 +40,29 @@ def read_served(config: ServeConfig) -> tuple[Served, Rubric | None]:
       ValueError: a file is missing or is not the preset's; names the field.
     """
     config.secret()
-    folder = Path(config.model)
-    if not config.model or not folder.is_dir():
+    folder = Path(config.model) if config.model else shipped()
+    if not folder.is_dir():
         raise ValueError(
             f"model={config.model!r} is no folder: give one with config.json, safetensors and "
             "tokenizer, as `chexjax export` writes it"
         )
-    told = _told(folder / JUDGE_FILE)
-    name = config.preset or str(told.get("preset", ""))
+    name, limit = config.preset, config.limits.tokens
+    if (folder / JUDGE_FILE).is_file():
+        own, limit = told(folder)
+        name = name or own
     if not name:
-        raise ValueError("preset='': set it to the preset that the model belongs to")
+        raise ValueError(
+            f"preset='': {folder} has no {JUDGE_FILE}; set it to the preset that the model "
+            "belongs to"
+        )
     family = preset(name, TextFamily)
     check_model(folder, family)
     served = Served.load(folder, config.name or folder.resolve().name, family)
-    rubric = _rubric(config, folder, int(told.get("limit", config.limits.tokens)))
+    rubric = _rubric(config, folder, limit)
     if rubric is None:
         return served, None
     start = preamble(served, rubric.prompt)
     return dataclasses.replace(served, preamble=tuple(start)), rubric
-
-
-def _told(file: Path) -> dict[str, Any]:
-    """What a judge that was trained here says of itself."""
-    if not file.is_file():
-        return {}
-    try:
-        told = json.loads(file.read_text("utf-8"))
-        return {"preset": str(told["preset"]), "limit": int(told["limit"])}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{file} does not name a judge's preset and limit: {error!r}") from error
 
 
 def _rubric(config: ServeConfig, folder: Path, limit: int) -> Rubric | None:
@@ -92,7 +84,9 @@ def load_worker(config: ServeConfig, served: Served) -> Worker:
     name = config.compute_dtype
     if name == "auto":
         name = "float32" if mesh.devices.flat[0].platform == "cpu" else "bfloat16"
-    model = load_model(Path(config.model), served.family, mesh=mesh, dtype=jnp.dtype(name))
+    folder = Path(config.model) if config.model else shipped()
+    dtype = jnp.dtype(name)
+    model = load_model(folder, served.family, mesh=mesh, param_dtype=dtype, dtype=dtype)
     if config.int8:
         quantize_int8(model)
 

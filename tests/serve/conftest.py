@@ -11,7 +11,7 @@ def model():
 
 @pytest.fixture(scope="session")
 def real(model):
-    """A server around the real engine, with a judge's question; one for all tests that can share it."""
+    """A server around the real engine, with a judge's question, for all tests that can share it."""
     with running(model, judge=24) as server:
         yield server
         server.settles(waiting=0, running=0)

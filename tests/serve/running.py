@@ -1,4 +1,4 @@
-"""Servers that tests talk to: around the real engine with a small random model, or a scripted one."""
+"""Servers that tests talk to: around the engine with a small random model, or a scripted one."""
 
 from __future__ import annotations
 

@@ -1,12 +1,13 @@
 """OpenAI's own client gets from the server what the engine writes."""
 
 import dataclasses
-import math
 
 import openai
 import pytest
 
 from chexjax.engine import Engine, Request, Sampler
+from chexjax.serve.asked import Fields, read_asked
+from chexjax.serve.config import Limits
 from tests.serve.running import END, ENGINE, Scripted, running, served
 
 TURNS = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Is it clear?"}]
@@ -106,24 +107,17 @@ def test_a_seed_decides_what_is_drawn_and_settings_are_the_engine_s(real, engine
 
 
 def test_log_probabilities_are_the_model_s_not_the_sampler_s(real, engine):
-    done = real.openai().chat.completions.create(
-        model="tiny", messages=TURNS, temperature=0.5, seed=3, max_tokens=12, logprobs=True
-    )
-    told = done.choices[0].logprobs.content
-    ids = served().plain_ids(FRAMED)
-    backend = served().tokenizer.backend_tokenizer
-    for k, entry in enumerate(told):
-        # The same token as the next one of a greedy request has at most that one's probability.
-        before = "".join(e.token for e in told[:k])
-        if "\ufffd" in before or "\ufffd" in entry.token:
-            break
-        prompt = [*ids, *backend.encode(before).ids] if before else ids
-        [(_, [best])] = engine.run(
-            [Request(prefix=prompt, limit=1, sampler=Sampler(temperature=0))]
-        )
-        assert entry.logprob <= best.logps[0] + 1e-5
-        assert math.exp(entry.logprob) > 0
-        assert entry.bytes == list(entry.token.encode())
+    """Those that the engine gives to the same draws."""
+    settings = {"temperature": 0.5, "seed": 3, "max_tokens": 12, "n": 2}
+    done = real.openai().completions.create(model="tiny", prompt="The", logprobs=0, **settings)
+    seeds = read_asked(Fields(settings), Limits(), logprobs=True).seeds(0)
+    ids, sampler = served().plain_ids("The"), Sampler(temperature=0.5)
+    asked = Request(prefix=ids, rows=[(), ()], limit=12, end=(END,), sampler=sampler, seeds=seeds)
+    [(_, rows)] = engine.run([asked])
+    for choice, row in zip(done.choices, rows, strict=True):
+        told = choice.logprobs
+        assert told.token_logprobs == pytest.approx(row.logps[: len(told.tokens)], rel=1e-5)
+        assert told.tokens == [served().spell(token) for token in row.tokens if token != END]
 
 
 def test_many_prompts_of_one_call_are_answered_in_their_order(real, engine):
@@ -146,7 +140,7 @@ def test_many_prompts_of_one_call_are_answered_in_their_order(real, engine):
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_stop_strings_end_an_answer_before_them(stream):
-    engine = Scripted(lambda asked: "One two. Three four. Five.", steps=4)
+    engine = Scripted(lambda asked: "One two. Three four. Five.", steps=4, pause=0.02)
     with running(engine) as server:
         client = server.openai()
 

@@ -13,8 +13,8 @@ from chexjax.engine import EngineConfig
 from chexjax.judges import PhantomOracle, build
 from chexjax.judges.answer import parse_judgement, write_judgement
 from chexjax.judges.green import Green, GreenConfig
-from chexjax.judges.local import EngineWriter
 from chexjax.judges.remote import Endpoint
+from chexjax.judges.writer import EngineWriter
 from tests.serve.running import ENGINE, PROMPT, Scripted, running, served
 
 REFERENCE = "Moderate left effusion. No pneumothorax."

@@ -159,7 +159,7 @@ def test_a_slow_reader_slows_nobody_else_and_gets_everything():
 
 def test_a_reader_that_never_reads_is_let_go():
     engine = Scripted(lambda asked: "0123456789" * 49, steps=1)
-    with running(engine, limits={"timeout": 6.0, "choices": 64}) as server:
+    with running(engine, limits={"timeout": 4.0, "choices": 64}) as server:
         client = socket.socket()
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
         client.connect(server.address)

@@ -156,9 +156,8 @@ def test_a_process_serves_a_folder_and_ends_on_sigterm(process):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (["--config.model="], "model='' is no folder"),
         (["--config.model=/nowhere"], "is no folder"),
-        (["--config.preset="], "preset='': set it"),
+        (["--config.preset="], "has no judge.json; set it to the preset"),
         (["--config.preset=smollm2_135m"], "contradicts the preset smollm2_135m"),
         (["--config.preset=stories"], "did you mean 'stories260k'"),
         (["--config.question=/nowhere"], "cannot be read as a judge's question"),
