@@ -164,7 +164,7 @@ class Running:
 
 @contextlib.contextmanager
 def running(engine, *, limits=None, judge=0, secret="", depth=1024, model=None, **fields):
-    """A server around an engine, or around the real one where `engine` is a model."""
+    """A server around a scripted engine, a worker, or the real engine with a model."""
     config = ServeConfig(
         port=0, token="CHEXJAX_TEST_TOKEN", limits=Limits(**(limits or {})), **fields
     )
@@ -180,8 +180,9 @@ def running(engine, *, limits=None, judge=0, secret="", depth=1024, model=None, 
         else:
             yield Engine(engine, ENGINE, made.preamble)
 
-    worker = Worker(making, depth)
-    worker.start()
+    worker = engine if isinstance(engine, Worker) else Worker(making, depth)
+    if worker is not engine:
+        worker.start()
     service = Service(config, made, worker, rubric)
     server = Server(config, service, worker)
     with bind(config) as listener:

@@ -7,7 +7,8 @@ import pytest
 
 from chexjax.engine import Engine, Request, Sampler
 from chexjax.serve.asked import Fields, read_asked
-from chexjax.serve.config import Limits
+from chexjax.serve.config import Limits, ServeConfig
+from chexjax.serve.server import load_worker, read_served
 from tests.serve.running import END, ENGINE, Scripted, running, served
 
 TURNS = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Is it clear?"}]
@@ -85,6 +86,26 @@ def test_streams_say_the_same_piece_by_piece(real):
     for choice in plain.choices:
         mine = [c.text for part in parts for c in part.choices if c.index == choice.index]
         assert "".join(mine) == choice.text
+
+
+def test_stories_are_told_word_for_word(real_models):
+    """A trained model with sentencepiece's tokenizer: from its start token, and from the middle."""
+    folder = real_models / "stories260K"
+    config = ServeConfig(model=str(folder), preset="stories260k")
+    story, rubric = read_served(config)
+    assert rubric is None
+    published = (folder / "expected_greedy.txt").read_text().strip()
+    begun = published[:36]
+    assert begun.endswith(" little")
+    with running(load_worker(config, story), model=story) as server:
+        settings = {"model": "stories260K", "temperature": 0}
+        for prompt, limit in (("", 256), (begun, 200)):
+            done = server.openai().completions.create(
+                prompt=prompt, max_tokens=limit, stream=True, **settings
+            )
+            text = prompt + "".join(part.choices[0].text for part in done)
+            assert published.startswith(text) and len(text) > 300
+            assert prompt or text == published
 
 
 def test_a_seed_decides_what_is_drawn_and_settings_are_the_engine_s(real, engine):
