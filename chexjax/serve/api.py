@@ -23,7 +23,7 @@ from chexjax.judges import Green, Judgement
 from chexjax.serve.asked import Asked, Fields, read_asked, read_json
 from chexjax.serve.calls import Call, Piece
 from chexjax.serve.config import ServeConfig
-from chexjax.serve.errors import Refusal, broken, busy, stopping, too_slow, wrong
+from chexjax.serve.errors import Refusal, broken, busy, note, stopping, too_slow, wrong
 from chexjax.serve.guard import GONE, Door, Guard
 from chexjax.serve.judging import Rubric, ServedWriter, said
 from chexjax.serve.metrics import CONTENT_TYPE, Metrics
@@ -219,8 +219,9 @@ class Service:
                 return too_slow(self._config.limits.timeout)
             case ValueError():
                 return Refusal(400, str(error))
-            case Stopped() if self._worker.healthy:
-                return stopping()
+            case Stopped():
+                return stopping() if self._worker.healthy else broken()
+        note(error)
         return broken()
 
     async def _models(self, request: Request) -> Response:

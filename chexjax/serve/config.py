@@ -76,7 +76,7 @@ class ServeConfig:
     token: str = "CHEXJAX_SERVE_TOKEN"
     compute_dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     int8: bool = False
-    engine: EngineConfig = EngineConfig(depth=256, memory=4 * _GIB)
+    engine: EngineConfig = EngineConfig(depth=256, memory=4 * _GIB, chunks=4)
     limits: Limits = Limits()
     mesh: MeshConfig = MeshConfig()
     log_text: bool = False

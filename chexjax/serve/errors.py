@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+import traceback
 from typing import Any
 
+_log = logging.getLogger(__name__)
 _KINDS = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 
 
@@ -71,3 +74,9 @@ def too_slow(seconds: float) -> Refusal:
 def broken() -> Refusal:
     """The engine, or what stands before it, has failed; the log says how."""
     return Refusal(500, "the server failed; its log says how", code="internal_error")
+
+
+def note(error: Exception) -> None:
+    """Writes a failure of our own to the log: where, but not its message, which may hold text."""
+    frames = "".join(traceback.format_tb(error.__traceback__))
+    _log.error("%s while answering:\n%s", type(error).__name__, frames)

@@ -6,13 +6,12 @@ import asyncio
 import hmac
 import logging
 import time
-import traceback
 from collections.abc import Collection
 
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from chexjax.serve.errors import Refusal, broken, stopping
+from chexjax.serve.errors import Refusal, broken, note, stopping
 from chexjax.serve.metrics import Metrics
 
 _log = logging.getLogger(__name__)
@@ -82,9 +81,7 @@ class Guard:
         try:
             await self._answer(scope, receive, sent)
         except Exception as error:
-            # Frames without the message, which may hold what a client sent.
-            frames = "".join(traceback.format_tb(error.__traceback__))
-            _log.error("%s while answering:\n%s", type(error).__name__, frames)
+            note(error)
             if not status:
                 await _refuse(broken(), scope, receive, sent)
         finally:

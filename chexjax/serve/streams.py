@@ -87,8 +87,12 @@ class Events(Response):
                     await _send(send, json.dumps(event))
                 await _send(send, "[DONE]")
         except Exception as error:
-            async with asyncio.timeout(_PARTING):
-                await _send(send, json.dumps(self._refusal(error).body))
+            last = json.dumps(self._refusal(error).body)
+            try:
+                async with asyncio.timeout(_PARTING):
+                    await _send(send, last)
+            except TimeoutError:
+                return  # it reads nothing, so the connection ends here
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 

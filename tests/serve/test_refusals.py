@@ -6,8 +6,10 @@ import threading
 
 import openai
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from chexjax.serve.config import Limits, ServeConfig
+from chexjax.serve.model import Served
 from tests.serve.running import Scripted, running
 
 CHAT = {"model": "tiny", "messages": [{"role": "user", "content": "x"}]}
@@ -313,3 +315,51 @@ def test_other_machines_are_not_let_in_without_a_token(monkeypatch):
 def test_a_config_that_cannot_be(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+REPORT = "Patient Miller, 7 Elm Street, has a fracture."
+
+
+def logged(caplog):
+    """What the server has written, and not its client."""
+    ours = [record for record in caplog.records if not record.name.startswith("httpx")]
+    return "\n".join(record.getMessage() + (record.exc_text or "") for record in ours)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_failure_of_our_own_is_in_the_log_without_what_was_sent(stream, monkeypatch, caplog):
+    def decode(self, ids):
+        raise KeyError(REPORT)
+
+    caplog.set_level("INFO")
+    with running(Scripted(str.upper)) as server:
+        monkeypatch.setattr(Served, "decode", decode)
+        response = server.post("/v1/completions", {**TEXT, "prompt": REPORT, "stream": stream})
+        monkeypatch.undo()
+        refused(response, 500, "its log says how")
+        server.settles(waiting=0, running=0)
+        assert server.openai().completions.create(**TEXT).choices[0].text == "X"
+    assert "KeyError while answering" in logged(caplog) and "calls.py" in logged(caplog)
+    assert "Miller" not in logged(caplog)
+
+
+@pytest.mark.parametrize("log_text", [False, True])
+def test_text_is_in_the_log_only_where_it_is_asked_for(log_text, caplog):
+    caplog.set_level("INFO")
+    with running(Scripted(str.upper), log_text=log_text) as server:
+        body = {**TEXT, "prompt": REPORT, "max_tokens": 100}
+        path = "/v1/completions?report=Elm+Street"
+        assert server.post(path, body).json()["choices"][0]["text"] == REPORT.upper()
+        list(server.openai().completions.create(**body, stream=True))
+    assert "POST /v1/completions 200" in logged(caplog)
+    assert logged(caplog).count(REPORT) == logged(caplog).count(REPORT.upper()) == 2 * log_text
+    assert "Elm+Street" not in logged(caplog)
+
+
+def test_metrics_are_in_prometheus_text_format(server):
+    families = {f.name: f for f in text_string_to_metric_families(server.get("/metrics").text)}
+    assert families["chexjax_requests"].type == "counter"
+    assert families["chexjax_queue_depth"].type == "gauge"
+    assert families["chexjax_request_seconds"].type == "histogram"
+    routes = {sample.labels["route"] for sample in families["chexjax_requests"].samples}
+    assert len(routes) <= 8  # whatever clients have asked for
