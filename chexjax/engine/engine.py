@@ -200,6 +200,12 @@ class Engine:
                 f"a prompt of {prompt} tokens and limit={request.limit} go beyond the model's "
                 f"context of {self._spec.context}; shorten one of them"
             )
+        most = self._spec.vocabulary
+        if beyond := [k for k in itertools.chain(prefix, *rows) if not 0 <= k < most]:
+            raise ValueError(
+                f"token {beyond[0]} is none of the model's {most}; use the tokenizer that belongs "
+                "to the model, and nothing of it that the model was not given"
+            )
         length = len(self._preamble)
         shared = length > 0 and prefix[:length] == self._preamble
         return Job(

@@ -253,6 +253,12 @@ def test_a_request_beyond_the_context_is_named(engine):
         engine.submit(request(0, limit=200))
 
 
+@pytest.mark.parametrize("token", [-1, 128])
+def test_a_token_that_the_model_has_not_is_named(engine, token):
+    with pytest.raises(ValueError, match=f"token {token} is none of the model's 128"):
+        engine.submit(Request(prefix=[1, 2], rows=[[3, token]], limit=3))
+
+
 def test_float_results_do_not_depend_on_lanes(model, engine):
     """Prompts that are read side by side, some lanes empty, are those read one by one."""
     asked = [request(seed) for seed in range(3)]
