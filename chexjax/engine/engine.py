@@ -31,6 +31,8 @@ class EngineConfig:
       lanes: Prompts that are read together; a multiple of what the mesh splits rows into.
       steps: Tokens of a row between two looks of the host.
       chunk: Tokens of a prompt that are read at once.
+      bucket: Lengths are rounded up to a multiple of it, at least: the larger, the fewer programs
+        are compiled, and the more is computed for nothing.
       chunks: Chunks that are read before rows are written to again; few for an even flow of tokens,
         many for the most of them.
       memory: Bytes for keys and values; None for what requests need, and a little more.
@@ -47,6 +49,7 @@ class EngineConfig:
     lanes: int = local(1)
     steps: int = local(8)
     chunk: int = local(256)
+    bucket: int = local(16)
     chunks: int = local(64)
     memory: int | None = local(None)
     depth: int = local(1024)
@@ -56,11 +59,11 @@ class EngineConfig:
 
     def __post_init__(self) -> None:
         """Checks ranges."""
-        for name in ("slots", "lanes", "steps", "chunks", "depth"):
+        for name in ("slots", "lanes", "steps", "bucket", "chunks", "depth"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)} must be 1 or more")
-        if self.chunk < 16 or self.chunk % 16:
-            raise ValueError(f"chunk={self.chunk} must be a multiple of 16")
+        if self.chunk < 1 or self.chunk % self.bucket:
+            raise ValueError(f"chunk={self.chunk} must be a multiple of bucket={self.bucket}")
         if self.draft < 0:
             raise ValueError(f"draft={self.draft} must be 0 (off) or more")
         if not 0 < self.trust <= 1:
@@ -215,6 +218,7 @@ class Engine:
             prefix=prefix[length:] if shared else prefix,
             rows=rows,
             chunk=self._config.chunk,
+            least=self._config.bucket,
             spare=self._config.draft,
         )
 

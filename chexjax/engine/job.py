@@ -19,6 +19,7 @@ class Job:
       prefix: Ids that its rows share, behind the preamble.
       rows: Ids of each row, at least one.
       chunk: Tokens of a prompt that are read at once.
+      least: Its lengths are rounded up to a multiple of it.
       spare: Columns that a step may write behind the last token.
       tokens: What has been written to each row.
       logps: With these log-probabilities.
@@ -33,6 +34,7 @@ class Job:
     prefix: list[int]
     rows: list[list[int]]
     chunk: int
+    least: int
     spare: int
 
     def __post_init__(self) -> None:
@@ -44,17 +46,19 @@ class Job:
         self.plan = self._planned()
         longest = max(map(len, self.rows)) - 1 + self.request.limit + self.spare
         self.shape = Shape(
-            rows=1 << (count - 1).bit_length(),  # few programs for all numbers of rows
+            rows=4 ** (((count - 1).bit_length() + 1) // 2),  # few programs for all numbers
             prefix=sum(self.plan.prefix),
-            own=bucket(max(longest, sum(self.plan.rows))),
+            own=bucket(max(longest, sum(self.plan.rows)), self.least),
             preamble=self.preamble,
         )
 
     def _planned(self) -> Plan:
         images, length = self.request.images, len(self.prefix)
         return Plan(
-            prefix=pieces(length, self.chunk) if images is None else (bucket(length),),
-            rows=pieces(max(map(len, self.rows)) - 1, self.chunk),
+            prefix=pieces(length, self.chunk, self.least)
+            if images is None
+            else (bucket(length, self.least),),
+            rows=pieces(max(map(len, self.rows)) - 1, self.chunk, self.least),
             images=None if images is None else images.pixels.shape,
         )
 

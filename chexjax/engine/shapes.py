@@ -6,19 +6,17 @@ from __future__ import annotations
 
 import dataclasses
 
-_LEAST = 16
 
-
-def bucket(tokens: int) -> int:
-    """The least size of a coarse ladder that holds so many: eight steps to an octave, or 16."""
-    step = max(_LEAST, 1 << max(0, (tokens - 1).bit_length() - 4))
+def bucket(tokens: int, least: int) -> int:
+    """The least size of a coarse ladder that holds so many: eight an octave, or `least` apart."""
+    step = max(least, 1 << max(0, (tokens - 1).bit_length() - 4))
     return -(-tokens // step) * step
 
 
-def pieces(tokens: int, chunk: int) -> tuple[int, ...]:
+def pieces(tokens: int, chunk: int, least: int) -> tuple[int, ...]:
     """Sizes of the chunks that so many tokens of a prompt are read in."""
     whole, rest = divmod(tokens, chunk)
-    return (chunk,) * whole + ((min(bucket(rest), chunk),) if rest else ())
+    return (chunk,) * whole + ((min(bucket(rest, least), chunk),) if rest else ())
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

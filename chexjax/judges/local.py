@@ -58,7 +58,7 @@ class Local:
     max_tokens: int = 0
     full: bool = False
     int8: bool = False
-    engine: EngineConfig = EngineConfig(slots=64)
+    engine: EngineConfig = EngineConfig(slots=64, bucket=64)
 
     @property
     def exact(self) -> Local:

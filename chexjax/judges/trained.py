@@ -105,6 +105,6 @@ def write_answers(judge: TrainedJudge, pairs: Sequence[tuple[str, str]]) -> list
     def keep(number: int, answer: Answer) -> None:
         answers[number] = answer.text
 
-    writer = judge.writer(full=True, config=EngineConfig(slots=_SLOTS))
+    writer = judge.writer(full=True, config=EngineConfig(slots=_SLOTS, bucket=64))
     writer.write([judge.prompt(*pair) for pair in pairs], keep, again=False)
     return [answers[number] for number in range(len(pairs))]

@@ -20,7 +20,7 @@ from chexjax.models import LanguageModel
 _AGAIN = Sampler(temperature=0.7)
 _SEED = 1
 
-_TOGETHER = 8
+_TOGETHER = 4
 """Most questions about one reference that go side by side."""
 
 _ANYTHING = ("no acute disease", "heart size is normal")

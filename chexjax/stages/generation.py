@@ -63,7 +63,7 @@ class Writer:
         self._collate = Collator(examples, studies, tokens, self._slots)
         ways = batch_ways(context.mesh)
         lanes = ways * max(1, min(_LANES, unit) // ways)
-        self._engine = Engine(model, EngineConfig(slots=unit * draws, lanes=lanes))
+        self._engine = Engine(model, EngineConfig(slots=unit * draws, lanes=lanes, bucket=32))
 
     @property
     def units(self) -> int:

@@ -9,6 +9,7 @@ import pytest
 from flax import nnx
 
 from chexjax.engine import Engine, EngineConfig, Full, Likely, Request, Sampler
+from chexjax.engine.shapes import bucket, pieces
 from chexjax.families import llama
 from chexjax.models import Prefix
 from chexjax.testing import assert_close, random_model
@@ -157,9 +158,9 @@ def test_log_probs_are_of_the_model_not_of_the_sampler(engine, teacher):
 
 
 def test_what_is_given_up_is_reported_and_its_slots_are_free(engine):
-    tickets = [engine.submit(request(seed, limit=30)) for seed in range(9)]  # four fit at once
+    tickets = [engine.submit(request(seed, limit=30)) for seed in range(9)]  # two fit at once
     seen = engine.step()
-    assert {one.ticket for one in seen} == set(tickets[:4])
+    assert {one.ticket for one in seen} == set(tickets[:2])
     for ticket in (tickets[1], tickets[7], 10**6):
         engine.cancel(ticket)
     while not engine.idle:
@@ -193,7 +194,7 @@ def test_memory_is_a_budget(model, teacher):
     """Requests of two shapes whose pools do not fit together: one waits for the other."""
     token = 2 * 3 * 16 * 4  # keys and values of three layers, two heads of eight, float32
     first, second = request(0), request(1, rows=(30, 40, 3), prefix=90)
-    need = [(32 + 2 * 32) * token, (96 + 4 * 64) * token]
+    need = [(32 + 4 * 32) * token, (96 + 4 * 64) * token]
     config = dataclasses.replace(CONFIG, memory=37 * token + max(need))
     engine = Engine(model, config, PREAMBLE)
     out = dict(engine.run([first, second, first]))
@@ -208,6 +209,14 @@ def test_pools_that_nobody_uses_are_let_go(model):
     for k in range(9):  # a shape each
         written(engine, Request(prefix=ids(0, 5), rows=[ids(1, 3)], limit=10 + 16 * k))
     assert len(engine._pools) == 5  # the last, and four before it
+
+
+def test_shapes_are_few():
+    assert [bucket(n, 16) for n in (1, 16, 17, 120, 129, 260, 600)] == [
+        *(16, 16, 32, 128, 144, 288, 640)
+    ]
+    assert [bucket(n, 64) for n in (1, 64, 65, 600)] == [64, 64, 128, 640]
+    assert pieces(70, 32, 16) == (32, 32, 16) and pieces(0, 32, 16) == ()
 
 
 def test_int8_memory_is_close(model, engine):
