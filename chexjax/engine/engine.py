@@ -119,14 +119,27 @@ class Engine:
         self._spec, self._config = model.decoder.spec, config
         self._dtype = jnp.int8 if config.kv == "int8" else model.dtype
         self._programs = Programs(model.unrolled())
-        self._preamble = list(preamble)
-        self._stored = self._read(self._preamble) if preamble else None
-        self._drafts = self._drafting(likely) if config.draft else None
+        self._likely = likely
         self._tickets = itertools.count()
         self._waiting: collections.deque[Job] = collections.deque()
         self._reading: dict[Shape, _Reading] = {}
         self._pools: dict[Shape, Pool] = {}
         self._unwanted: set[int] = set()
+        self.begin(preamble)
+
+    def begin(self, preamble: Sequence[int]) -> None:
+        """Reads a preamble in place of the one before.
+
+        Raises:
+          ValueError: requests are under way.
+        """
+        if not self.idle:
+            raise ValueError("requests are under way; begin anew when the engine is idle")
+        self._preamble = list(preamble)
+        self._stored = self._read(self._preamble) if preamble else None
+        for shape, pool in self._pools.items():
+            pool.preamble = self._stored if shape.preamble else None
+        self._drafts = self._drafting(self._likely) if self._config.draft else None
 
     def submit(self, request: Request) -> int:
         """Queues a request.

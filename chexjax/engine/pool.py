@@ -32,7 +32,7 @@ class Pool:
         groups: int,
     ) -> None:
         """Takes empty memory of prefixes, or None where there is none, and of rows."""
-        self._programs, self._preamble, self.shape = programs, preamble, shape
+        self._programs, self.preamble, self.shape = programs, preamble, shape
         self._prefixes, self._own = memory
         self.jobs: dict[Slot, Job] = {}
         self._slots = [(lane, group) for group in range(groups) for lane in range(lanes)]
@@ -77,7 +77,7 @@ class Pool:
         rows = Rows(self._prefix, self._length, self._last, self._written, draws)  # type: ignore[arg-type]
         texts = drafts and drafts.texts(self._text, self._count())
         self._own, made = self._programs.write(
-            self._preamble,
+            self.preamble,
             self._prefixes,
             self._own,
             rows,
@@ -153,7 +153,7 @@ class Pool:
             ids = job.prefix[at : at + size]
             tokens[lane, : len(ids)] = ids
         self._prefixes = self._programs.read_prefix(
-            self._preamble, self._prefixes, self._place(jobs, at), self._shown(jobs, tokens)
+            self.preamble, self._prefixes, self._place(jobs, at), self._shown(jobs, tokens)
         )
 
     def _shown(self, jobs: Mapping[Slot, Job], tokens: np.ndarray) -> Prefix:
@@ -179,7 +179,7 @@ class Pool:
                 tokens[lane, row, : len(piece)] = piece
         prefixes = None if self._prefixes is None else (self._prefixes, self._prefix)
         place = self._place(jobs, at)
-        self._own = self._programs.read_rows(self._preamble, prefixes, self._own, place, tokens)
+        self._own = self._programs.read_rows(self.preamble, prefixes, self._own, place, tokens)
 
     def _place(self, jobs: Mapping[Slot, Job], at: int) -> Place:
         lanes = len(self._prefix)

@@ -184,6 +184,25 @@ def test_nothing_is_compiled_twice(engine):
         assert compiled(engine) == before
 
 
+def test_another_preamble_takes_the_place_of_the_one_before(engine, teacher):
+    """In the same programs; and nobody may change it while requests run."""
+    first = request(9, rows=(5, 9), limit=8)
+    [before] = written(engine, first)
+    programs, other = compiled(engine), ids(10, len(PREAMBLE))
+    engine.begin(other)
+    asked = dataclasses.replace(first, prefix=[*other, *first.prefix[len(other) :]])
+    [completions] = written(engine, asked)
+    check(teacher, asked, completions)
+    engine.submit(asked)
+    with pytest.raises(ValueError, match="requests are under way"):
+        engine.begin(PREAMBLE)
+    while not engine.idle:
+        engine.step()
+    engine.begin(PREAMBLE)
+    assert written(engine, first) == [before]
+    assert compiled(engine) == programs
+
+
 def compiled(engine):
     programs = engine._programs
     each = (programs.read_prefix, programs.read_rows, programs.write)
