@@ -18,10 +18,7 @@ from multiprocessing.connection import Connection
 from types import TracebackType
 from typing import Any, Self
 
-import jax
-import jax.numpy as jnp
-
-from chexjax.trackers import compile_seconds
+# JAX is imported where it is called: a peer that does not need it is not to pay for its memory.
 
 Step = Callable[[int], Any]
 """Does the work once and waits for its end; the number says which batch."""
@@ -62,6 +59,8 @@ MATMUL_FLOPS = 2 * _SIDE**3 * _PRODUCTS
 
 def matmul_step() -> Step:
     """A peer that multiplies float32 matrices and nothing else: the most that a machine can do."""
+    import jax
+    import jax.numpy as jnp
 
     @jax.jit
     def multiply(x: jax.Array) -> jax.Array:
@@ -146,7 +145,7 @@ class _Peer:
 
 def _serve(pipe: Connection, make: Callable[[], Step]) -> None:
     """Answers with the seconds of making a step and of each step; compiling and peak come last."""
-    compile_seconds()  # counts from here on
+    _compiling()  # counts from here on
     started = time.perf_counter()
     step = make()
     pipe.send(time.perf_counter() - started)
@@ -160,7 +159,11 @@ def _serve(pipe: Connection, make: Callable[[], Step]) -> None:
 
 def _compiling() -> float:
     """Seconds that XLA and torch's compiler took in this process."""
-    seconds = compile_seconds()
+    seconds = 0.0
+    if "jax" in sys.modules:  # there from the start if the step's maker stands beside it
+        from chexjax.trackers import compile_seconds
+
+        seconds += compile_seconds()
     if dynamo := sys.modules.get("torch._dynamo.utils"):  # there if the step is torch's
         seconds += dynamo.calculate_time_spent()["total_wall_time"]
     return seconds

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from chexjax.families import BlockSpec, Family, MLPSpec
+from chexjax.families import BlockSpec, Family, MLPSpec, TextFamily
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -120,6 +120,35 @@ def head(family: Family, work: Work) -> float:
     """Vocabulary projection of all response tokens."""
     decoder = family.decoder
     return 2.0 * work.answered * decoder.block.width * decoder.vocabulary
+
+
+def reading(family: TextFamily, start: int, tokens: int) -> float:
+    """Keys and values of one prompt's tokens behind `start` others, by a causal decoder.
+
+    Each token is counted with the keys that it sees; the last layer needs no more than its own.
+    """
+    block, layers = family.decoder.block, family.decoder.layers
+    passes = (layers - 1) * _causal(block, start, tokens)
+    return float(passes + tokens * 2 * 2 * block.width * block.kv)
+
+
+def writing(family: TextFamily, start: int, tokens: int) -> float:
+    """Tokens written one by one, the first of them from the token behind `start` others."""
+    decoder = family.decoder
+    passes = decoder.layers * _causal(decoder.block, start, tokens)
+    return float(passes + tokens * 2 * decoder.block.width * decoder.vocabulary)
+
+
+def matmul_parameters(family: TextFamily) -> int:
+    """Numbers in the decoder's matrices and in its head."""
+    decoder = family.decoder
+    return decoder.layers * _linear(decoder.block) // 2 + decoder.block.width * decoder.vocabulary
+
+
+def _causal(block: BlockSpec, start: int, tokens: int) -> int:
+    """One layer over tokens behind `start` others, each against those up to itself."""
+    keys = tokens * start + tokens * (tokens + 1) // 2
+    return tokens * _linear(block) + _attention(block, keys)
 
 
 def _linear(block: BlockSpec) -> int:

@@ -194,6 +194,7 @@ def test_a_peer_that_fails_is_named():
         (["align", "--size=X"], "size"),
         (["align", "--against=jax"], "against"),
         (["align", "--rounds=1"], "rounds"),
+        (["align", "judge"], "judge is no flag"),
     ],
 )
 def test_a_wrong_command_is_told_the_right_one(arguments, words, capsys):
@@ -204,8 +205,8 @@ def test_a_wrong_command_is_told_the_right_one(arguments, words, capsys):
 
 def test_numbers_are_written_as_json(tmp_path, monkeypatch, capsys):
     fixed = {name: functools.partial(sleeper, 0.01) for name in ("chexjax", "other")}
-    monkeypatch.setattr("chexjax.stages.bench._peers", lambda size, against: fixed)
-    monkeypatch.setattr("chexjax.stages.bench.matmul_step", functools.partial(sleeper, 0.02))
+    monkeypatch.setattr("chexjax.stages.bench_align._peers", lambda size, against: fixed)
+    monkeypatch.setattr("chexjax.stages.timing.matmul_step", functools.partial(sleeper, 0.02))
     file = tmp_path / "bench.json"
     assert main(["bench", "align", "--size=M", "--rounds=2", f"--json={file}"]) == 0
     numbers = json.loads(file.read_text())

