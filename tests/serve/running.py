@@ -154,7 +154,7 @@ class Running:
 
     def settles(self, **wanted):
         """Waits until gauges have values."""
-        end = time.monotonic() + 10
+        end = time.monotonic() + 30
         while time.monotonic() < end:
             if all(getattr(self.worker, name) == value for name, value in wanted.items()):
                 return
