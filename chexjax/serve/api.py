@@ -129,14 +129,16 @@ class Service:
         usual = limits.tokens if chat else min(_SHORT, limits.tokens)
         requests = []
         for k, prompt in enumerate(prompts):
-            limit = asked.limit or max(1, min(usual, served.context - len(prompt)))
+            limit = asked.limit or max(1, min(usual, served.context - len(prompt.ids)))
             try:
-                request = served.request(prompt, limit, asked.sampler, asked.seeds(k))
+                seeds = asked.seeds(k)
+                request = served.request(prompt.ids, limit, asked.sampler, seeds, prompt.images)
             except TooLong as error:
                 name = "messages" if chat else "prompt"
                 raise wrong(name, str(error), "context_length_exceeded") from error
             requests.append(request)
-        call = Call(self._worker, served, prompts, asked, closed=self._note)
+        ids = [prompt.ids for prompt in prompts]
+        call = Call(self._worker, served, ids, asked, closed=self._note)
         return call.start(requests, goes_on=not chat)
 
     def _note(self, call: Call) -> None:

@@ -27,7 +27,7 @@ class Limits:
       grace: Seconds that running calls are given when the server is told to stop.
     """
 
-    body: int = 2**20
+    body: int = 4 * 2**20
     tokens: int = 1024
     choices: int = 64
     pairs: int = 256

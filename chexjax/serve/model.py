@@ -14,13 +14,21 @@ from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerFast
 
 from chexjax.data.tokens import Tokens, chat_text
-from chexjax.engine import Request, Sampler, Stop
+from chexjax.engine import Images, Request, Sampler, Stop
 from chexjax.families import Family, TextFamily
 
 Turns = Sequence[tuple[str, str]]
 """(role, text) of each turn of a conversation."""
 
 _LEAST = 64  # tokens of the smallest room of a row
+
+
+@dataclasses.dataclass(frozen=True)
+class Prompt:
+    """What is to be gone on from: ids, and the images that stand in them."""
+
+    ids: list[int]
+    images: Images | None = None
 
 
 class TooLong(ValueError):
@@ -74,7 +82,12 @@ class Served:
     @property
     def talks(self) -> bool:
         """Whether it is known how to put turns around a conversation."""
-        return self.family.chat is not None or bool(self.tokenizer.chat_template)
+        return self.family.chat is not None or bool(self.tokenizer.chat_template) or self.reports
+
+    @property
+    def reports(self) -> bool:
+        """Whether it is a policy: it is shown a study, and answers with a report."""
+        return isinstance(self.family, Family) and self.family.chat is None
 
     @property
     def _backend(self) -> Tokenizer:
@@ -131,13 +144,21 @@ class Served:
         return self.plain_ids("a")
 
     def request(
-        self, prompt: Sequence[int], limit: int, sampler: Sampler, seeds: Sequence[int]
+        self,
+        prompt: Sequence[int],
+        limit: int,
+        sampler: Sampler,
+        seeds: Sequence[int],
+        images: Images | None = None,
     ) -> Request:
         """What the engine is asked for: as many answers to a prompt as there are seeds.
 
         Raises:
           TooLong: the context has no room for it.
         """
+        if images is not None:
+            request = self._laid_out(list(prompt), [[] for _ in seeds], limit, sampler, seeds)
+            return dataclasses.replace(request, images=images)
         count = len(self.preamble) if self._shares(prompt) else 0
         shared, rest = list(prompt[:count]), list(prompt[count:])
         several = len(seeds) > 1

@@ -141,6 +141,7 @@ def test_a_prompt_that_cannot_be(server, body, param):
         ([{"role": "assistant", "content": "", "tool_calls": [1]}], "messages[0]"),
         ([{"role": "user", "content": "\udfff"}], "messages[0].content"),
         ([{"role": "user", "content": "x" * 600}], "messages"),
+        ([{"role": "user", "content": [{"type": "text", "text": 1}]}], "messages[0].content"),
     ],
 )
 def test_turns_that_cannot_be(server, messages, param):
