@@ -18,6 +18,7 @@ from flax import nnx
 from chexjax.__main__ import main
 from chexjax.engine import Engine, Request
 from chexjax.families import TextFamily, preset
+from chexjax.models import quantize_int8
 from chexjax.testing import random_model
 from chexjax.weights import save
 from chexjax.weights.config import describe
@@ -25,6 +26,7 @@ from tests.serve.running import END, ENGINE, Scripted, byte_tokenizer, running, 
 
 ROOT = Path(__file__).parents[2]
 FAMILY = preset("stories260k", TextFamily)
+SETTINGS = ["--config.engine.steps=1", "--config.int8=true"]
 SECRET_TEXT = "Patient Miller has a fracture"
 
 
@@ -110,7 +112,7 @@ def process(folder, tmp_path):
     log = tmp_path / "log"
     with log.open("w") as errors:
         made = subprocess.Popen(
-            [sys.executable, "-m", "chexjax", *command(folder, "--config.engine.steps=1")],
+            [sys.executable, "-m", "chexjax", *command(folder, *SETTINGS)],
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,
@@ -132,7 +134,9 @@ def test_a_process_serves_a_folder_and_ends_on_sigterm(process):
     settings = {"model": "noise", "prompt": SECRET_TEXT}
     done = client.completions.create(temperature=0, max_tokens=12, **settings)
     asked = Request(prefix=[], rows=[served().plain_ids(SECRET_TEXT)], limit=12, end=(END,))
-    [(_, [alone])] = Engine(random_model(FAMILY), ENGINE).run([asked])
+    model = random_model(FAMILY)
+    quantize_int8(model)
+    [(_, [alone])] = Engine(model, ENGINE).run([asked])
     ids = [token for token in alone.tokens if token < END]
     assert done.choices[0].text == served().decode(ids)
 
