@@ -1,14 +1,15 @@
 """Judges that were trained here: the folder of the one that is shipped, and how a folder is used.
 
 A judge's folder is a Hugging Face checkpoint with its tokenizer, its question (`question.txt`) and
-`judge.json`, which names the preset and the most tokens of an answer.
+`judge.json`, which has the preset, the most tokens of an answer, and the settings of all runs that
+trained it.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -88,10 +89,29 @@ def told(folder: Path) -> tuple[str, int]:
     Raises:
       ValueError: it says nothing of the kind.
     """
+    said = _said(folder)
+    return said["preset"], said["limit"]
+
+
+def made(folder: Path) -> list[Mapping[str, Any]]:
+    """Settings of each run that trained a judge, the first one first.
+
+    Raises:
+      ValueError: its folder does not describe it.
+    """
+    runs: list[Mapping[str, Any]] = _said(folder)["made"]
+    return runs
+
+
+def _said(folder: Path) -> dict[str, Any]:
     try:
         said = json.loads((folder / JUDGE_FILE).read_text("utf-8"))
-        return str(said["preset"]), int(said["limit"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return {
+            "preset": str(said["preset"]),
+            "limit": int(said["limit"]),
+            "made": list(said.get("made", [])),
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
             f"{folder / JUDGE_FILE} does not name a judge's preset and limit: {error!r}; give "
             "a folder that train_judge wrote"

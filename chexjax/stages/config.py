@@ -226,6 +226,8 @@ class TrainJudgeConfig:
 
     Attributes:
       preset: Name of a preset of text.
+      start: Folder of a judge to go on from, such as the shipped one; empty for random parameters
+        and a new tokenizer. What it holds, not where it lies, decides the content of the judge.
       errors: How errors come into reports: `content`, by writing phantom reports of other content,
         whose counts the oracle knows; or `edits`, by rules on the text of the source's reports.
       lessons: References to learn from, each with `candidates` candidates.
@@ -238,6 +240,7 @@ class TrainJudgeConfig:
     """
 
     preset: str = "green_nano"
+    start: str = local("")
     errors: Literal["content", "edits"] = "content"
     lessons: int = 40_000
     candidates: int = 4

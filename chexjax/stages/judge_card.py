@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from chexjax.families import TextFamily
 from chexjax.judges.answer import CATEGORIES, LABELS
-from chexjax.stages.config import RunConfig
+from chexjax.stages.config import TrainJudgeConfig
 
 _HEAD = """---
 library_name: chexjax
@@ -39,18 +38,21 @@ _NAMES = {
 }
 
 
-def judge_card(family: TextFamily, statistics: Mapping[str, Any], config: RunConfig) -> str:
+def judge_card(
+    family: TextFamily,
+    statistics: Mapping[str, Any],
+    config: TrainJudgeConfig,
+    made: Sequence[Mapping[str, Any]],
+) -> str:
     """Markdown with what the judge is, how it was trained, and how it did in its examinations.
 
     Args:
       family: Its family.
       statistics: Of its artefact.
       config: Of the run that made it.
+      made: Settings of that run, behind those of the runs before from which it went on.
     """
-    own = config.train_judge
-    settings = dataclasses.asdict(own)
-    del settings["run"]  # a place on somebody's machine
-    made = {"seed": config.seed, "train_judge": settings}
+    before = ", from a judge that runs before had trained" if made[1:] else ""
     lines = [
         f"# {family.name}",
         "",
@@ -59,9 +61,9 @@ def judge_card(family: TextFamily, statistics: Mapping[str, Any], config: RunCon
         "arXiv:2405.03595): an explanation, significant and insignificant errors of six kinds, and "
         "matched findings, each with its count.",
         "",
-        f"It learnt from {_MADE[own.errors]}. It took {statistics['steps']:,} steps over "
-        f"{statistics['examples']:,} references of {statistics['candidates']} candidates each. "
-        f"An answer has {statistics['answer_tokens']:.0f} tokens in the mean.",
+        f"It learnt from {_MADE[config.errors]}. Its last run took {statistics['steps']:,} steps "
+        f"over {statistics['examples']:,} references of {statistics['candidates']} candidates "
+        f"each{before}. An answer has {statistics['answer_tokens']:.0f} tokens in the mean.",
         "",
         *(
             line
@@ -70,9 +72,8 @@ def judge_card(family: TextFamily, statistics: Mapping[str, Any], config: RunCon
         ),
         "## Config",
         "",
-        "```json",
-        json.dumps(made, indent=2, sort_keys=True),
-        "```",
+        "Of each run, the last one last; `chexjax train_judge` runs it again.",
+        *(f"\n```json\n{json.dumps(settings, indent=2, sort_keys=True)}\n```" for settings in made),
         "",
         _LIMITS,
     ]

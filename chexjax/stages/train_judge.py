@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from transformers import PreTrainedTokenizerFast
 
 from chexjax import artefacts
 from chexjax.artefacts import Artefact, ArtefactError, Draft, write_atomic
+from chexjax.artefacts.files import sha256
 from chexjax.config import ConfigError
 from chexjax.data.batches import Plan, make_buckets
 from chexjax.data.examples import Example, TextCollator, lengths_of, response_lengths
@@ -23,7 +25,13 @@ from chexjax.judges import Judgement, PhantomOracle, parse_judgement
 from chexjax.judges.examination import examine
 from chexjax.judges.lessons import EditedLessons, Lesson, PhantomLessons
 from chexjax.judges.prompt import Prompt, shorten
-from chexjax.judges.trained import JUDGE_FILE, QUESTION_FILE, TrainedJudge, write_answers
+from chexjax.judges.trained import (
+    JUDGE_FILE,
+    QUESTION_FILE,
+    TrainedJudge,
+    made,
+    write_answers,
+)
 from chexjax.judges.vocabulary import QUESTION, train_vocabulary
 from chexjax.mesh import batch_ways, parameter_shardings
 from chexjax.models import LanguageModel, random_params
@@ -39,6 +47,7 @@ from chexjax.weights import save
 from chexjax.weights.config import describe
 
 FOLDER = "judge"
+_CONTENT = (".safetensors", ".json")  # files of a judge that decide what it answers
 _READ_FOR_WORDS = 4000  # lessons whose words the tokenizer learns
 _OTHER_PEOPLE = 7919  # added to the seed of what is examined
 
@@ -56,12 +65,12 @@ def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
     learnt, examined = _lessons(context)
     lessons = [learnt[k] for k in range(config.lessons)]
     family = preset(config.preset, TextFamily)
-    tokenizer = train_vocabulary(_texts(lessons[:_READ_FOR_WORDS]), family.decoder.vocabulary)
-    examples, rejects = _examples(lessons, tokenizer, family)
+    judge = _start(context, family, lessons)
+    examples, rejects = _examples(lessons, judge.tokenizer, family)
     write_rejects(draft, rejects)
     if not examples:
         raise ArtefactError(f"train_judge: no lesson fits the context of {family.name}")
-    params, steps = _fit(context, draft, timer, family, examples)
+    params, steps = _fit(context, draft, timer, judge.model, family, examples)
     statistics = {
         "steps": steps,
         "examples": len(examples),
@@ -70,13 +79,13 @@ def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
         "answer_tokens": _answer_tokens(examples),
     }
     folder = draft.path / FOLDER
-    _write(folder, params, family, tokenizer, config.limit)
-    judge = TrainedJudge.load(folder, context.mesh)
+    runs = _runs(context.config)
+    _write(folder, params, family, judge, runs)
+    finished = TrainedJudge.load(folder, context.mesh)
     statistics["examinations"] = {
-        name: _examined(judge, pairs, truths) for name, (pairs, truths) in examined.items()
+        name: _examined(finished, pairs, truths) for name, (pairs, truths) in examined.items()
     }
-    card = judge_card(family, statistics, context.config)
-    write_atomic(folder / "README.md", card)
+    write_atomic(folder / "README.md", judge_card(family, statistics, config, runs))
     for name, found in statistics["examinations"].items():
         print(
             f"train_judge: {name}: tau {found['tau']:.3f} (words alone {found['tau_length']:.3f}, "
@@ -85,6 +94,30 @@ def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
             flush=True,
         )
     return draft.finish(statistics=statistics, rejects=len(rejects))
+
+
+def _start(context: Context, family: TextFamily, lessons: Sequence[Lesson]) -> TrainedJudge:
+    """The judge before it is trained."""
+    config = context.config.train_judge
+    if config.start:
+        options = {"dtype": context.dtype, "remat": config.train.remat}
+        judge = TrainedJudge.load(Path(config.start), context.mesh, **options)
+        return dataclasses.replace(judge, limit=config.limit)
+    tokenizer = train_vocabulary(_texts(lessons[:_READ_FOR_WORDS]), family.decoder.vocabulary)
+    graph, shapes = LanguageModel.abstract(family, dtype=context.dtype, remat=config.train.remat)
+    params = random_params(shapes, layers=family.decoder.layers, seed=context.config.seed)
+    places = parameter_shardings(shapes, family.sharding, context.mesh)
+    model = nnx.merge(graph, jax.device_put(params, places))
+    prompt = Prompt.parse(QUESTION, "vocabulary.QUESTION")
+    return TrainedJudge(model, tokenizer, prompt, config.limit)
+
+
+def _runs(config: RunConfig) -> list[Mapping[str, Any]]:
+    """Settings of the runs before, and of this one."""
+    own = dataclasses.asdict(config.train_judge)
+    del own["run"], own["start"]  # places on somebody's machine
+    start = config.train_judge.start
+    return [*(made(Path(start)) if start else ()), {"seed": config.seed, "train_judge": own}]
 
 
 Exam = tuple[Sequence[tuple[str, str]], Sequence[Judgement]]
@@ -188,10 +221,11 @@ def _fit(
     context: Context,
     draft: Draft,
     timer: StageTimer,
+    model: LanguageModel,
     family: TextFamily,
     examples: Sequence[Example],
 ) -> tuple[nnx.State, int]:
-    """Trains random parameters on the examples; returns them and the steps taken."""
+    """Trains a model on the examples; returns its parameters and the steps taken."""
     config = context.config.train_judge.train
     steps = length_in_steps(config, "train_judge.train", len(examples))
     lengths = lengths_of(examples)
@@ -204,11 +238,8 @@ def _fit(
     epochs = range(-(-steps // plan.batches_per_epoch))
     batches = (batch for number in epochs for batch in plan.epoch(number))
     packer = Packer.of(batches, response_lengths(examples), groups, {"rows": slice(None)})
-    graph, shapes = LanguageModel.abstract(family, dtype=context.dtype, remat=config.remat)
-    params = random_params(shapes, layers=family.decoder.layers, seed=seed)
-    places = parameter_shardings(shapes, family.sharding, context.mesh)
     trained = train(
-        nnx.merge(graph, jax.device_put(params, places)),
+        model,
         family,
         SFT(keep=config.keep_exponentials),
         TrainingData(plan, TextCollator(examples, packer), [one.id for one in examples]),
@@ -227,16 +258,16 @@ def _write(
     folder: Path,
     params: nnx.State,
     family: TextFamily,
-    tokenizer: PreTrainedTokenizerFast,
-    limit: int,
+    judge: TrainedJudge,
+    runs: Sequence[Mapping[str, Any]],
 ) -> None:
     """The judge's folder, all but its card; what an earlier attempt left of it is overwritten."""
     for file in folder.glob("*.safetensors"):
         file.unlink()
-    tokenizer.save_pretrained(folder)
+    judge.tokenizer.save_pretrained(folder)
     write_atomic(folder / QUESTION_FILE, QUESTION)
-    told = {"preset": family.name, "limit": limit}
-    write_atomic(folder / JUDGE_FILE, json.dumps(told) + "\n")
+    told = {"preset": family.name, "limit": judge.limit, "made": list(runs)}
+    write_atomic(folder / JUDGE_FILE, json.dumps(told, indent=2) + "\n")
     heads = family.decoder.block.heads
     config = describe(family, "bfloat16")
     save(folder, params, family.names, config=config, heads=heads, dtype=jnp.bfloat16)
@@ -250,16 +281,20 @@ def _examined(
 
 
 def _content(config: RunConfig) -> Mapping[str, Any]:
-    """Which candidates are examined, where they are."""
-    if not config.train_judge.run:
-        return {}
-    if config.train_judge.errors != "content":
-        raise ConfigError(
-            "config.train_judge.run is judged beside the phantoms' oracle, which knows nothing of "
-            "other reports; leave it empty, or set errors='content'"
-        )
-    sampled = artefacts.load(Path(config.train_judge.run) / "candidates", "candidates")
-    return {"candidates": sampled.identity}
+    """The judge to go on from and the candidates to be examined with, by what they hold."""
+    own, found = config.train_judge, dict[str, Any]()
+    if own.start:
+        files = (f for f in sorted(Path(own.start).glob("*")) if f.suffix in _CONTENT)
+        found["start"] = {file.name: sha256(file) for file in files}
+    if own.run:
+        if own.errors != "content":
+            raise ConfigError(
+                "config.train_judge.run is judged beside the phantoms' oracle, which knows nothing "
+                "of other reports; leave it empty, or set errors='content'"
+            )
+        sampled = artefacts.load(Path(own.run) / "candidates", "candidates")
+        found["candidates"] = sampled.identity
+    return found
 
 
 def _reads(config: RunConfig) -> tuple[Stage, ...]:

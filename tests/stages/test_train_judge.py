@@ -61,6 +61,19 @@ def test_a_killed_run_goes_on_and_ends_in_the_same_weights(trained, tmp_path, mo
     assert weights(tmp_path) == weights(trained)
 
 
+def test_training_goes_on_from_a_judge_and_says_so(trained, tmp_path):
+    judge = trained / "trained_judge" / "judge"
+    assert run(tmp_path, f"--config.train_judge.start={judge}", "--config.seed=1") == 0
+    folder = tmp_path / "trained_judge" / "judge"
+    assert (folder / "tokenizer.json").read_bytes() == (judge / "tokenizer.json").read_bytes()
+    assert [one["seed"] for one in json.loads((folder / "judge.json").read_text())["made"]] == [
+        0,
+        1,
+    ]
+    assert "runs before" in (folder / "README.md").read_text("utf-8")
+    assert weights(tmp_path) != weights(trained)
+
+
 def test_reports_of_a_source_are_edited_and_the_test_split_examines(tmp_path):
     edits = CONFIG + ",edits"
     assert run(tmp_path, stage="ingest", config=edits) == 0
