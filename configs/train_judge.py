@@ -3,9 +3,9 @@
     chexjax train_judge --config=configs/train_judge.py --workdir=runs/judge
 
 `trained_judge/judge` in the workdir is then a Hugging Face folder. So was the judge made that comes
-with chexjax, in two runs whose settings its card has. `--config.train_judge.start=FOLDER` goes on from
-a judge, `chexjax/judges/green_nano` for one; `--config.train_judge.run=WORKDIR` also examines it with
-the candidates of a run, as those of `configs/quickstart.py`.
+with chexjax, in two runs whose settings its card has. `--config.train_judge.start=FOLDER` goes on
+from a judge, `chexjax/judges/green_nano` for one; `--config.train_judge.run=WORKDIR` also examines
+it with the candidates of a run, as those of `configs/quickstart.py`.
 
 Arguments: `edits` trains on the reports of any source, with errors put into their text by rule
 (then run `ingest` first); `small` shrinks everything to seconds; `seed=K`.
