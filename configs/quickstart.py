@@ -36,6 +36,11 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
     config.sample.update(studies=768, max_new_tokens=72)
     config.sample.sampler.update(temperature=1.0, top_p=0.8)
 
+    # The judge that comes with chexjax scores the candidates; the oracle, which knows what is true,
+    # the held-out reports.
+    config.judge.name = "green"
+    config.evaluate.judge = "oracle"
+
     config.loss.name = given.loss
     if given.loss == "dpo":
         config.loss.options.beta = 0.5
@@ -53,6 +58,7 @@ def _shrink(config: ml_collections.ConfigDict) -> None:
     config.policy.preset = "chexagent2_nano"
     # A policy of seconds writes nothing that the oracle can read; shared words it has.
     config.judge.name = "rouge_l"
+    config.evaluate.judge = ""
     config.sample.sampler.top_p = 1.0
     config.source.phantom.update(train=64, test=16, size=64)
     config.source.unit = 32
