@@ -23,7 +23,8 @@ _LIMITS = """## Limits
 
 For research and for trying chexjax out. It stands in for GREEN where GREEN cannot be had, and knows
 no medicine: it has learnt the words of made-up reports or of the reports it was given, and what it
-says of any others means nothing. It is no medical device.
+says of any others means nothing. About reports much longer than those its answers may be malformed.
+It is no medical device.
 """
 _MADE = {
     "content": "phantom reports that were written with other findings, places, grades and "
