@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from chexjax.engine.config import EngineConfig
 from chexjax.engine.drafting import Likely
-from chexjax.engine.engine import Engine, EngineConfig
+from chexjax.engine.engine import Engine
 from chexjax.engine.request import Completion, Full, Images, Request, Stop, Written
 from chexjax.engine.sampling import Sampler
 

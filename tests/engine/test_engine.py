@@ -204,7 +204,7 @@ def test_another_preamble_takes_the_place_of_the_one_before(engine, teacher):
 
 
 def compiled(engine):
-    programs = engine._programs
+    programs = engine._pools._programs
     each = (programs.read_prefix, programs.read_rows, programs.write)
     return [program.func._cache_size() for program in each]
 
