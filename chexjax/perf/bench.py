@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.connection import Connection
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -154,7 +155,18 @@ def _serve(pipe: Connection, make: Callable[[], Step]) -> None:
         step(number)
         pipe.send(time.perf_counter() - started)
     pipe.send(_compiling())
-    pipe.send(1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    pipe.send(_peak())
+
+
+def _peak() -> int:
+    """Most bytes that this process held; Linux counts in `ru_maxrss` what its parent held too."""
+    status = Path("/proc/self/status")
+    lines = status.read_text().splitlines() if status.is_file() else []
+    for line in lines:
+        if line.startswith("VmHWM:"):
+            return 1024 * int(line.split()[1])
+    unit = 1 if sys.platform == "darwin" else 1024
+    return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def _compiling() -> float:

@@ -21,7 +21,7 @@ os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
 
 import vllm  # noqa: E402 (it reads these variables)
 
-_BLOCK = 32
+_BLOCK, _PIECE = 32, 2048
 _GIB = 2**30
 
 
@@ -36,7 +36,7 @@ def make_writer(folder: Path, size: Size, work: Work) -> Write:
         dtype="float32",
         max_model_len=work.prompt + work.new,
         max_num_seqs=work.requests,
-        max_num_batched_tokens=max(2048, work.prompt),
+        max_num_batched_tokens=max(_PIECE, work.prompt),
         block_size=_BLOCK,
         enable_prefix_caching=True,
     )

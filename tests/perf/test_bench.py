@@ -168,7 +168,9 @@ def broken():
 
 def test_peers_are_timed_one_by_one():
     peers = {"fast": functools.partial(sleeper, 0.01), "slow": functools.partial(sleeper, 0.05)}
+    ours = np.ones(2**27)  # a gibibyte, which is none of theirs
     found = alternate(peers, rounds=3)
+    assert all(timing.peak < ours.nbytes for timing in found.values())
     assert [len(found[name].seconds) for name in peers] == [3, 3]
     assert 0.01 <= found["fast"].median < 0.05 <= found["slow"].median
     assert found["fast"].first >= 0.01 and found["slow"].peak > 2**20
