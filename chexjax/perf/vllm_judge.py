@@ -21,7 +21,7 @@ os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
 
 import vllm  # noqa: E402 (it reads these variables)
 
-_BLOCK, _PIECE = 32, 2048
+_BLOCK, _PIECE = 32, 8192
 _GIB = 2**30
 
 
