@@ -29,6 +29,7 @@ def bench(argv: Sequence[str], console: Console) -> None:
     flags.DEFINE_enum("size", "S", list(SIZES), "Of the work.", flag_values=own)
     given = timing_of.read(own, argv, FORM, peers=list(_PEERS), rounds=8)
     size = given["size"]
+    busy = timing_of.busy()
     timings, most = timing_of.timed(_peers(size, given["against"]), given["rounds"])
     rows = {name: _row(size, name, timings, most) for name in timings}
     work = SIZES[size]
@@ -36,7 +37,7 @@ def bench(argv: Sequence[str], console: Console) -> None:
         f"DPO step, size {size}: {work.pairs} pairs, prefix {work.prefix}, "
         f"{work.tokens} response tokens, float32"
     )
-    caption = f"matmul peak, measured in turn: {most / 1e9:.0f} GFLOP/s"
+    caption = f"matmul peak, measured in turn: {most / 1e9:.0f} GFLOP/s; {busy}"
     console.print(timing_of.table(title, caption, _LINES, rows))
     numbers = {"work": f"align {size}", "matmul_gflops_per_second": most / 1e9, "peers": rows}
     timing_of.write(given["json"], numbers)

@@ -45,13 +45,15 @@ def bench(argv: Sequence[str], console: Console) -> None:
     work = dataclasses.replace(WORKS[given["work"]], threads=given["threads"])
     # XLA's and OpenMP's counts are read when a process starts to compute.
     os.environ |= dict.fromkeys(("PJRT_NPROC", "OMP_NUM_THREADS"), str(work.threads))
+    busy = timing_of.busy()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         _prepare(folder, size, work, given["against"])
         peers = _peers(folder, size, work, given["against"])
         timings, most = timing_of.timed(peers, given["rounds"])
         rows = {name: _row(size, work, folder, name, timings, most) for name in timings}
-    console.print(timing_of.table(*_heading(given, size, work, most), _LINES, rows))
+    title, caption = _heading(given, size, work, most)
+    console.print(timing_of.table(title, f"{caption}; {busy}", _LINES, rows))
     numbers = {
         "work": f"judge {given['size']} {given['work']}",
         "counted_gflop": judge_work.useful_flops(size, work) / 1e9,

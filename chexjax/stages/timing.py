@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,11 @@ def read(
     if rest := read_flags(own, argv, form):
         raise ConfigError(f"{rest[0]} is no flag: write {form}")
     return {name: own[name].value for name in own}
+
+
+def busy() -> str:
+    """What else the machine does, for a caption: peers that wait in loops suffer most from it."""
+    return f"load average before: {os.getloadavg()[0]:.1f}"
 
 
 def timed(peers: Mapping[str, Callable[[], Step]], rounds: int) -> tuple[dict[str, Timing], float]:
