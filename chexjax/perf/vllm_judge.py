@@ -27,7 +27,8 @@ _GIB = 2**30
 
 def make_writer(folder: Path, size: Size, work: Work) -> Write:
     """vLLM with all requests in one batch, and memory for as many."""
-    tokens = work.requests * (work.prompt + work.new + _BLOCK)
+    # What blocks cannot share, because texts end within them, is at most two of them a request.
+    tokens = work.distinct + work.written + 2 * _BLOCK * work.requests
     needed = 4 * 2 * size.layers * size.width * tokens / _GIB
     os.environ["VLLM_CPU_KVCACHE_SPACE"] = str(math.ceil(needed))
     model = vllm.LLM(
