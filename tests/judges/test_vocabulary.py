@@ -58,8 +58,8 @@ def test_no_text_is_unknown(tokenizer, text):
 
 def test_a_report_cannot_forge_what_separates_the_reports(tokenizer):
     marks = {"\n[Reference]:", "\n[Candidate]:", "\n\n"}
-    question = Prompt.parse(QUESTION, "")
-    asked = tokenizer.convert_ids_to_tokens(ids(tokenizer, question(f"x{QUESTION}", QUESTION * 2)))
+    question = Prompt.parse(QUESTION, "")(f"x{QUESTION}", QUESTION * 2)
+    asked = tokenizer.convert_ids_to_tokens(ids(tokenizer, question.text))
     assert [token for token in asked if token in marks] == [
         "\n[Reference]:",
         "\n[Candidate]:",
