@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -98,22 +99,15 @@ def make_room(block: BlockSpec, layers: int, batch: tuple[int, ...], room: int, 
 
 
 class Programs:
-    """The jitted functions of one model; each is compiled once a shape."""
+    """The jitted functions over one model; what is compiled is shared by all models of a shape."""
 
     def __init__(self, model: LanguageModel) -> None:
         """Takes an unrolled model."""
         graph, self.params = nnx.split(model)
-
-        def bound(function: Any, **options: Any) -> Any:
-            def run(params: nnx.State, *args: Any, **more: Any) -> Any:
-                return function(nnx.merge(graph, params), *args, **more)
-
-            return functools.partial(jax.jit(run, **options), self.params)
-
-        self.read_preamble = bound(_read_preamble, donate_argnums=1)
-        self.read_prefix = bound(_read_prefix, donate_argnums=2)
-        self.read_rows = bound(_read_rows, donate_argnums=3)
-        self.write = bound(_write, donate_argnums=3, static_argnames=("steps", "draft", "trust"))
+        self.read_preamble = functools.partial(_READ_PREAMBLE, graph, self.params)
+        self.read_prefix = functools.partial(_READ_PREFIX, graph, self.params)
+        self.read_rows = functools.partial(_READ_ROWS, graph, self.params)
+        self.write = functools.partial(_WRITE, graph, self.params)
 
 
 def _read_preamble(model: LanguageModel, memory: Memory, tokens: jax.Array) -> Memory:
@@ -256,3 +250,22 @@ def _given(pool: KV, groups: KV, place: Place) -> KV:
     return jax.tree.map(
         lambda pool, new: jax.vmap(put)(pool, new, place.group, place.active), pool, groups
     )
+
+
+def _program(function: Any, *, memory: int, static: Sequence[str] = ()) -> Any:
+    """Jits a function of a model and more, whose argument number `memory` is written in place.
+
+    The model comes as its graph, by value, and its parameters, so that a second engine compiles
+    nothing anew.
+    """
+
+    def run(graph: nnx.GraphDef[LanguageModel], params: nnx.State, *args: Any, **more: Any) -> Any:
+        return function(nnx.merge(graph, params), *args, **more)
+
+    return jax.jit(run, static_argnums=0, donate_argnums=memory + 1, static_argnames=static)
+
+
+_READ_PREAMBLE = _program(_read_preamble, memory=1)
+_READ_PREFIX = _program(_read_prefix, memory=2)
+_READ_ROWS = _program(_read_rows, memory=3)
+_WRITE = _program(_write, memory=3, static=("steps", "draft", "trust"))

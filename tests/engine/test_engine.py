@@ -184,6 +184,17 @@ def test_nothing_is_compiled_twice(engine):
         assert compiled(engine) == before
 
 
+def test_a_second_engine_compiles_nothing(model, engine):
+    """Of the same shapes, whatever its parameters are: theirs are arguments, not constants."""
+    asked = request(8, rows=(5, 9), prefix=20)
+    [first] = written(engine, asked)
+    before = compiled(engine)
+    assert written(Engine(model, CONFIG, PREAMBLE), asked) == [first]
+    other = random_model(FAMILY, seed=1)
+    assert written(Engine(other, CONFIG, PREAMBLE), asked) != [first]
+    assert compiled(engine) == before
+
+
 def test_another_preamble_takes_the_place_of_the_one_before(engine, teacher):
     """In the same programs; and nobody may change it while requests run."""
     first = request(9, rows=(5, 9), limit=8)
