@@ -7,6 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from chexjax import malloc
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code.
@@ -14,6 +16,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     What a user can mend (a config, a folder, an input) is said in one message without a stack
     trace, with exit code 2.
     """
+    malloc.keep_freed()
     _enable_compilation_cache()
     from chexjax.artefacts import ArtefactError
     from chexjax.config import ConfigError

@@ -40,7 +40,8 @@ from chexjax.perf.aot import COLLECTIVES
 from chexjax.rows import decode, encode
 from chexjax.testing import assert_close, random_batch, random_model, random_policy
 from chexjax.train import OptimizerConfig, Preference
-from chexjax.train.step import init_state, make_optimizer, make_step, split_params, state_shardings
+from chexjax.train.optimizer import make_optimizer
+from chexjax.train.step import init_state, make_step, split_params, state_shardings
 
 pytestmark = pytest.mark.timeout(900)  # one process compiles every program for four meshes
 

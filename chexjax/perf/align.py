@@ -9,6 +9,7 @@ import jax
 import numpy as np
 from flax import nnx
 
+from chexjax import malloc
 from chexjax.losses import DPO
 from chexjax.models import VLM, random_params
 from chexjax.perf import flops
@@ -16,7 +17,8 @@ from chexjax.perf import work as work_of
 from chexjax.perf.bench import Step
 from chexjax.perf.work import SIZES, Work
 from chexjax.train import OptimizerConfig, Preference, Reference, make_scorer
-from chexjax.train.step import init_state, make_optimizer, make_step, split_params
+from chexjax.train.optimizer import make_optimizer
+from chexjax.train.step import init_state, make_step, split_params
 
 BATCHES = 4
 """Batches that are taken in turn; they differ in their numbers, not in their shapes."""
@@ -29,6 +31,7 @@ def jax_step(size: str, *, cached: bool) -> Step:
       size: A key of `SIZES`.
       cached: Take reference log-probs from a cache, and do not compute them in the step.
     """
+    malloc.keep_freed()  # as our commands do
     work = SIZES[size]
     batches = [work_of.batch(work, seed) for seed in range(BATCHES)]
     if cached:
@@ -42,11 +45,15 @@ def jax_step(size: str, *, cached: bool) -> Step:
     first = functools.partial(init_state, optimizer=optimizer, reference=not cached)
     state = jax.jit(first)(trainable, frozen)
     train = make_step(graph, objective, optimizer, accumulate=1)
+    malloc.give_back()
 
     def step(number: int) -> float:
         nonlocal state
         state, metrics = train(state, batches[number % BATCHES], np.float32(work_of.RATE))
-        return float(metrics["loss"])
+        loss = float(metrics["loss"])
+        if number == 0:
+            malloc.give_back()  # as the training loop does
+        return loss
 
     return step
 

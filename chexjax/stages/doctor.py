@@ -12,6 +12,7 @@ from absl import flags
 from rich.console import Console
 from rich.table import Table
 
+from chexjax import malloc
 from chexjax.config import ConfigError
 from chexjax.config.command import read_flags
 from chexjax.families import AnyFamily, preset
@@ -116,5 +117,7 @@ def _machine() -> Table:
     huge = "malloc.hugetlb" in os.environ.get("GLIBC_TUNABLES", "")
     advice = "on" if huge else "off; start by launch/local, or set GLIBC_TUNABLES"
     table.add_row("malloc's huge pages", advice)
+    kept = "kept" if malloc.keep_freed() else "goes back to the kernel"
+    table.add_row("freed memory", kept)
     table.add_row("compile cache", os.environ.get("JAX_COMPILATION_CACHE_DIR", "none"))
     return table

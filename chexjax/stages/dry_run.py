@@ -27,7 +27,8 @@ from chexjax.stages.fitting import length_in_steps
 from chexjax.stages.start import check_start, is_trained
 from chexjax.stages.visual import VISUAL, check_frozen, token_bytes
 from chexjax.train import TrainConfig
-from chexjax.train.step import init_state, make_optimizer, split_params, state_shardings
+from chexjax.train.optimizer import make_optimizer
+from chexjax.train.step import init_state, split_params, state_shardings
 
 _GIB = 2**30
 

@@ -14,6 +14,7 @@ import jax
 from flax import nnx
 from jax.sharding import Mesh
 
+from chexjax import malloc
 from chexjax.checkpoint import Checkpoints
 from chexjax.data.batches import PADDING, Collate, Plan, iterate
 from chexjax.families import TextFamily
@@ -23,14 +24,8 @@ from chexjax.trackers import JsonlTracker, Progress, StageTimer
 from chexjax.train.config import TrainConfig
 from chexjax.train.metrics import PATIENCE, MetricLog
 from chexjax.train.objectives import Objective
-from chexjax.train.step import (
-    init_state,
-    learning_rates,
-    make_optimizer,
-    make_step,
-    split_params,
-    state_shardings,
-)
+from chexjax.train.optimizer import learning_rates, make_optimizer
+from chexjax.train.step import init_state, make_step, split_params, state_shardings
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,6 +102,7 @@ def train(
     # Where an earlier attempt stopped.
     checkpoints = Checkpoints(scratch / "checkpoints", every=config.checkpoint_every)
     state, start = checkpoints.restore(state) or (state, 0)
+    malloc.give_back()
     log = _log(folder, config, data, start)
 
     # The loop: dispatch a step, and read its metrics when the next one is on its way.
@@ -119,6 +115,8 @@ def train(
         for number, batch in enumerate(_timed(data.batches(start, steps), timer), start + 1):
             state, metrics = step(state, place_batch(batch, mesh), rates[number - 1])
             progress.advance(note=log.push(number, metrics))
+            if number == start + 1:
+                malloc.give_back()  # what the compiler has left
             if checkpoints.due(number):
                 log.flush()  # what a resumed run does not repeat must have been logged
                 checkpoints.save(number, state, next_batch=number)

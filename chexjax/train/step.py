@@ -9,7 +9,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from flax import nnx
 from jax.sharding import Mesh
@@ -17,7 +16,6 @@ from jax.sharding import Mesh
 from chexjax.losses import Rows
 from chexjax.mesh import Table, parameter_names, parameter_shardings, path_name, replicated
 from chexjax.models import LORA_TRAINED, LanguageModel, Prefix
-from chexjax.train.config import OptimizerConfig
 from chexjax.train.moving import Reference
 from chexjax.train.objectives import Batch, Objective
 
@@ -78,43 +76,10 @@ def split_params(
     return graph, trainable, frozen
 
 
-def make_optimizer(config: OptimizerConfig) -> optax.GradientTransformation:
-    """Clipping and AdamW at learning rate 1; `make_step` scales by the rate of the step.
-
-    The rate is an input of the step and no constant in it, so that runs of different lengths
-    share one compiled program.
-    """
-
-    def decayed(params: nnx.State) -> Any:
-        return jax.tree_util.tree_map_with_path(
-            lambda path, _: path_name(path).endswith("kernel"), params
-        )
-
-    return optax.chain(
-        optax.clip_by_global_norm(config.clip),
-        optax.scale_by_adam(config.b1, config.b2),
-        optax.add_decayed_weights(config.weight_decay, decayed),
-    )
-
-
-def learning_rates(config: OptimizerConfig, steps: int) -> np.ndarray:
-    """Learning rate of each step, `f32[steps]`: linear warm-up, then cosine decay."""
-    length = max(steps, 1)
-    schedule = optax.warmup_cosine_decay_schedule(
-        init_value=0.0,
-        peak_value=config.learning_rate,
-        # One step at least is left for the decay, or optax refuses.
-        warmup_steps=min(round(config.warmup_share * length), length - 1),
-        decay_steps=length,
-        end_value=config.final_share * config.learning_rate,
-    )
-    return np.asarray(schedule(jnp.arange(steps)), np.float32)
-
-
 def init_state(
     trainable: nnx.State,
     frozen: nnx.State,
-    optimizer: optax.GradientTransformation,
+    optimizer: optax.GradientTransformationExtraArgs,
     *,
     reference: bool = False,
 ) -> TrainState:
@@ -152,7 +117,7 @@ def state_shardings(state: TrainState, table: Table, mesh: Mesh) -> Any:
 def make_step(
     graph: nnx.GraphDef,
     objective: Objective,
-    optimizer: optax.GradientTransformation,
+    optimizer: optax.GradientTransformationExtraArgs,
     *,
     accumulate: int,
     places: TrainState | None = None,
@@ -211,13 +176,13 @@ def make_step(
 def _updated(
     state: TrainState,
     grads: Any,
-    optimizer: optax.GradientTransformation,
+    optimizer: optax.GradientTransformationExtraArgs,
     rate: jax.Array,
     finite: jax.Array,
     reference: Reference | None,
 ) -> TrainState:
     """The state behind a step; as it was, but for the counts, where the step is not finite."""
-    directions, moments = optimizer.update(grads, state.optimizer, state.trainable)
+    directions, moments = optimizer.update(grads, state.optimizer, state.trainable, finite=finite)
     updates = jax.tree.map(lambda d: -rate * d, directions)
 
     def keep(new: jax.Array, old: jax.Array) -> jax.Array:
@@ -232,7 +197,7 @@ def _updated(
         skipped=state.skipped + ~finite,
         trainable=trainable,
         frozen=state.frozen,
-        optimizer=jax.tree.map(keep, moments, state.optimizer),
+        optimizer=moments,
         reference=beside,
     )
 

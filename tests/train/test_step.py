@@ -13,7 +13,8 @@ from chexjax.mesh import path_name
 from chexjax.models import Prefix
 from chexjax.testing import assert_close, packed, random_batch, random_policy
 from chexjax.train import SFT, Objective, OptimizerConfig, Preference
-from chexjax.train.step import init_state, learning_rates, make_optimizer, make_step, split_params
+from chexjax.train.optimizer import learning_rates, make_optimizer
+from chexjax.train.step import init_state, make_step, split_params
 
 FAMILY = preset("chexagent2_nano", Family)
 RATE = np.float32(0.01)
