@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import numpy as np
+import optax
 from flax import nnx
 
 from chexjax import malloc
@@ -18,7 +19,7 @@ from chexjax.perf.bench import Step
 from chexjax.perf.work import SIZES, Work
 from chexjax.train import OptimizerConfig, Preference, Reference, make_scorer
 from chexjax.train.optimizer import make_optimizer
-from chexjax.train.step import init_state, make_step, split_params
+from chexjax.train.step import TrainState, init_state, make_step, split_params
 
 BATCHES = 4
 """Batches that are taken in turn; they differ in their numbers, not in their shapes."""
@@ -40,10 +41,8 @@ def jax_step(size: str, *, cached: bool) -> Step:
     objective = Preference(
         DPO(beta=work_of.BETA), keep=True, reference=None if cached else Reference()
     )
-    graph, trainable, frozen = split_params(_policy(work), work_of.family(work).frozen)
     optimizer = make_optimizer(OptimizerConfig(clip=np.inf))
-    first = functools.partial(init_state, optimizer=optimizer, reference=not cached)
-    state = jax.jit(first)(trainable, frozen)
+    graph, state = _start(work, optimizer, reference=not cached)
     train = make_step(graph, objective, optimizer, accumulate=1)
     malloc.give_back()
 
@@ -93,6 +92,15 @@ def useful_flops(size: str, *, cached: bool) -> float:
     step = flops.train_step(family, real, frozen_vision=True)
     step -= flops.head(family, real)  # which the step's count has for logits computed again
     return step if cached else step + flops.forward(family, real) - tower
+
+
+def _start(
+    work: Work, optimizer: optax.GradientTransformationExtraArgs, *, reference: bool
+) -> tuple[nnx.GraphDef, TrainState]:
+    """The policy's graph and the state before the first step."""
+    graph, trainable, frozen = split_params(_policy(work), work_of.family(work).frozen)
+    first = functools.partial(init_state, optimizer=optimizer, reference=reference)
+    return graph, jax.jit(first)(trainable, frozen)
 
 
 def _policy(work: Work) -> Any:

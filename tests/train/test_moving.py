@@ -11,7 +11,8 @@ from chexjax.families import Family, preset
 from chexjax.losses import DPO, KTO
 from chexjax.testing import assert_close, packed, random_batch, random_policy
 from chexjax.train import OptimizerConfig, Preference, Reference, make_scorer
-from chexjax.train.step import init_state, make_optimizer, make_step, split_params
+from chexjax.train.optimizer import make_optimizer
+from chexjax.train.step import init_state, make_step, split_params
 
 FAMILY = preset("chexagent2_nano", Family)
 RATE = np.float32(0.01)
