@@ -6,22 +6,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-LABELS = (
-    "Enlarged Cardiomediastinum",
-    "Cardiomegaly",
-    "Lung Opacity",
-    "Lung Lesion",
-    "Edema",
-    "Consolidation",
-    "Pneumonia",
-    "Atelectasis",
-    "Pneumothorax",
-    "Pleural Effusion",
-    "Pleural Other",
-    "Fracture",
-    "Support Devices",
-    "No Finding",
-)
+from chexjax.data.chexpert_labels import CHEXPERT_14
 
 SEVERITIES = ("mild", "moderate", "severe")
 SIDES = ("left", "right", "bilateral")
@@ -100,4 +85,4 @@ def labels(kinds: Iterable[str]) -> dict[str, int]:
         found.add("Lung Opacity")
     if found <= {"Support Devices"}:
         found.add("No Finding")
-    return {label: int(label in found) for label in LABELS}
+    return {label: int(label in found) for label in CHEXPERT_14}

@@ -11,17 +11,21 @@ import itertools
 import multiprocessing
 import os
 import threading
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 
 from chexjax.data.images import UnusableImage, open_image
 from chexjax.data.sources import Source, SourceConfig, open_source
-from chexjax.data.study import Study, UnusableStudy
+from chexjax.data.study import Rejected, Study, UnusableStudy
 
-Checked = tuple[Study, str | None]
-"""A study, and why it cannot be used; None where it can."""
+Checked = Study | Rejected
+"""A study that can be used, or the name of one that cannot, and why."""
 
 _AT_A_TIME = 16  # studies a worker reads before it hands them over
+
+# What a file of one study can do to its reader. Anything else is an error of ours.
+_UNREADABLE = (OSError, ValueError, KeyError, SyntaxError, EOFError, zlib.error)
 
 
 @contextlib.contextmanager
@@ -37,31 +41,68 @@ def reader(config: SourceConfig) -> Iterator[Callable[[range], Iterator[Checked]
 
         def read(rows: range) -> Iterator[Checked]:
             parts = [rows[k : k + _AT_A_TIME] for k in range(0, len(rows), _AT_A_TIME)]
-            return itertools.chain.from_iterable(pool.map(_read, itertools.repeat(config), parts))
+            return itertools.chain.from_iterable(
+                pool.map(_read_part, itertools.repeat(config), parts)
+            )
 
         yield read
 
 
-def check(studies: Iterable[Study]) -> Iterator[Checked]:
-    """Looks at each study's report and decodes each of its images whole."""
-    for study in studies:
-        try:
-            study.check()
-            for image in study.images:
-                open_image(image)
-        except (UnusableStudy, UnusableImage) as error:
-            yield study, str(error)
+def check(
+    source: Source, rows: Iterable[int], repeated: frozenset[int] = frozenset()
+) -> Iterator[Checked]:
+    """Reads studies, looks at each report and decodes each image whole.
+
+    Whatever is wrong with a study is held against it alone.
+
+    Args:
+      source: Where they come from.
+      rows: Their indices.
+      repeated: What `repeats` found, which is not read.
+    """
+    for index in rows:
+        if index in repeated:
+            yield Rejected(source.id(index), "an earlier study has the same id")
         else:
-            yield study, None
+            yield _read(source, index)
 
 
-def _read(config: SourceConfig, rows: range) -> list[Checked]:
-    return list(check(map(_open(config).__getitem__, rows)))
+def repeats(source: Source) -> frozenset[int]:
+    """Indices of studies whose id an earlier study has: later stages find rows by their ids."""
+    seen: set[str] = set()
+    found = set()
+    for index in range(len(source)):
+        name = source.id(index)
+        if name in seen:
+            found.add(index)
+        seen.add(name)
+    return frozenset(found)
+
+
+def _read(source: Source, index: int) -> Checked:
+    try:
+        study = source[index]
+        study.check()
+        for image in study.images:
+            open_image(image)
+    except (UnusableStudy, UnusableImage) as error:
+        return Rejected(source.id(index), str(error))
+    except _UNREADABLE as error:
+        # Not its message: that may quote the report, or a path made of patients' ids.
+        why = (isinstance(error, OSError) and error.strerror) or type(error).__name__
+        return Rejected(source.id(index), f"the study cannot be read: {why}")
+    return study
+
+
+def _read_part(config: SourceConfig, rows: range) -> list[Checked]:
+    source, repeated = _open(config)
+    return list(check(source, rows, repeated))
 
 
 @functools.cache
-def _open(config: SourceConfig) -> Source:
-    return open_source(config)
+def _open(config: SourceConfig) -> tuple[Source, frozenset[int]]:
+    source = open_source(config)
+    return source, repeats(source)
 
 
 def _processors() -> int:

@@ -72,6 +72,14 @@ class PhantomSource:
         """Number of studies in all splits."""
         return sum(getattr(self.config, split) for split in SPLITS)
 
+    def id(self, index: int) -> str:
+        """Name of a study."""
+        return f"phantom-{self.config.seed}-{index:06d}"
+
+    def fingerprint(self) -> str:
+        """Empty: nothing is read."""
+        return ""
+
     def __getitem__(self, index: int) -> Study:
         """Draws one study and writes its report.
 
@@ -87,7 +95,7 @@ class PhantomSource:
         content = grammar.plan(scene.findings, rng, prior=self.config.prior)
         views = ("frontal", "lateral") if two_views else ("frontal",)
         return Study(
-            id=f"phantom-{seed}-{index:06d}",
+            id=self.id(index),
             split=self._split(index),
             images=tuple(png(scene, view, self.config.size) for view in views),
             views=views,

@@ -7,19 +7,37 @@ import difflib
 from collections.abc import Callable
 from typing import Protocol
 
+from chexjax.config import local
 from chexjax.data.phantom import PhantomConfig, PhantomSource
 from chexjax.data.study import Study
+from chexjax.data.text import TextRules
 
 
 class Source(Protocol):
-    """A sequence of studies that can be read in any order."""
+    """A sequence of studies that can be read in any order.
+
+    What it holds in memory are names: studies are read when they are asked for, in whichever
+    process asks.
+    """
 
     def __len__(self) -> int:
         """Number of studies."""
         ...
 
+    def id(self, index: int) -> str:
+        """Name of a study, known without reading it."""
+        ...
+
     def __getitem__(self, index: int) -> Study:
-        """One study; always the same for the same index."""
+        """One study; always the same for the same index.
+
+        Raises:
+          UnusableStudy: what is there cannot be used.
+        """
+        ...
+
+    def fingerprint(self) -> str:
+        """Digest of what it reads, wherever that lies; empty where the config says it all."""
         ...
 
 
@@ -29,12 +47,17 @@ class SourceConfig:
 
     Attributes:
       name: Name of a source in `SOURCES`.
+      path: Folder or file of the source. What it holds, not where it lies, decides the content of
+        the studies.
       phantom: Fields of the phantom source.
-      unit: Studies ingested in one unit of work.
+      text: What is done to the text of real reports; phantoms' stay as they are.
+      unit: Studies ingested in one unit of work; as many are in memory, with their images.
     """
 
     name: str = "phantom"
+    path: str = local("")
     phantom: PhantomConfig = PhantomConfig()
+    text: TextRules = TextRules()
     unit: int = 256
 
 
@@ -48,7 +71,8 @@ def open_source(config: SourceConfig) -> Source:
     """The source that a config names.
 
     Raises:
-      ValueError: no such source; names the nearest one.
+      ValueError: no such source (names the nearest one), or there is nothing at its path that it
+        could read.
     """
     if config.name not in SOURCES:
         near = difflib.get_close_matches(config.name, SOURCES, n=1, cutoff=0.0)[0]

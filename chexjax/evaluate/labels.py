@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from chexjax.data.findings import LABELS
+from chexjax.data.chexpert_labels import CHEXPERT_14
 from chexjax.evaluate.significance import Array, Interval, interval, resampled_means
 
 
@@ -46,14 +46,14 @@ def label_scores(
     truth, said = _present(references, labeler), _present(reports, labeler)
     counts = np.stack([truth & said, truth, said]).astype(np.float64)  # [3, B, L]
     flat = np.concatenate(list(counts), axis=1)
-    resampled = resampled_means(flat, seed=seed).reshape(-1, 3, len(LABELS))
+    resampled = resampled_means(flat, seed=seed).reshape(-1, 3, len(CHEXPERT_14))
     totals = counts.sum(1)[None]  # [1, 3, L]
     each, each_resampled = _f1(totals), _f1(resampled)
     return LabelScores(
-        names=LABELS,
+        names=CHEXPERT_14,
         support=tuple(int(n) for n in totals[0, 1]),
         predicted=tuple(int(n) for n in totals[0, 2]),
-        f1=tuple(interval(each[0, k], each_resampled[:, k]) for k in range(len(LABELS))),
+        f1=tuple(interval(each[0, k], each_resampled[:, k]) for k in range(len(CHEXPERT_14))),
         macro=interval(_mean(each)[0], _mean(each_resampled)),
         micro=interval(
             _f1(totals.sum(-1, keepdims=True))[0, 0], _f1(resampled.sum(-1, keepdims=True))[:, 0]
@@ -63,7 +63,7 @@ def label_scores(
 
 def _present(texts: Sequence[str], labeler: Callable[[str], Mapping[str, int]]) -> NDArray[np.bool]:
     found = [labeler(text) for text in texts]
-    return np.array([[labels.get(name) == 1 for name in LABELS] for labels in found], bool)
+    return np.array([[labels.get(name) == 1 for name in CHEXPERT_14] for labels in found], bool)
 
 
 def _f1(counts: Array) -> Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures.process import BrokenProcessPool
@@ -9,8 +10,10 @@ from typing import Any
 
 from chexjax.artefacts import Artefact, ArtefactError, Draft
 from chexjax.data.intake import Checked, reader
-from chexjax.data.sources import open_source
+from chexjax.data.sources import SourceConfig, open_source
+from chexjax.data.study import Study
 from chexjax.rows import Reject, Unit, map_units
+from chexjax.stages.config import RunConfig
 from chexjax.stages.context import Context, Stage
 from chexjax.trackers import StageTimer
 
@@ -36,11 +39,11 @@ def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
 def sort_out(studies: Iterable[Checked]) -> Unit:
     """Rows of the usable studies, and the others with their reasons."""
     done = Unit([], [])
-    for study, reason in studies:
-        if reason is None:
+    for study in studies:
+        if isinstance(study, Study):
             done.rows.append(study.to_row())
         else:
-            done.rejects.append(Reject(study.id, reason))
+            done.rejects.append(Reject(study.id, study.reason))
     return done
 
 
@@ -56,6 +59,23 @@ def _summarise(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
+def _read_from(config: RunConfig) -> dict[str, Any]:
+    """What the source is made of, wherever it lies."""
+    files = _fingerprint(config.source)
+    return {"files": files} if files else {}
+
+
+@functools.lru_cache
+def _fingerprint(config: SourceConfig) -> str:
+    return open_source(config).fingerprint()
+
+
 INGEST = Stage(
-    name="ingest", folder="studies", kind="studies", fields=("source",), reads=(), work=_work
+    name="ingest",
+    folder="studies",
+    kind="studies",
+    fields=("source",),
+    reads=(),
+    work=_work,
+    extra=_read_from,
 )

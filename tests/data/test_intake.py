@@ -20,7 +20,7 @@ def test_workers_give_the_studies_of_the_source_in_order():
     source = open_source(CONFIG)
     with reader(CONFIG) as read:
         first, second = list(read(range(0, 20))), list(read(range(20, 43)))
-    assert first + second == [(source[k], None) for k in range(43)]
+    assert first + second == [source[k] for k in range(43)]
 
 
 def test_an_error_of_the_source_comes_through():

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from chexjax.data.findings import KINDS, LABELS, Finding, labels
+from chexjax.data.chexpert_labels import CHEXPERT_14
+from chexjax.data.findings import KINDS, Finding, labels
 from chexjax.data.phantom import PhantomConfig, PhantomSource
 from chexjax.data.phantom_draw import draw
 from chexjax.data.phantom_scene import Scene, sample_scene
@@ -89,7 +90,7 @@ def test_truth_and_labels_agree() -> None:
     source = PhantomSource(CONFIG)
     for k in range(20):
         study = source[k]
-        assert tuple(study.labels) == LABELS
+        assert tuple(study.labels) == CHEXPERT_14
         assert study.labels == labels(f["kind"] for f in study.truth["findings"])
 
 

@@ -1,13 +1,14 @@
 """Ingest keeps what can be used and names what cannot, row by row."""
 
+import dataclasses
 import io
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from chexjax.data.intake import check
-from chexjax.data.study import Study
+from chexjax.data.intake import check, repeats
+from chexjax.data.study import Study, UnusableStudy, patient_digest
 from chexjax.stages.ingest import sort_out
 
 
@@ -20,7 +21,33 @@ def png(pixels):
 GOOD = png(np.arange(64 * 64, dtype=np.uint8).reshape(64, 64))
 
 
-def study(name, image=GOOD, findings="The lungs are clear."):
+class Listed:
+    """A source that holds what it is given, an error where one is to be raised."""
+
+    def __init__(self, *studies):
+        self.studies = studies
+
+    def __len__(self):
+        return len(self.studies)
+
+    def id(self, index):
+        return getattr(self.studies[index], "id", f"row {index}")
+
+    def __getitem__(self, index):
+        if isinstance(self.studies[index], Exception):
+            raise self.studies[index]
+        return self.studies[index]
+
+    def fingerprint(self):
+        return ""
+
+
+def ingested(*studies):
+    source = Listed(*studies)
+    return sort_out(check(source, range(len(source)), repeats(source)))
+
+
+def study(name, image=GOOD, findings="The lungs are clear.", **more):
     return Study(
         id=name,
         split="train",
@@ -28,6 +55,7 @@ def study(name, image=GOOD, findings="The lungs are clear."):
         views=("frontal",),
         indication="Cough.",
         findings=findings,
+        **more,
     )
 
 
@@ -39,10 +67,11 @@ def study(name, image=GOOD, findings="The lungs are clear."):
         (study("x", image=GOOD[: len(GOOD) // 2]), "cannot be decoded"),
         (study("x", image=b"not an image"), "cannot be decoded"),
         (study("x", findings="  \n"), "reference report is empty"),
+        (study("x", labels={"Edema": 2}), "not 1, 0 or -1: Edema = 2"),
     ],
 )
 def test_an_unusable_study_is_named_and_the_others_go_on(bad, reason):
-    done = sort_out(check([study("before"), bad, study("after")]))
+    done = ingested(study("before"), bad, study("after"))
     assert [row["id"] for row in done.rows] == ["before", "after"]
     [reject] = done.rejects
     assert reject.id == "x"
@@ -50,5 +79,48 @@ def test_an_unusable_study_is_named_and_the_others_go_on(bad, reason):
 
 
 def test_a_study_comes_back_from_its_row_unchanged():
-    before = study("a")
-    assert Study.from_row(sort_out(check([before])).rows[0]) == before
+    before = study(
+        "a",
+        impression="Normal chest.",
+        patient=patient_digest("here", "7"),
+        attributes={"sex": "F", "age": 61.0},
+        labels={"Edema": -1},
+        edits={"again": 2},
+        truth={"mesh": ["normal"]},
+    )
+    assert Study.from_row(ingested(before).rows[0]) == before
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (UnusableStudy("it has no findings"), "it has no findings"),
+        (FileNotFoundError(2, "No such file or directory", "p10/p10000032/s1.txt"), "No such file"),
+        (UnicodeDecodeError("utf-8", b"Mr Smith", 0, 1, "bad"), "UnicodeDecodeError"),
+    ],
+)
+def test_an_error_of_one_study_is_its_own_and_its_text_stays_out(error, reason):
+    done = ingested(study("before"), error, study("after"))
+    assert [row["id"] for row in done.rows] == ["before", "after"]
+    [reject] = done.rejects
+    assert reject.id == "row 1" and reason in reject.reason
+    assert "p10" not in reject.reason and "Smith" not in reject.reason
+
+
+def test_of_studies_with_the_same_id_the_first_is_kept():
+    done = ingested(study("a"), study("b"), study("a", findings="Large effusion."))
+    assert [row["findings"] for row in done.rows] == ["The lungs are clear."] * 2
+    assert [(reject.id, reject.reason) for reject in done.rejects] == [
+        ("a", "an earlier study has the same id")
+    ]
+
+
+def test_a_study_of_no_known_split_is_refused():
+    with pytest.raises(UnusableStudy, match="none of train, validate, test: 'dev'"):
+        dataclasses.replace(study("a"), split="dev")
+
+
+def test_patients_are_told_apart_without_their_ids():
+    digests = {patient_digest(source, name) for source in "ab" for name in ("10000032", "2")}
+    assert len(digests) == 4 and not any("10000032" in digest for digest in digests)
+    assert patient_digest("a", "") == ""
