@@ -24,3 +24,13 @@ def real_models():
     if not folder.is_dir():
         pytest.skip("no trained weights here; CHEXJAX_MODELS can name a folder that has them")
     return folder
+
+
+@pytest.fixture(scope="session")
+def real_data():
+    """The folder with real reports and real images, which are not ours to hand on."""
+    default = Path(__file__).parents[2] / "shared" / "data"
+    folder = Path(os.environ.get("CHEXJAX_DATA", default))
+    if not folder.is_dir():
+        pytest.skip("no real reports here; CHEXJAX_DATA can name a folder that has them")
+    return folder
