@@ -5,12 +5,15 @@ from __future__ import annotations
 import dataclasses
 import difflib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Protocol
 
 from chexjax.config import local
+from chexjax.data.openi import OpenIConfig, OpenISource
 from chexjax.data.phantom import PhantomConfig, PhantomSource
 from chexjax.data.study import Study
 from chexjax.data.text import TextRules
+from chexjax.data.views import ViewRules
 
 
 class Source(Protocol):
@@ -50,19 +53,37 @@ class SourceConfig:
       path: Folder or file of the source. What it holds, not where it lies, decides the content of
         the studies.
       phantom: Fields of the phantom source.
+      openi: Fields of the Open-I source.
       text: What is done to the text of real reports; phantoms' stay as they are.
+      views: Which images of real studies are used.
       unit: Studies ingested in one unit of work; as many are in memory, with their images.
     """
 
     name: str = "phantom"
     path: str = local("")
     phantom: PhantomConfig = PhantomConfig()
+    openi: OpenIConfig = OpenIConfig()
     text: TextRules = TextRules()
+    views: ViewRules = ViewRules()
     unit: int = 256
+
+
+def _place(config: SourceConfig) -> Path:
+    """Where a source lies.
+
+    Raises:
+      ValueError: no path is given, or there is nothing.
+    """
+    if not config.path:
+        raise ValueError(f"source.path is empty: say where the source {config.name!r} lies")
+    if not Path(config.path).exists():
+        raise ValueError(f"source.path={config.path}: there is no such file or folder")
+    return Path(config.path)
 
 
 SOURCES: dict[str, Callable[[SourceConfig], Source]] = {
     "phantom": lambda config: PhantomSource(config.phantom),
+    "openi": lambda config: OpenISource(_place(config), config.openi, config.text, config.views),
 }
 """All sources by the name that configs use."""
 
