@@ -9,7 +9,7 @@ import sys
 import traceback
 import types
 import typing
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ import ml_collections
 from absl import flags
 from ml_collections import config_flags
 
-from chexjax.config.schema import ConfigError, describe, field_types, freeze, nearest
+from chexjax.config.schema import ConfigError, config_dict, describe, field_types, freeze, nearest
 
 _FORM = "chexjax STAGE --config=FILE.py[:key=value,...] --workdir=DIR [--config.a.b=value]"
 
@@ -39,7 +39,14 @@ class Command:
     dry_run: bool
 
 
-def parse(argv: Sequence[str], stages: Sequence[str], schema: type) -> Command:
+def parse(
+    argv: Sequence[str],
+    stages: Sequence[str],
+    schema: type,
+    *,
+    short: Mapping[str, str] = types.MappingProxyType({}),
+    homes: Mapping[str, str] = types.MappingProxyType({}),
+) -> Command:
     """Reads the command line (without the program's name).
 
     Args:
@@ -47,6 +54,10 @@ def parse(argv: Sequence[str], stages: Sequence[str], schema: type) -> Command:
       stages: Valid names of stages.
       schema: Dataclass of the whole run's config, which `get_config` of the config file must
         return as a ConfigDict (made by `chexjax.config.config_dict`).
+      short: Flags that stand for fields: `{"path": "source.path"}` is `--path` for
+        `--config.source.path`.
+      homes: Stages that need neither config file nor workdir -> the workdir where none is given,
+        with fields of the config in braces, `runs/{config.source.name}`.
 
     Raises:
       ConfigError: for whatever cannot be understood.
@@ -56,15 +67,19 @@ def parse(argv: Sequence[str], stages: Sequence[str], schema: type) -> Command:
     flags.DEFINE_string("config", None, "Config file.", flag_values=own)
     flags.DEFINE_string("workdir", None, "Folder of the run.", flag_values=own)
     flags.DEFINE_bool("dry_run", False, "Do no work.", flag_values=own)
+    for name, field in short.items():
+        flags.DEFINE_string(name, None, f"Sets config.{field}.", flag_values=own)
     stage = _stage(read_flags(own, rest, _FORM), stages)
     given = {name: own[name].value for name in own}
     for name in ("config", "workdir"):
-        if not given[name]:
+        if not given[name] and stage not in homes:
             raise ConfigError(f"--{name} is missing: write {_FORM}")
+    meant = [f"--config.{field}={given[name]}" for name, field in short.items() if given[name]]
+    config = read_config(given["config"], [*meant, *overrides], schema)
     return Command(
         stage=stage,
-        config=read_config(str(given["config"]), overrides, schema),
-        workdir=Path(str(given["workdir"])),
+        config=config,
+        workdir=Path(given["workdir"] or homes[stage].format(config=config)),
         dry_run=bool(given["dry_run"]),
     )
 
@@ -75,13 +90,20 @@ def split_overrides(argv: Sequence[str]) -> tuple[list[str], list[str]]:
     return overrides, [argument for argument in argv if argument not in overrides]
 
 
-def read_config(spec: str, overrides: Sequence[str], schema: type) -> ml_collections.ConfigDict:
+def read_config(
+    spec: str | None, overrides: Sequence[str], schema: type
+) -> ml_collections.ConfigDict:
     """The config of `FILE.py[:args]` with all overrides in it, checked against the schema.
+
+    Args:
+      spec: The file; None for the schema's defaults.
+      overrides: `--config.a.b=value`.
+      schema: Dataclass of the whole config.
 
     Raises:
       ConfigError: for whatever cannot be understood.
     """
-    config = _load(spec)
+    config = _load(spec) if spec else config_dict(schema())
     for argument in overrides:
         override(config, argument, schema)
     freeze(schema, config)

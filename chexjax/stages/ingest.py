@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
-from collections import Counter
+import json
 from collections.abc import Iterable, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
 from chexjax.artefacts import Artefact, ArtefactError, Draft
+from chexjax.data.census import census
 from chexjax.data.intake import Checked, reader
 from chexjax.data.sources import SourceConfig, open_source
 from chexjax.data.study import Study
@@ -28,7 +29,13 @@ def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
             return sort_out(read(rows[number * config.unit : (number + 1) * config.unit]))
 
         try:
-            return map_units(draft, units, unit, describe="ingest", summarise=_summarise)
+            return map_units(
+                draft,
+                units,
+                unit,
+                describe="ingest",
+                summarise=functools.partial(_census, draft),
+            )
         except BrokenProcessPool as error:
             raise ArtefactError(
                 "ingest: a process that read studies was killed, most often for lack of memory; "
@@ -47,16 +54,11 @@ def sort_out(studies: Iterable[Checked]) -> Unit:
     return done
 
 
-def _summarise(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    splits: Counter[str] = Counter()
-    words: Counter[str] = Counter()
-    for row in rows:
-        splits[row["split"]] += 1
-        words[row["split"]] += len(row["findings"].split())
-    return {
-        "studies": dict(splits),
-        "mean_words": {split: words[split] / count for split, count in splits.items()},
-    }
+def _census(draft: Draft, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Statistics of what was kept and of what was not, which `map_units` has just written."""
+    file = draft.path / "rejects.jsonl"
+    lines = file.read_text("utf-8").splitlines() if file.exists() else []
+    return census(rows, (json.loads(line)["reason"] for line in lines))
 
 
 def _read_from(config: RunConfig) -> dict[str, Any]:

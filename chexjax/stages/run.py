@@ -16,6 +16,8 @@ from chexjax.stages.context import Context
 from chexjax.stages.doctor import doctor
 from chexjax.stages.dry_run import check, check_selection, dry_run
 from chexjax.stages.export import export
+from chexjax.stages.ingest import INGEST
+from chexjax.stages.intake_summary import describe
 from chexjax.stages.serve import serve
 from chexjax.stages.sft import SFT
 from chexjax.stages.start import require_start
@@ -23,6 +25,9 @@ from chexjax.trackers import StageClock
 
 _TOOLS = {"bench": bench, "doctor": doctor, "export": export, "serve": serve}
 """Commands that need no run."""
+
+_SHORT = {"source": "source.name", "path": "source.path"}
+_HOMES = {"ingest": "runs/{config.source.name}"}
 
 
 def execute(argv: Sequence[str]) -> None:
@@ -35,12 +40,14 @@ def execute(argv: Sequence[str]) -> None:
     if argv and argv[0] in _TOOLS:
         _TOOLS[argv[0]](argv[1:], Console())
         return
-    command = parse(argv, sorted([*COMMANDS, *_TOOLS]), RunConfig)
+    command = parse(argv, sorted([*COMMANDS, *_TOOLS]), RunConfig, short=_SHORT, homes=_HOMES)
     context = Context(
         freeze(RunConfig, command.config), command.workdir, StageClock(command.workdir)
     )
     console = Console()
-    console.print(render(context.config), highlight=False, markup=False)
+    alone = command.stage == "ingest"  # which looks at nothing else
+    shown = render(context.config.source if alone else context.config)
+    console.print(shown, highlight=False, markup=False)
     if context.config.sweep.axes:
         _sweep(command, context, console)
         return
@@ -54,6 +61,8 @@ def execute(argv: Sequence[str]) -> None:
     for stage in stages:
         if len(stages) == 1 or stage.needed(context.config):
             context.run(stage)
+    if alone:
+        describe(context.artefact(INGEST), console)
     if command.stage == "run":
         console.print(context.clock.table())
         console.print(f"report: {command.workdir / 'report' / 'report.html'}")
