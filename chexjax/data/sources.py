@@ -12,6 +12,7 @@ from chexjax.config import local
 from chexjax.data.openi import OpenIConfig, OpenISource
 from chexjax.data.phantom import PhantomConfig, PhantomSource
 from chexjax.data.study import Study
+from chexjax.data.tabular import TableConfig, TableSource
 from chexjax.data.text import TextRules
 from chexjax.data.views import ViewRules
 
@@ -54,6 +55,7 @@ class SourceConfig:
         the studies.
       phantom: Fields of the phantom source.
       openi: Fields of the Open-I source.
+      table: Fields of the source that reads tables and folders.
       text: What is done to the text of real reports; phantoms' stay as they are.
       views: Which images of real studies are used.
       unit: Studies ingested in one unit of work; as many are in memory, with their images.
@@ -63,6 +65,7 @@ class SourceConfig:
     path: str = local("")
     phantom: PhantomConfig = PhantomConfig()
     openi: OpenIConfig = OpenIConfig()
+    table: TableConfig = TableConfig()
     text: TextRules = TextRules()
     views: ViewRules = ViewRules()
     unit: int = 256
@@ -84,6 +87,7 @@ def _place(config: SourceConfig) -> Path:
 SOURCES: dict[str, Callable[[SourceConfig], Source]] = {
     "phantom": lambda config: PhantomSource(config.phantom),
     "openi": lambda config: OpenISource(_place(config), config.openi, config.text, config.views),
+    "table": lambda config: TableSource(_place(config), config.table, config.text, config.views),
 }
 """All sources by the name that configs use."""
 
