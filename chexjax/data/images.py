@@ -2,59 +2,176 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
+import struct
+import zlib
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 from chexjax.families import ImageSpec, VisionSpec
 
 MINIMUM_SIDE = 16
 """Pixels; below this nothing of a chest can be seen."""
 
+MAXIMUM_PIXELS = 64_000_000
+"""Of one image. A digital X-ray has up to 20 million; a file may claim more than memory holds."""
+
+_FORMATS = ("PNG", "JPEG", "JPEG2000", "TIFF", "BMP", "GIF", "WEBP", "PPM")
+"""What is read; Pillow knows formats that start other programs, such as EPS."""
+
+# What Pillow makes of damaged files; each of its readers has errors of its own.
+_UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, IndexError)
+
+_ORIENTATION = 0x0112
+"""The EXIF tag that says how a picture is turned."""
+
 
 class UnusableImage(ValueError):
-    """An image that cannot be used; its message is the reason kept in `rejects.jsonl`."""
+    """An image that cannot be used; its message is the reason kept in `rejects.jsonl`.
+
+    What varies from image to image stands behind a colon, so that reasons can be counted.
+    """
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ImageRules:
+    """What becomes of image files when they are ingested.
+
+    DICOM always becomes 8-bit PNG. All other files are kept byte by byte where they are not made
+    smaller.
+
+    Attributes:
+      size: Pixels that the shorter side of larger images is reduced to, aspect kept, so that
+        training decodes less; 0 keeps their size.
+      quality: Of JPEG files that were made smaller, 1 to 95; other formats become PNG.
+      modalities: What DICOM files may call themselves; those that don't say are taken.
+    """
+
+    size: int = 0
+    quality: int = 95
+    modalities: tuple[str, ...] = ("CR", "DX", "DR", "RG", "XR")
+
+    def __post_init__(self) -> None:
+        """Checks the ranges."""
+        if self.size and self.size < MINIMUM_SIDE:
+            raise ValueError(f"size={self.size} is under {MINIMUM_SIDE} pixels; 0 keeps files")
+        if not 1 <= self.quality <= 95:
+            raise ValueError(f"quality={self.quality} is not from 1 to 95")
+
+
+def prepare(data: bytes, rules: ImageRules) -> bytes:
+    """A file as the studies keep it: checked whole, and something that `open_image` reads.
+
+    Raises:
+      UnusableImage: it cannot be used.
+      ArtefactError: it is DICOM, and pydicom is not installed.
+    """
+    from chexjax.data import dicom
+
+    if dicom.is_dicom(data):
+        image, form = _checked(dicom.read(data, rules.modalities)), "PNG"
+    else:
+        image, form = open_image(data), _stored_as(data)
+        if not rules.size or min(image.size) <= rules.size:
+            return data
+    if rules.size and min(image.size) > rules.size:
+        image = _reduced(image, rules.size)
+    buffer = io.BytesIO()
+    image.save(buffer, form, **({"quality": rules.quality} if form == "JPEG" else {}))
+    return buffer.getvalue()
 
 
 def open_image(data: bytes) -> Image.Image:
-    """Decodes a file whole and checks that it shows something; 16-bit files become 8-bit.
+    """Decodes a file whole, upright, and checks that it shows something; 16 bits become 8.
 
     Raises:
-      UnusableImage: not an image, truncated, smaller than `MINIMUM_SIDE`, or of one value only.
+      UnusableImage: not an image, truncated, smaller than `MINIMUM_SIDE`, over `MAXIMUM_PIXELS`,
+        or of one value only.
     """
     try:
-        image: Image.Image = Image.open(io.BytesIO(data))
+        image: Image.Image = Image.open(io.BytesIO(data), formats=_FORMATS)
+        check_size(*image.size)
+        deep = _is_deep_colour(image)
         image.load()
-    except (OSError, SyntaxError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise UnusableImage(f"the image cannot be decoded ({error})") from error
-    if min(image.size) < MINIMUM_SIDE:
-        width, height = image.size
-        raise UnusableImage(f"the image is {width} x {height} pixels, under {MINIMUM_SIDE}")
-    if image.mode.startswith("I"):
-        image = _to_8_bit(image)
-    low, high = image.convert("L").getextrema()
+        if image.getexif().get(_ORIENTATION, 1) != 1:
+            image = ImageOps.exif_transpose(image)
+    except Image.DecompressionBombError as error:
+        raise UnusableImage(f"the image is over {MAXIMUM_PIXELS:,} pixels") from error
+    except UnusableImage:
+        raise
+    except _UNREADABLE as error:
+        raise UnusableImage(f"the image cannot be decoded: {error}") from error
+    if image.mode.startswith(("I", "F")):
+        image = Image.fromarray(stretched(np.asarray(image)))
+    return _checked(image, deep=deep)
+
+
+def check_size(width: int, height: int) -> None:
+    """Raises UnusableImage where an image is too small or too large, before it is decoded."""
+    if min(width, height) < MINIMUM_SIDE:
+        raise UnusableImage(f"the image is under {MINIMUM_SIDE} pixels: {width} x {height}")
+    if width * height > MAXIMUM_PIXELS:
+        raise UnusableImage(f"the image is over {MAXIMUM_PIXELS:,} pixels: {width} x {height}")
+
+
+def stretched(values: np.ndarray, where: np.ndarray | bool = True) -> np.ndarray:
+    """Maps the lowest value to 0 and the highest to 255, `u8`, of the pixels that count.
+
+    Pillow would cut 16-bit values off at 255, and how many of the bits a scanner used is written
+    nowhere.
+    """
+    values = np.asarray(values, np.float32)
+    low = values.min(where=where, initial=np.inf)
+    high = values.max(where=where, initial=-np.inf)
+    if not np.isfinite(high - low):
+        raise UnusableImage("the image holds values that are no numbers")
+    scale = 255 / (high - low) if high > low else 0.0
+    return np.rint(((values - low) * scale).clip(0, 255)).astype(np.uint8)
+
+
+def _is_deep_colour(image: Image.Image) -> bool:
+    """Whether a file has 16 bits a colour, of which Pillow keeps the upper 8."""
+    return image.mode in ("RGB", "RGBA") and any("16" in str(tile[3]) for tile in image.tile)
+
+
+def _checked(image: Image.Image, *, deep: bool = False) -> Image.Image:
+    """Raises UnusableImage where an image shows nothing."""
+    low, high = (image if image.mode == "L" else image.convert("L")).getextrema()
     if low == high:
-        raise UnusableImage(f"every pixel of the image is {low}")
+        raise UnusableImage(f"every pixel of the image is the same: {low}")
+    if deep and float(str(high)) < 64:  # 12 of 16 bits are at most 15 here
+        raise UnusableImage("16-bit colour that leaves its upper bits empty: save it as grey")
     return image
 
 
-def _to_8_bit(image: Image.Image) -> Image.Image:
-    """Stretches the values of a 16-bit image to 0..255.
+def _stored_as(data: bytes) -> str:
+    """The format that a reduced file is written in."""
+    return "JPEG" if data.startswith(b"\xff\xd8") else "PNG"
 
-    Pillow would cut them off at 255, and how many of the bits a scanner used is written nowhere.
-    """
-    values = np.asarray(image, np.float32)
-    low, high = values.min(), values.max()
-    return Image.fromarray(np.rint((values - low) * (255 / max(high - low, 1))).astype(np.uint8))
+
+def _reduced(image: Image.Image, size: int) -> Image.Image:
+    """The picture with its shorter side at `size`, grey or RGB."""
+    grey = image.mode in ("1", "L", "LA")
+    scale = size / min(image.size)
+    width, height = (max(size, round(side * scale)) for side in image.size)
+    image = image.convert("L" if grey else "RGB")
+    return image.resize((width, height), Image.Resampling.LANCZOS)
 
 
 def to_pixels(image: Image.Image, vision: VisionSpec, spec: ImageSpec) -> np.ndarray:
-    """Resizes to the model's square, aspect not kept, `u8[S, S, C]`."""
-    image = image.convert("L" if vision.channels == 1 else "RGB")
+    """Resizes to the model's square, aspect not kept, `u8[S, S, C]`.
+
+    Grey stays one channel until it has been resized, which gives the same pixels as three do.
+    """
+    if image.mode != "L":
+        image = image.convert("L" if vision.channels == 1 else "RGB")
     resample = Image.Resampling[spec.resample.upper()]
     resized = image.resize((vision.size, vision.size), resample)
+    if vision.channels == 3 and resized.mode == "L":
+        resized = Image.merge("RGB", [resized] * 3)
     return np.asarray(resized, np.uint8).reshape(vision.size, vision.size, vision.channels)
 
 
