@@ -6,6 +6,7 @@ A worker imports this room alone: no JAX, so it starts in a moment.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import itertools
 import multiprocessing
@@ -15,7 +16,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 
-from chexjax.data.images import UnusableImage, open_image
+from chexjax.data.images import ImageRules, UnusableImage, prepare
 from chexjax.data.sources import Source, SourceConfig, open_source
 from chexjax.data.study import Rejected, Study, UnusableStudy
 
@@ -23,6 +24,8 @@ Checked = Study | Rejected
 """A study that can be used, or the name of one that cannot, and why."""
 
 _AT_A_TIME = 16  # studies a worker reads before it hands them over
+
+_AS_THEY_ARE = ImageRules()
 
 # What a file of one study can do to its reader. Anything else is an error of ours.
 _UNREADABLE = (OSError, ValueError, KeyError, SyntaxError, EOFError, zlib.error)
@@ -49,9 +52,12 @@ def reader(config: SourceConfig) -> Iterator[Callable[[range], Iterator[Checked]
 
 
 def check(
-    source: Source, rows: Iterable[int], repeated: frozenset[int] = frozenset()
+    source: Source,
+    rows: Iterable[int],
+    repeated: frozenset[int] = frozenset(),
+    images: ImageRules = _AS_THEY_ARE,
 ) -> Iterator[Checked]:
-    """Reads studies, looks at each report and decodes each image whole.
+    """Reads studies, looks at each report and makes each image what studies keep of it.
 
     Whatever is wrong with a study is held against it alone.
 
@@ -59,12 +65,16 @@ def check(
       source: Where they come from.
       rows: Their indices.
       repeated: What `repeats` found, which is not read.
+      images: What becomes of images.
+
+    Raises:
+      ArtefactError: an image is DICOM, and nothing is installed that reads it.
     """
     for index in rows:
         if index in repeated:
             yield Rejected(source.id(index), "an earlier study has the same id")
         else:
-            yield _read(source, index)
+            yield _read(source, index, images)
 
 
 def repeats(source: Source) -> frozenset[int]:
@@ -79,24 +89,23 @@ def repeats(source: Source) -> frozenset[int]:
     return frozenset(found)
 
 
-def _read(source: Source, index: int) -> Checked:
+def _read(source: Source, index: int, rules: ImageRules) -> Checked:
     try:
         study = source[index]
         study.check()
-        for image in study.images:
-            open_image(image)
+        images = tuple(prepare(image, rules) for image in study.images)
     except (UnusableStudy, UnusableImage) as error:
         return Rejected(source.id(index), str(error))
     except _UNREADABLE as error:
         # Not its message: that may quote the report, or a path made of patients' ids.
         why = (isinstance(error, OSError) and error.strerror) or type(error).__name__
         return Rejected(source.id(index), f"the study cannot be read: {why}")
-    return study
+    return dataclasses.replace(study, images=images)
 
 
 def _read_part(config: SourceConfig, rows: range) -> list[Checked]:
     source, repeated = _open(config)
-    return list(check(source, rows, repeated))
+    return list(check(source, rows, repeated, config.image))
 
 
 @functools.cache

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from chexjax.config import local
+from chexjax.data.images import ImageRules
 from chexjax.data.openi import OpenIConfig, OpenISource
 from chexjax.data.phantom import PhantomConfig, PhantomSource
 from chexjax.data.study import Study
@@ -58,6 +59,7 @@ class SourceConfig:
       table: Fields of the source that reads tables and folders.
       text: What is done to the text of real reports; phantoms' stay as they are.
       views: Which images of real studies are used.
+      image: What becomes of image files.
       unit: Studies ingested in one unit of work; as many are in memory, with their images.
     """
 
@@ -68,6 +70,7 @@ class SourceConfig:
     table: TableConfig = TableConfig()
     text: TextRules = TextRules()
     views: ViewRules = ViewRules()
+    image: ImageRules = ImageRules()
     unit: int = 256
 
 

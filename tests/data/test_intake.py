@@ -1,5 +1,6 @@
 """Reading a source in other processes changes nothing, and leaves no process behind."""
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -9,6 +10,7 @@ import time
 
 import pytest
 
+from chexjax.data.images import ImageRules, open_image
 from chexjax.data.intake import reader
 from chexjax.data.phantom import PhantomConfig
 from chexjax.data.sources import SourceConfig, open_source
@@ -21,6 +23,16 @@ def test_workers_give_the_studies_of_the_source_in_order():
     with reader(CONFIG) as read:
         first, second = list(read(range(0, 20))), list(read(range(20, 43)))
     assert first + second == [source[k] for k in range(43)]
+
+
+def test_images_are_made_smaller_on_the_way_in():
+    small = dataclasses.replace(CONFIG, image=ImageRules(size=32))
+    with reader(small) as read:
+        [study] = read(range(7, 8))
+    assert open_image(study.images[0]).size == (32, 32)
+    assert dataclasses.replace(study, images=(b"",)) == dataclasses.replace(
+        open_source(CONFIG)[7], images=(b"",)
+    )
 
 
 def test_an_error_of_the_source_comes_through():

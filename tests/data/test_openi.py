@@ -115,17 +115,41 @@ def test_the_archive_holds_the_same_studies_as_the_folder(collection, tmp_path_f
         assert read(path, openi=pictures) == read(collection)
 
 
-def test_dicom_names_are_found_by_the_reports_ids(collection, tmp_path):
+def dicom():
+    """A digital X-ray of 32 x 32 pixels."""
+    pydicom = pytest.importorskip("pydicom", reason="DICOM needs pydicom: CHEXJAX_EXTRAS=dicom")
+    file = pydicom.Dataset()
+    file.file_meta = pydicom.dataset.FileMetaDataset()
+    file.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+    file.file_meta.MediaStorageSOPClassUID = pydicom.uid.DigitalXRayImageStorageForPresentation
+    file.file_meta.MediaStorageSOPInstanceUID = "1.2.3"
+    file.Modality, file.PhotometricInterpretation = "DX", "MONOCHROME2"
+    file.Rows = file.Columns = 32
+    file.SamplesPerPixel, file.PixelRepresentation = 1, 0
+    file.BitsAllocated, file.BitsStored, file.HighBit = 16, 12, 11
+    file.PixelData = np.arange(1024, dtype=np.uint16).tobytes()
+    file["PixelData"].VR = "OW"
+    buffer = io.BytesIO()
+    file.save_as(buffer, enforce_file_format=True)
+    return buffer.getvalue()
+
+
+def test_dicom_files_are_found_by_the_reports_ids_and_become_pictures(collection):
     """The archive of DICOM files has a folder a study, and names without the study's."""
-    (collection / "ecgen-radiology" / "1.xml").write_bytes(
-        report(1, images=["CXR1_1_IM-0001-4001"])
-    )
+    data = dicom()
+    (collection / "NLMCXR_png").rename(collection.parent / "pngs")
+    for number, image in ((1, "CXR1_1_IM-0001-4001"), (2, "CXR2_IM-1-1001")):
+        (collection / "ecgen-radiology" / f"{number}.xml").write_bytes(
+            report(number, images=[image])
+        )
     for name in ("1/1_IM-0001-4001.dcm", "2/2_IM-1-1001.dcm"):
-        file = tmp_path / "NLMCXR_dcm" / name
+        file = collection / "NLMCXR_dcm" / name
         file.parent.mkdir(parents=True)
-        file.write_bytes(picture())
-    source = open_source(SourceConfig(name="openi", path=str(collection)))
-    assert source.id(0) == "CXR1" and len(source[0].images) == 1
+        file.write_bytes(data)
+    found = read(collection)
+    for name in ("CXR1", "CXR2"):
+        [image] = found[name].images
+        assert np.asarray(Image.open(io.BytesIO(image))).shape == (32, 32)
 
 
 def test_views_come_from_tables_and_decide_the_order(collection):
