@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 
 from chexjax import artefacts
-from chexjax.artefacts import Artefact, Draft
+from chexjax.artefacts import Artefact, Draft, manifest
 from chexjax.config import ConfigError, content
 from chexjax.families import Family, preset
 from chexjax.mesh import make_mesh
@@ -27,6 +27,8 @@ from chexjax.stages.config import RunConfig
 from chexjax.trackers import StageClock, StageTimer
 
 Content = Mapping[str, Any]
+
+_OUTSIDE = "outside"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -42,6 +44,8 @@ class Stage:
       work: Fills a draft and finishes it.
       needed: Whether a run with this config has any use for the artefact.
       extra: Content that no field of the config holds.
+      outside: What it reads that is no artefact, as content; None where that is out of reach. Only
+        the stage itself looks there: who reads its artefact believes what that says of it.
     """
 
     name: str
@@ -52,6 +56,7 @@ class Stage:
     work: Callable[[Context, Draft, StageTimer], Artefact]
     needed: Callable[[RunConfig], bool] = lambda _: True
     extra: Callable[[RunConfig], Content] = lambda _: {}
+    outside: Callable[[RunConfig], Content | None] = lambda _: {}
 
     def inputs(self, config: RunConfig) -> list[Stage]:
         """The stages whose artefacts it takes in a run with this config."""
@@ -136,7 +141,7 @@ class Context:
         Raises:
           ArtefactError: it is missing, damaged, or of another config.
         """
-        asked = stage.content(self.config)
+        asked = {**stage.content(self.config), **self._said_outside(stage)}
         inputs = self._inputs(stage)
         expected = artefacts.identity(stage.kind, asked, inputs)
         return artefacts.load(self.path(stage), stage.kind, expected=expected, content=asked)
@@ -145,13 +150,29 @@ class Context:
         """What a stage takes, by folder."""
         return {read.folder: self.artefact(read) for read in stage.inputs(self.config)}
 
+    def is_finished(self, stage: Stage) -> bool:
+        """Whether the stage's folder has an artefact, of whichever config."""
+        return manifest.read(self.path(stage)) is not None
+
+    def _said_outside(self, stage: Stage) -> Content:
+        """What the artefact in the stage's folder says that it has read outside."""
+        found = manifest.read(self.path(stage))
+        said = found.content.get(_OUTSIDE) if found else None
+        return {_OUTSIDE: said} if said else {}
+
+    def _outside(self, stage: Stage) -> Content:
+        found = stage.outside(self.config)
+        if found is None:
+            return self._said_outside(stage)
+        return {_OUTSIDE: found} if found else {}
+
     def run(self, stage: Stage) -> Artefact:
         """Does a stage's work, or what is left of it; nothing where it is done."""
         with self.clock.stage(self.place(stage)) as timer:
             begun = artefacts.begin(
                 self.path(stage),
                 stage.kind,
-                content=stage.content(self.config),
+                content={**stage.content(self.config), **self._outside(stage)},
                 config=dataclasses.asdict(self.config),
                 inputs=self._inputs(stage),
             )

@@ -24,6 +24,7 @@ from chexjax.models import VLM, add_lora
 from chexjax.stages.config import RunConfig
 from chexjax.stages.context import Context
 from chexjax.stages.fitting import length_in_steps
+from chexjax.stages.ingest import INGEST
 from chexjax.stages.start import check_start, is_trained
 from chexjax.stages.visual import VISUAL, check_frozen, token_bytes
 from chexjax.train import TrainConfig
@@ -41,7 +42,8 @@ def check(context: Context) -> None:
     """
     config = context.config
     with _as_config_error():
-        open_source(config.source)
+        if not context.is_finished(INGEST):
+            open_source(config.source)
         _ = context.pair_family  # a template that its family does not have
         check_start(context)
         _ = context.attention  # a kernel that the devices do not have
@@ -162,20 +164,28 @@ def _training(context: Context) -> Table:
     table = Table(title="Training")
     for heading in ("stage", "batch", "rows at most", "steps", "trained", "state per device"):
         table.add_column(heading, justify="left" if heading == "stage" else "right")
-    table.add_row(*_row(context, "sft", config.sft, len(open_source(config.source))))
-    table.add_row(*_row(context, "align", config.align, _most_pairs(config)))
+    table.add_row(*_row(context, "sft", config.sft, _studies(context)))
+    table.add_row(*_row(context, "align", config.align, _most_pairs(context)))
     return table
 
 
-def _most_pairs(config: RunConfig) -> int:
+def _studies(context: Context) -> int:
+    """Studies at most: those of the source, or what was left of them."""
+    if context.is_finished(INGEST):
+        return context.artefact(INGEST).manifest.rows
+    return len(open_source(context.config.source))
+
+
+def _most_pairs(context: Context) -> int:
+    config = context.config
     if config.pair.source:
         return count_rows(Path(config.pair.source))
-    return config.sample.studies or len(open_source(config.source))
+    return config.sample.studies or _studies(context)
 
 
 def _cache(context: Context) -> str:
     """What the cached visual tokens take on disk if every study makes a pair."""
-    pairs, images = _most_pairs(context.config), context.family.max_images
+    pairs, images = _most_pairs(context), context.family.max_images
     size = token_bytes(context, [images] * pairs)
     return (
         f"visual tokens on disk: at most {size:,} bytes ({size / _GIB:,.3f} GiB), "

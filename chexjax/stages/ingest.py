@@ -6,12 +6,14 @@ import functools
 import json
 from collections.abc import Iterable, Sequence
 from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
 from typing import Any
 
 from chexjax.artefacts import Artefact, ArtefactError, Draft
+from chexjax.config import ConfigError
 from chexjax.data.census import census
 from chexjax.data.intake import Checked, reader
-from chexjax.data.sources import SourceConfig, open_source
+from chexjax.data.sources import open_source
 from chexjax.data.study import Study
 from chexjax.rows import Reject, Unit, map_units
 from chexjax.stages.config import RunConfig
@@ -61,15 +63,16 @@ def _census(draft: Draft, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return census(rows, (json.loads(line)["reason"] for line in lines))
 
 
-def _read_from(config: RunConfig) -> dict[str, Any]:
-    """What the source is made of, wherever it lies."""
-    files = _fingerprint(config.source)
+def _source_files(config: RunConfig) -> dict[str, Any] | None:
+    """What the source is made of, wherever it lies; it is not needed once it was read."""
+    source = config.source
+    if source.path and not Path(source.path).exists():
+        return None
+    try:
+        files = open_source(source).fingerprint()
+    except ValueError as error:
+        raise ConfigError(f"config.{error}") from error
     return {"files": files} if files else {}
-
-
-@functools.lru_cache
-def _fingerprint(config: SourceConfig) -> str:
-    return open_source(config).fingerprint()
 
 
 INGEST = Stage(
@@ -79,5 +82,5 @@ INGEST = Stage(
     fields=("source",),
     reads=(),
     work=_work,
-    extra=_read_from,
+    outside=_source_files,
 )

@@ -1,6 +1,7 @@
 """`chexjax ingest` of a source alone: no config file, a folder of its own, a readable summary."""
 
 import json
+import shutil
 
 import pytest
 
@@ -58,6 +59,15 @@ def test_it_is_done_once_wherever_the_source_lies(reports, capsys):
     assert "nothing to do" in capsys.readouterr().out
 
 
+def test_once_it_is_read_the_source_is_not_needed(reports, capsys):
+    assert ingest(reports) == 0
+    shutil.rmtree(reports)
+    assert ingest(reports) == 0
+    assert "nothing to do" in capsys.readouterr().out
+    rows = artefacts.load("runs/openi/studies", "studies").rows()
+    assert len(rows) == 29
+
+
 def test_another_content_is_another_artefact(reports, capsys):
     assert ingest(reports, "--workdir=out") == 0
     assert ingest(reports, "--workdir=out", "--config.source.text.drop_again=False") == 2
@@ -68,7 +78,7 @@ def test_another_content_is_another_artefact(reports, capsys):
     (reports / "x").rename(other)
     (other / "30.xml").unlink()
     assert ingest(other, "--workdir=out") == 2
-    assert "files: there" in capsys.readouterr().err
+    assert "outside.files: there" in capsys.readouterr().err
 
 
 def test_the_rows_are_those_of_the_source(reports):
