@@ -193,3 +193,8 @@ def pad_rows(rows: Sequence[Sequence[Any]], length: int, dtype: Any) -> np.ndarr
     for target, row in zip(padded, rows, strict=True):
         target[: len(row)] = row
     return padded
+
+
+def valid_rows(rows: Sequence[Sequence[Any]], length: int) -> np.ndarray:
+    """Where `pad_rows` puts values and no padding, `bool[len(rows), length]`."""
+    return np.arange(length) < np.asarray([len(row) for row in rows])[:, None]

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from chexjax.data.batches import PADDING, Bucket, PlannedBatch, pad_rows
-from chexjax.data.images import pixel_stack
+from chexjax.data.batches import PADDING, Bucket, PlannedBatch, pad_rows, valid_rows
+from chexjax.data.images import pixel_stacks
 from chexjax.data.packing import Packer
 from chexjax.data.study import Study
 from chexjax.data.tokens import Tokens
@@ -136,8 +136,7 @@ class Collator:
             return {"visual": self.visual([example.id for example in examples])}
         family = self.tokens.family
         files = [Study.from_row(self.studies[example.row]).images for example in examples]
-        stacks = [pixel_stack(f, self.slots, family.vision, family.image) for f in files]
-        return {"images": np.stack(stacks)}
+        return {"images": pixel_stacks(files, self.slots, family.vision, family.image)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,7 +156,7 @@ class TextCollator:
         prompts, length = [example.prompt[:-1] for example in examples], planned.bucket.prefix
         prefix = {
             "tokens": pad_rows(prompts, length, np.int32),
-            "valid": pad_rows([[True] * len(prompt) for prompt in prompts], length, bool),
+            "valid": valid_rows(prompts, length),
         }
         batch = {"prefix": prefix, "real": real, **_response_arrays(examples, planned.bucket)}
         batch["mask"] &= real[:, None, None]
@@ -171,7 +170,7 @@ def prompt_arrays(examples: Sequence[Example], length: int, tokens: Tokens) -> B
     return {
         "tokens": ids,
         "placeholder": ids == tokens.placeholder,
-        "valid": pad_rows([[True] * len(prompt) for prompt in prompts], length, bool),
+        "valid": valid_rows(prompts, length),
     }
 
 
@@ -187,7 +186,7 @@ def _response_arrays(examples: Sequence[Example], bucket: Bucket) -> Batch:
     arrays = {
         "inputs": stacked([[last, *r[:-1]] for last, r in pairs], np.int32),
         "targets": stacked([r for _, r in pairs], np.int32),
-        "mask": stacked([[True] * len(r) for _, r in pairs], bool),
+        "mask": valid_rows([r for _, r in pairs], length).reshape(shape),
     }
     for name, column in examples[0].columns.items():
         if np.ndim(column[0]) == 0:

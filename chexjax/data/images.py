@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageFile, ImageOps
 
 from chexjax.families import ImageSpec, VisionSpec
 
@@ -92,7 +92,7 @@ def open_image(data: bytes) -> Image.Image:
         or of one value only.
     """
     try:
-        image: Image.Image = Image.open(io.BytesIO(data), formats=_FORMATS)
+        image = Image.open(io.BytesIO(data), formats=_FORMATS)
         check_size(*image.size)
         deep = _is_deep_colour(image)
         image.load()
@@ -132,7 +132,7 @@ def stretched(values: np.ndarray, where: np.ndarray | bool = True) -> np.ndarray
     return np.rint(((values - low) * scale).clip(0, 255)).astype(np.uint8)
 
 
-def _is_deep_colour(image: Image.Image) -> bool:
+def _is_deep_colour(image: ImageFile.ImageFile) -> bool:
     """Whether a file has 16 bits a colour, of which Pillow keeps the upper 8."""
     return image.mode in ("RGB", "RGBA") and any("16" in str(tile[3]) for tile in image.tile)
 
@@ -175,11 +175,21 @@ def to_pixels(image: Image.Image, vision: VisionSpec, spec: ImageSpec) -> np.nda
     return np.asarray(resized, np.uint8).reshape(vision.size, vision.size, vision.channels)
 
 
+def pixel_stacks(
+    studies: Sequence[Sequence[bytes]], slots: int, vision: VisionSpec, spec: ImageSpec
+) -> np.ndarray:
+    """Images of studies in a fixed number of slots, empty ones black, `u8[B, I, S, S, C]`."""
+    side = vision.size
+    stacks = np.zeros((len(studies), slots, side, side, vision.channels), np.uint8)
+    for stack, files in zip(stacks, studies, strict=True):
+        for slot, data in zip(stack, files, strict=False):
+            slot[...] = to_pixels(open_image(data), vision, spec)
+    return stacks
+
+
 def pixel_stack(
     files: Sequence[bytes], slots: int, vision: VisionSpec, spec: ImageSpec
 ) -> np.ndarray:
-    """The images of one study in a fixed number of slots, empty ones black, `u8[I, S, S, C]`."""
-    stack = np.zeros((slots, vision.size, vision.size, vision.channels), np.uint8)
-    for slot, data in enumerate(files[:slots]):
-        stack[slot] = to_pixels(open_image(data), vision, spec)
+    """The images of one study, as `pixel_stacks` has them, `u8[I, S, S, C]`."""
+    stack: np.ndarray = pixel_stacks([files], slots, vision, spec)[0]
     return stack

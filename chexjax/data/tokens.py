@@ -88,25 +88,35 @@ class Tokens:
     def _vocabulary(self) -> dict[str, int]:
         return dict(self.tokenizer.get_vocab())
 
+    @functools.cached_property
+    def _around(self) -> tuple[list[int], list[int]]:
+        """What stands before each report and behind its end token."""
+        return self._plain(self.family.template.answer), self._plain(self.family.template.after)
+
     def _id(self, token: str) -> int:
         return self._vocabulary[token]
 
+    def _plain(self, text: str) -> list[int]:
+        return self.tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True)
+
     def prompt(self, images: int, indication: str) -> list[int]:
-        """Ids of the whole prompt of a study that shows `images` images."""
-        text = prompt_text(self.family.template, images, self.family.visual_tokens(1), indication)
-        return self.tokenizer.encode(text, add_special_tokens=False)
+        """Ids of the whole prompt of a study that shows `images` images.
+
+        Hundreds of placeholders are read as one, which is repeated in their place.
+        """
+        text = prompt_text(self.family.template, images, 1, indication)
+        found = self.tokenizer.encode(text, add_special_tokens=False)
+        pixels = self.placeholder
+        run = [pixels] * self.family.visual_tokens(1)
+        return [k for one in found for k in (run if one == pixels else (one,))]
 
     def report(self, text: str) -> list[int]:
         """Ids of a report as it is trained on, the end token included.
 
         Special tokens in the text are plain text.
         """
-        template = self.family.template
-        before, ids, after = (
-            self.tokenizer.encode(part, add_special_tokens=False, split_special_tokens=True)
-            for part in (template.answer, text, template.after)
-        )
-        return [*before, *ids, self.end, *after]
+        before, after = self._around
+        return [*before, *self._plain(text), self.end, *after]
 
     def text(self, ids: Sequence[int]) -> str:
         """Inverse of `report`, special tokens left out."""

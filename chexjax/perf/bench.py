@@ -53,6 +53,9 @@ class Timing:
         return (high - low) / self.median
 
 
+_SECONDS_TO_END = 10
+"""That a peer has for it when all is measured."""
+
 _SIDE, _PRODUCTS = 2048, 2
 MATMUL_FLOPS = 2 * _SIDE**3 * _PRODUCTS
 """Operations of a step of `matmul_step`."""
@@ -100,7 +103,8 @@ class _Peer:
         context = multiprocessing.get_context("spawn")
         self._name = name
         self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, make), daemon=True)
+        # No daemon, which could not start workers of its own.
+        self._process = context.Process(target=_serve, args=(theirs, make))
         self._process.start()
         theirs.close()
         self._first = self._answer()
@@ -115,6 +119,8 @@ class _Peer:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if kind is None:
+            self._process.join(_SECONDS_TO_END)  # and ends its own workers
         self._process.kill()
         self._process.join()
 

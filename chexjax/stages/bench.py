@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from rich.console import Console
 
 from chexjax.config import ConfigError, nearest
-from chexjax.stages import bench_align, bench_judge
+from chexjax.stages import bench_align, bench_data, bench_judge
 
 _BENCHES = {
     "align": (bench_align.bench, bench_align.FORM),
+    "data": (bench_data.bench, bench_data.FORM),
     "judge": (bench_judge.bench, bench_judge.FORM),
 }
 

@@ -17,7 +17,7 @@ from flax import nnx
 
 from chexjax.artefacts import Artefact, ArtefactError, Draft
 from chexjax.config import ConfigError
-from chexjax.data.images import pixel_stack
+from chexjax.data.images import pixel_stacks
 from chexjax.data.visual import VisualTokens, VisualWriter
 from chexjax.mesh import place_batch
 from chexjax.perf import flops
@@ -96,8 +96,7 @@ def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
         mine = slice(number * size, (number + 1) * size)
         files = [studies[pair["row"]]["images"] for pair in pairs[mine]]
         files += [()] * (size - len(files))  # all units are one program
-        stacks = [pixel_stack(each, slots, family.vision, family.image) for each in files]
-        tokens = encode(np.stack(stacks))
+        tokens = encode(pixel_stacks(files, slots, family.vision, family.image))
         for row, each in enumerate(files):
             tokens[row, family.visual_tokens(min(len(each), slots)) :] = 0  # not to be stored
         writer.write(number, tokens)

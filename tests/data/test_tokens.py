@@ -100,6 +100,7 @@ def test_a_prompt_has_a_placeholder_for_each_visual_token(tokens, images):
         assert ids.count(tokens.placeholder) == images * FAMILY.vision.tokens
         expected = prompt_text(FAMILY.template, images, FAMILY.vision.tokens, indication)
         assert tokens.tokenizer.decode(ids) == expected
+        assert ids == tokens.tokenizer.encode(expected, add_special_tokens=False)
     assert ids.count(0) == expected.count(FAMILY.template.end)
 
 
