@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
+from chexjax.data.images import open_image
 from chexjax.data.study import Study
 from chexjax.evaluate.metrics import Evaluation, SystemResult
 from chexjax.evaluate.significance import number
@@ -107,8 +107,7 @@ def _report(name: str, score: str, *parts: Html) -> Html:
 
 def picture(data: bytes, view: str) -> Html:
     """An encoded image as inline PNG, 8-bit grey, at most 320 px a side."""
-    with Image.open(io.BytesIO(data)) as image:
-        grey = image.convert("L")
+    grey = open_image(data).convert("L")
     grey.thumbnail((_SIDE, _SIDE))
     buffer = io.BytesIO()
     grey.save(buffer, "PNG", optimize=True)

@@ -169,6 +169,53 @@ def named_points(
         return _svg(figure, f"{up} against {across.lower()}, one point a run")
 
 
+def length_histogram(words: Mapping[str, Mapping[int, int]]) -> Html:
+    """Share of the reports of each split by their number of words; the longest 1 % is left out.
+
+    Args:
+      words: For each split, number of words -> reports.
+    """
+    counts = {split: np.array(sorted(found.items())) for split, found in words.items()}
+    lengths = np.concatenate([np.repeat(*pairs.T) for pairs in counts.values()])
+    last = float(np.quantile(lengths, 0.99))
+    edges = np.arange(0, last + 1.001, max(1, round(last / 24))) - 0.5
+    colours = dict(zip(counts, ("accent", "neutral", "doubt"), strict=False))
+    with matplotlib.rc_context(_STYLE):
+        figure, axes = _figure(5.2, 3.7)
+        for split, pairs in counts.items():
+            heights, _ = np.histogram(pairs[:, 0], edges, weights=pairs[:, 1])
+            colour = _MARK[colours[split]]
+            shares = 100 * heights / pairs[:, 1].sum()
+            axes.stairs(shares, edges, color=colour, alpha=0.18, fill=True)
+            axes.stairs(shares, edges, color=colour, lw=1.6, label=split)
+        axes.set(xlabel="Words of the findings", ylabel="Share of reports, %", xlim=(0, edges[-1]))
+        _legend(axes)
+        return _svg(figure, "Length of reports by split")
+
+
+def label_shares(labels: Mapping[str, Mapping[str, int]], studies: int) -> Html:
+    """How many studies have each label, and how many may have it.
+
+    Args:
+      labels: In the order shown; of each, how often it is `present`, `uncertain` and `absent`.
+      studies: All of them, with those of which a source says nothing.
+    """
+    with matplotlib.rc_context(_STYLE | {"axes.grid.axis": "x"}):
+        figure, axes = _figure(5.2, 1.0 + 0.3 * len(labels))
+        rows = np.arange(len(labels))
+        left = np.zeros(len(labels))
+        for said, role in (("present", "accent"), ("uncertain", "doubt")):
+            share = np.array([100 * found[said] / studies for found in labels.values()])
+            if share.any():
+                axes.barh(rows, share, 0.66, left, color=_MARK[role], label=said)
+            left += share
+        axes.set_yticks(rows, list(labels))
+        axes.tick_params(axis="y", labelcolor=_MARK["ink"])
+        axes.set(ylim=(len(rows) - 0.4, -0.6), xlabel="Share of studies, %")
+        _legend(axes)
+        return _svg(figure, "Share of studies with each label")
+
+
 def label_f1(evaluation: Evaluation) -> Html:
     """F1 of each label, baseline and system under test; how many references have it in brackets."""
     systems = [system for system in _ends(evaluation) if system.labels is not None]

@@ -13,12 +13,17 @@ from chexjax.artefacts import Artefact, ArtefactError, Draft
 from chexjax.config import ConfigError
 from chexjax.data.census import census
 from chexjax.data.intake import Checked, reader
-from chexjax.data.sources import open_source
+from chexjax.data.sources import SourceConfig, open_source
 from chexjax.data.study import Study
+from chexjax.evaluate import data_card
 from chexjax.rows import Reject, Unit, map_units
 from chexjax.stages.config import RunConfig
 from chexjax.stages.context import Context, Stage
+from chexjax.stages.intake_summary import RULES, warnings
 from chexjax.trackers import StageTimer
+
+CARD = "data_card.html"
+"""The page about the studies, in their folder."""
 
 
 def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
@@ -36,7 +41,7 @@ def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
                 units,
                 unit,
                 describe="ingest",
-                summarise=functools.partial(_census, draft),
+                summarise=functools.partial(_summarise, draft, config),
             )
         except BrokenProcessPool as error:
             raise ArtefactError(
@@ -56,11 +61,31 @@ def sort_out(studies: Iterable[Checked]) -> Unit:
     return done
 
 
-def _census(draft: Draft, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Statistics of what was kept and of what was not, which `map_units` has just written."""
+def _summarise(
+    draft: Draft, config: SourceConfig, rows: Sequence[dict[str, Any]]
+) -> dict[str, Any]:
+    """Statistics of what was kept and of what was not, and the page that shows them.
+
+    `map_units` has just written the rejects.
+    """
     file = draft.path / "rejects.jsonl"
     lines = file.read_text("utf-8").splitlines() if file.exists() else []
-    return census(rows, (json.loads(line)["reason"] for line in lines))
+    found = census(rows, (json.loads(line)["reason"] for line in lines))
+    card = data_card.DataCard(
+        source=config.name,
+        rows=len(rows),
+        found=found,
+        samples=[Study.from_row(rows[k]) for k in data_card.sample_rows(len(rows))],
+        warnings=warnings(found),
+        rules=RULES,
+        facts={
+            "source": config.name,
+            "identity": draft.identity,
+            "shorter side of images": f"{config.image.size} px" if config.image.size else "kept",
+        },
+    )
+    data_card.write(card, draft.path / CARD)
+    return found
 
 
 def _source_files(config: RunConfig) -> dict[str, Any] | None:

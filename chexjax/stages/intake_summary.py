@@ -13,7 +13,7 @@ from chexjax.data.census import percentile
 from chexjax.data.chexpert_labels import CHEXPERT_14
 from chexjax.data.study import SPLITS
 
-_EDITS = {
+RULES = {
     "drop_prior": "sentences about an earlier examination dropped",
     "drop_again": 'the word "again" deleted',
     "drop_new": 'the word "new" deleted or replaced',
@@ -21,6 +21,7 @@ _EDITS = {
     "images_missing": "images named but not there",
     "images_left_out": "images left out",
 }
+"""What the rules do that change studies, in words."""
 
 
 def describe(studies: Artefact, console: Console) -> None:
@@ -107,7 +108,7 @@ def _labels(labels: Mapping[str, Mapping[str, int]]) -> Table:
 def _edits(edits: Mapping[str, Mapping[str, int]]) -> Table:
     table = _table("Rules that changed something", "rule", "studies", "times")
     for rule, count in edits.items():
-        table.add_row(_EDITS.get(rule, rule), f"{count['studies']:,}", f"{count['times']:,}")
+        table.add_row(RULES.get(rule, rule), f"{count['studies']:,}", f"{count['times']:,}")
     return table
 
 

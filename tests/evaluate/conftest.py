@@ -50,7 +50,9 @@ def labeler() -> Labeler:
 
 def png(grey: int) -> bytes:
     buffer = io.BytesIO()
-    Image.new("L", (8, 8), grey).save(buffer, "PNG")
+    picture = Image.new("L", (16, 16), grey)
+    picture.putpixel((0, 0), 255 - grey)  # a picture of one value would be refused
+    picture.save(buffer, "PNG")
     return buffer.getvalue()
 
 

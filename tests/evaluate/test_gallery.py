@@ -94,7 +94,9 @@ def test_missing_findings_are_listed_and_report_text_is_escaped(
 
 def test_pictures_are_inline_png_of_bounded_size() -> None:
     buffer = io.BytesIO()
-    Image.new("RGB", (1000, 500), "white").save(buffer, "JPEG")
+    white = Image.new("RGB", (1000, 500), "white")
+    white.paste("black", (0, 0, 500, 500))
+    white.save(buffer, "JPEG")
     found = picture(buffer.getvalue(), 'frontal "AP"')
     assert found.startswith('<img src="data:image/png;base64,')
     assert 'alt="frontal &quot;AP&quot; view"' in found

@@ -50,6 +50,8 @@ def test_a_source_is_ingested_by_its_name_and_path_alone(reports, capsys):
     ):
         assert words in shown
     assert "Smith" not in shown
+    card = (reports.parent / "runs/openi/studies/data_card.html").read_text("utf-8")
+    assert "29 studies from the source openi" in card and "it has no findings" in card
 
 
 def test_it_is_done_once_wherever_the_source_lies(reports, capsys):
