@@ -92,12 +92,12 @@ def open_image(data: bytes) -> Image.Image:
         or of one value only.
     """
     try:
-        image = Image.open(io.BytesIO(data), formats=_FORMATS)
-        check_size(*image.size)
-        deep = _is_deep_colour(image)
-        image.load()
-        if image.getexif().get(_ORIENTATION, 1) != 1:
-            image = ImageOps.exif_transpose(image)
+        file = Image.open(io.BytesIO(data), formats=_FORMATS)
+        check_size(*file.size)
+        deep = _is_deep_colour(file)
+        file.load()
+        turned = file.getexif().get(_ORIENTATION, 1) != 1
+        image: Image.Image = ImageOps.exif_transpose(file) if turned else file
     except Image.DecompressionBombError as error:
         raise UnusableImage(f"the image is over {MAXIMUM_PIXELS:,} pixels") from error
     except UnusableImage:
