@@ -201,8 +201,8 @@ def test_a_run_killed_again_and_again_ends_with_the_same_bytes(finished, tmp_pat
             command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=os.environ
         )
         try:
-            # Growing, so that a slow machine gets there too.
-            code = process.wait(timeout=rng.uniform(10, 20) * (1 + attempt / 4))
+            # Short, for a fast machine; growing, so that a slow one gets there too.
+            code = process.wait(timeout=rng.uniform(4, 8) * (1 + attempt / 4))
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGKILL)
             process.wait()
