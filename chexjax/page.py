@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import html
 import re
 from collections.abc import Iterable, Sequence
@@ -42,7 +44,7 @@ class Html(str):
     """Markup that is safe to show; every other string is text and is escaped on its way in."""
 
 
-def tag(name: str, *children: str, **attributes: str) -> Html:
+def tag(name: str, /, *children: str, **attributes: str) -> Html:
     """One element: `tag("a", "x < y", href="#z")`.
 
     Children that are not `Html` are escaped. A trailing underscore is dropped from an attribute's
@@ -55,7 +57,7 @@ def tag(name: str, *children: str, **attributes: str) -> Html:
     return Html(f"<{name}{''.join(pairs)}>{join(children)}</{name}>")
 
 
-def void(name: str, **attributes: str) -> Html:
+def void(name: str, /, **attributes: str) -> Html:
     """An element that holds nothing and is not closed, such as `img`."""
     return Html(tag(name, **attributes).removesuffix(f"</{name}>"))
 
@@ -103,7 +105,13 @@ class Page:
     """A page under construction; `write` makes it one file that needs no network."""
 
     def __init__(
-        self, title: str, subtitle: str = "", *, above: str = "chexjax", style: str = ""
+        self,
+        title: str,
+        subtitle: str = "",
+        *,
+        above: str = "chexjax",
+        style: str = "",
+        script: str = "",
     ) -> None:
         """Starts a page.
 
@@ -112,8 +120,11 @@ class Page:
           subtitle: The sentence under the heading.
           above: The small line above it.
           style: CSS that this page needs beyond the common look.
+          script: JavaScript that runs when all of the page is there. With one, the browser is told
+            to run nothing else and to load nothing from anywhere.
         """
         self._style = style
+        self._script = Html(script)
         self._title = title
         self._top = [
             tag("p", above, class_="above"),
@@ -141,12 +152,14 @@ class Page:
                 Html('<meta charset="utf-8">'),
                 Html('<meta name="viewport" content="width=device-width, initial-scale=1">'),
                 Html('<meta name="color-scheme" content="light dark">'),
+                *([_policy(self._script)] if self._script else []),
                 tag("title", self._title),
                 tag("style", Html(_variables() + _STYLE + self._style)),
             ]
         )
         nav = [tag("nav", *self._links, aria_label="Sections")] if self._links else []
-        body = tag("body", tag("main", tag("header", *self._top, *nav), *self._blocks))
+        main = tag("main", tag("header", *self._top, *nav), *self._blocks)
+        body = tag("body", main, *([tag("script", self._script)] if self._script else []))
         return f'<!doctype html>\n<html lang="en"><head>{head}</head>{body}</html>\n'
 
     def write(self, path: Path) -> None:
@@ -158,6 +171,14 @@ def standalone(svg: Html) -> str:
     """A picture of the page as an `.svg` file of its own, for a README; it follows the scheme."""
     style = _variables() + "svg{background:var(--paper);font-family:var(--sans)}"
     return re.sub(r"(<svg[^>]*>)", lambda m: f"{m[1]}<style>{style}</style>", svg, count=1)
+
+
+def _policy(script: str) -> Html:
+    """What the browser may run and load: this script by its hash, pictures in the page itself."""
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    allowed = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
+    content = f"{allowed}script-src 'sha256-{digest}'"
+    return void("meta", http_equiv="Content-Security-Policy", content=content)
 
 
 def _variables() -> str:

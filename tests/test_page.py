@@ -95,3 +95,13 @@ def test_figures_stand_in_a_grid_with_their_captions() -> None:
     found = ET.fromstring(grid(figure(tag("svg"), "a < b"), figure(tag("svg"))))
     captions = [one.findtext("figcaption") for one in found]
     assert captions == ["a < b", None]
+
+
+def test_a_page_with_a_script_lets_no_other_run_and_loads_nothing() -> None:
+    page = Page("title", script="alert('1 < 2')").render()
+    # By `printf "alert('1 < 2')" | openssl dgst -sha256 -binary | base64`.
+    digest = "p9FRgtqmyMffBCL3IfjmoJI36tzdFTUODYLl+3a6bxc="
+    assert f"script-src &#x27;sha256-{digest}&#x27;" in page
+    assert "default-src &#x27;none&#x27;" in page
+    assert page.count("<script>") == 1 and "<script>alert('1 < 2')</script>" in page
+    assert "<script" not in Page("title").render()

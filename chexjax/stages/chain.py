@@ -9,6 +9,7 @@ from chexjax.stages.evaluate import EVALUATE, OWN, SWAPPED
 from chexjax.stages.ingest import INGEST
 from chexjax.stages.judge import JUDGE
 from chexjax.stages.pair import PAIR
+from chexjax.stages.reader import READER
 from chexjax.stages.reference import REFERENCE
 from chexjax.stages.sample import SAMPLE
 from chexjax.stages.sft import SFT
@@ -19,7 +20,7 @@ BEFORE_CONTROL = (INGEST, SFT, SAMPLE, JUDGE, PAIR, VISUAL, REFERENCE, ALIGN)
 METHOD = (*BEFORE_CONTROL, CONTROL)
 
 COMMANDS: dict[str, tuple[Stage, ...]] = {
-    **{stage.name: (stage,) for stage in (*METHOD, TRAIN_JUDGE)},
+    **{stage.name: (stage,) for stage in (*METHOD, TRAIN_JUDGE, READER)},
     "evaluate": (*OWN.values(), *SWAPPED.values(), EVALUATE),
 }
 COMMANDS["run"] = (*METHOD, *COMMANDS["evaluate"])

@@ -9,6 +9,7 @@ from chexjax import losses
 from chexjax.config import ConfigError, local
 from chexjax.data.sources import SourceConfig
 from chexjax.engine import Sampler
+from chexjax.evaluate.reader_study import ReaderConfig
 from chexjax.judges import GreenConfig
 from chexjax.losses import PreferenceLoss
 from chexjax.mesh import MeshConfig
@@ -269,6 +270,7 @@ class RunConfig:
       loss: What alignment minimises.
       align: How alignment trains.
       evaluate: Held-out evaluation.
+      reader: The blinded comparison by readers, which no other stage needs.
       mesh: Devices.
       sweep: Which runs there are, where there are many.
       train_judge: A judge that is trained, which no other stage needs.
@@ -287,6 +289,7 @@ class RunConfig:
     loss: LossConfig = LossConfig()
     align: TrainConfig = TrainConfig(total_epochs=1.0, freeze=("vision/", "connector/"))
     evaluate: EvaluateConfig = EvaluateConfig()
+    reader: ReaderConfig = ReaderConfig()
     mesh: MeshConfig = local(MeshConfig())
     sweep: SweepConfig = local(SweepConfig())
     train_judge: TrainJudgeConfig = TrainJudgeConfig()

@@ -18,12 +18,19 @@ from chexjax.stages.dry_run import check, check_selection, dry_run
 from chexjax.stages.export import export
 from chexjax.stages.ingest import INGEST
 from chexjax.stages.intake_summary import describe
+from chexjax.stages.readings import readings
 from chexjax.stages.serve import serve
 from chexjax.stages.sft import SFT
 from chexjax.stages.start import require_start
 from chexjax.trackers import StageClock
 
-_TOOLS = {"bench": bench, "doctor": doctor, "export": export, "serve": serve}
+_TOOLS = {
+    "bench": bench,
+    "doctor": doctor,
+    "export": export,
+    "readings": readings,
+    "serve": serve,
+}
 """Commands that need no run."""
 
 _SHORT = {"source": "source.name", "path": "source.path"}

@@ -1,0 +1,55 @@
+"""`reader`: a blinded page of two systems' held-out reports for human readers, and its key."""
+
+from __future__ import annotations
+
+from chexjax.artefacts import Artefact, Draft
+from chexjax.config import ConfigError, nearest
+from chexjax.data.study import Study
+from chexjax.evaluate.reader_study import KEY, KIND, PAGE, write_study
+from chexjax.stages.config import RunConfig
+from chexjax.stages.context import Context, Stage
+from chexjax.stages.evaluate import OWN
+from chexjax.stages.ingest import INGEST
+from chexjax.trackers import StageTimer
+
+
+def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
+    config = context.config
+    reports = {name: reports_of(context, name) for name in config.reader.systems}
+    studies = [Study.from_row(row) for row in context.artefact(INGEST).rows()]
+    try:
+        key = write_study(studies, reports, config.reader, config.seed, draft.path)
+    except ValueError as error:
+        raise ConfigError(f"config.reader: {error}") from error
+    print(
+        f"reader: {draft.path / PAGE} is for the readers, {draft.path / KEY} is not: it says which "
+        "report is whose",
+        flush=True,
+    )
+    return draft.finish(rows=len(key.cases))
+
+
+def reports_of(context: Context, system: str) -> dict[str, str]:
+    """Study id -> the held-out report of one of the run's policies."""
+    rows = context.artefact(policy_reports(system)).rows()
+    return {row["id"]: row["candidates"][0]["report"] for row in rows}
+
+
+def policy_reports(system: str) -> Stage:
+    """The stage that writes a system's held-out reports.
+
+    Raises:
+      ConfigError: a run has no such system.
+    """
+    if system not in OWN:
+        raise ConfigError(f"no system {system!r} in a run{nearest(system, OWN)}")
+    return OWN[system]
+
+
+def _reads(config: RunConfig) -> tuple[Stage, ...]:
+    return (INGEST, *(policy_reports(name) for name in config.reader.systems))
+
+
+READER = Stage(
+    name="reader", folder="reader", kind=KIND, fields=("seed", "reader"), reads=_reads, work=_work
+)
