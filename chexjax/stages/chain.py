@@ -5,6 +5,7 @@ from __future__ import annotations
 from chexjax.stages.align import ALIGN
 from chexjax.stages.context import Stage
 from chexjax.stages.control import CONTROL
+from chexjax.stages.drafting import DRAFTING
 from chexjax.stages.evaluate import EVALUATE, OWN, SWAPPED
 from chexjax.stages.ingest import INGEST
 from chexjax.stages.judge import JUDGE
@@ -20,7 +21,7 @@ BEFORE_CONTROL = (INGEST, SFT, SAMPLE, JUDGE, PAIR, VISUAL, REFERENCE, ALIGN)
 METHOD = (*BEFORE_CONTROL, CONTROL)
 
 COMMANDS: dict[str, tuple[Stage, ...]] = {
-    **{stage.name: (stage,) for stage in (*METHOD, TRAIN_JUDGE, READER)},
+    **{stage.name: (stage,) for stage in (*METHOD, TRAIN_JUDGE, READER, DRAFTING)},
     "evaluate": (*OWN.values(), *SWAPPED.values(), EVALUATE),
 }
 COMMANDS["run"] = (*METHOD, *COMMANDS["evaluate"])

@@ -9,6 +9,7 @@ from chexjax import losses
 from chexjax.config import ConfigError, local
 from chexjax.data.sources import SourceConfig
 from chexjax.engine import Sampler
+from chexjax.evaluate.drafting_study import DraftingConfig
 from chexjax.evaluate.reader_study import ReaderConfig
 from chexjax.judges import GreenConfig
 from chexjax.losses import PreferenceLoss
@@ -271,6 +272,7 @@ class RunConfig:
       align: How alignment trains.
       evaluate: Held-out evaluation.
       reader: The blinded comparison by readers, which no other stage needs.
+      drafting: The study of drafts, which no other stage needs either.
       mesh: Devices.
       sweep: Which runs there are, where there are many.
       train_judge: A judge that is trained, which no other stage needs.
@@ -290,6 +292,7 @@ class RunConfig:
     align: TrainConfig = TrainConfig(total_epochs=1.0, freeze=("vision/", "connector/"))
     evaluate: EvaluateConfig = EvaluateConfig()
     reader: ReaderConfig = ReaderConfig()
+    drafting: DraftingConfig = DraftingConfig()
     mesh: MeshConfig = local(MeshConfig())
     sweep: SweepConfig = local(SweepConfig())
     train_judge: TrainJudgeConfig = TrainJudgeConfig()

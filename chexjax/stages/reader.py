@@ -16,7 +16,9 @@ from chexjax.trackers import StageTimer
 def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
     config = context.config
     reports = {name: reports_of(context, name) for name in config.reader.systems}
-    studies = [Study.from_row(row) for row in context.artefact(INGEST).rows()]
+    rows = context.artefact(INGEST).rows()
+    told = set.intersection(*map(set, reports.values()))
+    studies = [Study.from_row(row) for row in rows if row["id"] in told]
     try:
         key = write_study(studies, reports, config.reader, config.seed, draft.path)
     except ValueError as error:

@@ -55,6 +55,25 @@ def test_a_folder_that_is_no_study_is_said(workdir, tmp_path, capsys):
     (tmp_path / "a.csv").write_text("")
     where = [f"--answers={tmp_path}", f"--to={tmp_path / 'out'}"]
     assert main(["readings", f"--study={workdir}", *where]) == 2
-    assert "give the folder that `chexjax reader` wrote" in capsys.readouterr().err
+    assert "give the folder that `chexjax reader` or `chexjax drafting`" in capsys.readouterr().err
     assert main(["readings", *where]) == 2
     assert "--study is missing" in capsys.readouterr().err
+
+
+def test_drafts_of_a_run_become_a_page_and_times_become_results(workdir, tmp_path, capsys):
+    own = ["--config.drafting.cases=4", "--config.drafting.system=SFT"]
+    assert main(["drafting", CONFIG, f"--workdir={workdir}", *own]) == 0, capsys.readouterr().err
+    key = json.loads((workdir / "drafting" / KEY).read_text())
+    (tmp_path / "answers").mkdir()
+    with (tmp_path / "answers" / "r.csv").open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["page", "reader", "case", "report", "finished"] + FIELDS.split(",")[-3:])
+        for case, shown in key["cases"].items():
+            for reader in key["readers"]:
+                seconds = 30 if reader in shown["readers"] else 50
+                answer = [shown["draft"], "yes", seconds, 0, "2026-01-01"]
+                table.writerow([key["page"], reader, case, *answer])
+    flags = [f"--study={workdir / 'drafting'}", f"--answers={tmp_path / 'answers'}"]
+    assert main(["readings", *flags, f"--to={tmp_path / 'out'}"]) == 0, capsys.readouterr().err
+    found = json.loads((tmp_path / "out" / "results.json").read_text())["groups"]["All"]
+    assert found["saved"]["mean"] == 20 and found["kept"]["mean"] == 1.0
