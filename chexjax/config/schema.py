@@ -18,7 +18,7 @@ import math
 import re
 import types
 import typing
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import ml_collections
@@ -241,10 +241,16 @@ def digest(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def render(cfg: Any) -> str:
-    """The resolved config (dataclass or ConfigDict) as text, one `a.b = value` a line."""
+def render(cfg: Any, fields: Collection[str] | None = None) -> str:
+    """The resolved config (dataclass or ConfigDict) as text, one `a.b = value` a line.
+
+    Args:
+      cfg: The config.
+      fields: Which of its fields; None for all.
+    """
     is_edge = isinstance(cfg, ml_collections.ConfigDict)
     values = cfg.to_dict() if is_edge else dataclasses.asdict(cfg)
+    values = {name: value for name, value in values.items() if fields is None or name in fields}
     return "\n".join(f"{name} = {value!r}" for name, value in _flat(values))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import io
 import struct
 import zlib
@@ -36,54 +35,6 @@ class UnusableImage(ValueError):
     """
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class ImageRules:
-    """What becomes of image files when they are ingested.
-
-    DICOM always becomes 8-bit PNG. All other files are kept byte by byte where they are not made
-    smaller.
-
-    Attributes:
-      size: Pixels that the shorter side of larger images is reduced to, aspect kept, so that
-        training decodes less; 0 keeps their size.
-      quality: Of JPEG files that were made smaller, 1 to 95; other formats become PNG.
-      modalities: What DICOM files may call themselves; those that don't say are taken.
-    """
-
-    size: int = 0
-    quality: int = 95
-    modalities: tuple[str, ...] = ("CR", "DX", "DR", "RG", "XR")
-
-    def __post_init__(self) -> None:
-        """Checks the ranges."""
-        if self.size and self.size < MINIMUM_SIDE:
-            raise ValueError(f"size={self.size} is under {MINIMUM_SIDE} pixels; 0 keeps files")
-        if not 1 <= self.quality <= 95:
-            raise ValueError(f"quality={self.quality} is not from 1 to 95")
-
-
-def prepare(data: bytes, rules: ImageRules) -> bytes:
-    """A file as the studies keep it: checked whole, and something that `open_image` reads.
-
-    Raises:
-      UnusableImage: it cannot be used.
-      ArtefactError: it is DICOM, and pydicom is not installed.
-    """
-    from chexjax.data import dicom
-
-    if dicom.is_dicom(data):
-        image, form = _checked(dicom.read(data, rules.modalities)), "PNG"
-    else:
-        image, form = open_image(data), _stored_as(data)
-        if not rules.size or min(image.size) <= rules.size:
-            return data
-    if rules.size and min(image.size) > rules.size:
-        image = _reduced(image, rules.size)
-    buffer = io.BytesIO()
-    image.save(buffer, form, **({"quality": rules.quality} if form == "JPEG" else {}))
-    return buffer.getvalue()
-
-
 def open_image(data: bytes) -> Image.Image:
     """Decodes a file whole, upright, and checks that it shows something; 16 bits become 8.
 
@@ -106,7 +57,7 @@ def open_image(data: bytes) -> Image.Image:
         raise UnusableImage(f"the image cannot be decoded: {error}") from error
     if image.mode.startswith(("I", "F")):
         image = Image.fromarray(stretched(np.asarray(image)))
-    return _checked(image, deep=deep)
+    return check_shown(image, deep=deep)
 
 
 def check_size(width: int, height: int) -> None:
@@ -137,7 +88,7 @@ def _is_deep_colour(image: ImageFile.ImageFile) -> bool:
     return image.mode in ("RGB", "RGBA") and any("16" in str(tile[3]) for tile in image.tile)
 
 
-def _checked(image: Image.Image, *, deep: bool = False) -> Image.Image:
+def check_shown(image: Image.Image, *, deep: bool = False) -> Image.Image:
     """Raises UnusableImage where an image shows nothing."""
     low, high = (image if image.mode == "L" else image.convert("L")).getextrema()
     if low == high:
@@ -145,20 +96,6 @@ def _checked(image: Image.Image, *, deep: bool = False) -> Image.Image:
     if deep and float(str(high)) < 64:  # 12 of 16 bits are at most 15 here
         raise UnusableImage("16-bit colour that leaves its upper bits empty: save it as grey")
     return image
-
-
-def _stored_as(data: bytes) -> str:
-    """The format that a reduced file is written in."""
-    return "JPEG" if data.startswith(b"\xff\xd8") else "PNG"
-
-
-def _reduced(image: Image.Image, size: int) -> Image.Image:
-    """The picture with its shorter side at `size`, grey or RGB."""
-    grey = image.mode in ("1", "L", "LA")
-    scale = size / min(image.size)
-    width, height = (max(size, round(side * scale)) for side in image.size)
-    image = image.convert("L" if grey else "RGB")
-    return image.resize((width, height), Image.Resampling.LANCZOS)
 
 
 def to_pixels(image: Image.Image, vision: VisionSpec, spec: ImageSpec) -> np.ndarray:
@@ -185,11 +122,3 @@ def pixel_stacks(
         for slot, data in zip(stack, files, strict=False):
             slot[...] = to_pixels(open_image(data), vision, spec)
     return stacks
-
-
-def pixel_stack(
-    files: Sequence[bytes], slots: int, vision: VisionSpec, spec: ImageSpec
-) -> np.ndarray:
-    """The images of one study, as `pixel_stacks` has them, `u8[I, S, S, C]`."""
-    stack: np.ndarray = pixel_stacks([files], slots, vision, spec)[0]
-    return stack

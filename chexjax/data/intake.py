@@ -16,7 +16,8 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 
-from chexjax.data.images import ImageRules, UnusableImage, prepare
+from chexjax.data.image_files import ImageRules, prepare
+from chexjax.data.images import UnusableImage
 from chexjax.data.sources import Source, SourceConfig, open_source
 from chexjax.data.study import Rejected, Study, UnusableStudy
 

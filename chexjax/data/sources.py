@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from chexjax.config import local
-from chexjax.data.images import ImageRules
+from chexjax.data.image_files import ImageRules
 from chexjax.data.openi import OpenIConfig, OpenISource
 from chexjax.data.phantom import PhantomConfig, PhantomSource
 from chexjax.data.study import Study

@@ -14,12 +14,11 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol, cast
 
 from chexjax.data.study import UnusableStudy
-from chexjax.data.text import decode
+from chexjax.data.text import UTF_16, decode
 
 JSON_LINES = (".jsonl", ".ndjson")
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
 
-_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 csv.field_size_limit(1 << 24)  # the library's is 128 KiB, and a report may be longer
 
 
@@ -49,22 +48,33 @@ class Table(Protocol):
         ...
 
 
-class JsonLines:
+class _File:
+    """A file whose rows begin at known places; it may be compressed by gzip."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._file = path, _open(path)
+        self._starts: list[int] = []
+        self.ids: list[str] = []
+
+    def files(self) -> list[Path]:
+        """The file."""
+        return [self._path]
+
+
+class JsonLines(_File):
     """A file with a JSON object a line; its columns are all keys of all lines."""
 
     def __init__(self, path: Path, ids: Sequence[str]) -> None:
         """Reads the file once.
 
         Args:
-          path: The file, which may be compressed by gzip.
+          path: The file.
           ids: Names that the column of ids may have.
 
         Raises:
           ValueError: it is UTF-16, or damaged.
         """
-        self._path, self._file = path, _open(path)
-        self._starts: list[int] = []
-        self.ids: list[str] = []
+        super().__init__(path)
         columns: dict[str, None] = {}
         for start, line in _lines(self._path, self._file):
             if line.strip():
@@ -82,28 +92,22 @@ class JsonLines:
             raise UnusableStudy("its line is no JSON object")
         return cells
 
-    def files(self) -> list[Path]:
-        """The file."""
-        return [self._path]
 
-
-class Csv:
+class Csv(_File):
     """A file of comma- or tab-separated values whose first row names the columns."""
 
     def __init__(self, path: Path, ids: Sequence[str]) -> None:
         """Reads the file once.
 
         Args:
-          path: The file, which may be compressed by gzip.
+          path: The file.
           ids: Names that the column of ids may have.
 
         Raises:
           ValueError: it is UTF-16 or damaged, or a name stands over two columns.
         """
-        self._path, self._file = path, _open(path)
+        super().__init__(path)
         self._separator = SEPARATORS[_suffix(path)]
-        self._starts: list[int] = []
-        self.ids: list[str] = []
         records = self._records()
         self.columns = [name.strip() for name in next(records, (0, []))[1]]
         if twice := [name for name in self.columns if name and self.columns.count(name) > 1]:
@@ -142,10 +146,6 @@ class Csv:
             )
         return dict(zip(self.columns, fields, strict=True))
 
-    def files(self) -> list[Path]:
-        """The file."""
-        return [self._path]
-
 
 def is_table(path: Path) -> bool:
     """Whether a file's name is that of a table, compressed or not."""
@@ -177,7 +177,7 @@ def _lines(path: Path, file: BinaryIO) -> Iterator[tuple[int, bytes]]:
     start = 0
     try:
         for line in file:
-            if not start and line.startswith(_UTF_16):
+            if not start and line.startswith(UTF_16):
                 raise ValueError(f"{path} is UTF-16: save it as UTF-8")
             yield start, line
             start += len(line)

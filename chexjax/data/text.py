@@ -13,7 +13,7 @@ from chexjax.data.study import UnusableStudy
 _PRIOR = ("prior", "previous", "remov", "earlier", "recurrence", "redemonstrate")
 """What a sentence about an earlier examination has in it, in lower case."""
 
-_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -125,7 +125,7 @@ def decode(data: bytes) -> str:
     Raises:
       UnusableStudy: it is none of them.
     """
-    encodings = ("utf-16",) if data.startswith(_UTF_16) else ("utf-8-sig", "cp1252")
+    encodings = ("utf-16",) if data.startswith(UTF_16) else ("utf-8-sig", "cp1252")
     for encoding in encodings:
         with contextlib.suppress(UnicodeDecodeError):
             return data.decode(encoding)

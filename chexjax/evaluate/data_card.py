@@ -11,7 +11,7 @@ from chexjax.data.census import percentile
 from chexjax.data.chexpert_labels import CHEXPERT_14
 from chexjax.data.study import SPLITS, Study
 from chexjax.evaluate import plots
-from chexjax.evaluate.gallery import picture
+from chexjax.evaluate.picture import picture
 from chexjax.page import Html, Page, figure, grid, join, tag
 from chexjax.page import table as html_table
 

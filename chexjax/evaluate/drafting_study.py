@@ -9,22 +9,20 @@ written both ways.
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
-from chexjax.artefacts import write_atomic
 from chexjax.data.study import Study
+from chexjax.evaluate.reader_key import StudyKey
 from chexjax.evaluate.reader_page import Case, Form, check_names, choice, write_page
 from chexjax.page import Html, join, tag
 from chexjax.rng import hash_words
 
-KIND = "drafting study"
 PAGE = Path("send") / "drafting_study.html"
 """The one file of the study's folder that readers get."""
-KEY = "key.json"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -62,34 +60,20 @@ class Drafted:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class DraftingKey:
-    """What the analysis needs beside the answers.
+class DraftingKey(StudyKey):
+    """What was shown to whom.
 
     Attributes:
-      page: Name of the page that it belongs to.
       system: Whose drafts.
       readers: Reader -> group.
       cases: Name on the page -> what was shown to whom.
-      seed: Of the draw.
     """
 
-    page: str
+    kind: ClassVar[str] = "drafting study"
+
     system: str
     readers: Mapping[str, str]
     cases: Mapping[str, Drafted]
-    seed: int
-
-    def write(self, folder: Path) -> None:
-        """Writes `key.json`."""
-        values = {"kind": KIND} | dataclasses.asdict(self)
-        write_atomic(folder / KEY, json.dumps(values, indent=1) + "\n")
-
-    @classmethod
-    def of(cls, values: Mapping[str, object]) -> DraftingKey:
-        """The key in the values of a `key.json`."""
-        fields = {name: value for name, value in values.items() if name != "kind"}
-        cases = {name: Drafted(**one) for name, one in fields.pop("cases").items()}  # type: ignore[attr-defined]
-        return cls(**fields, cases=cases)  # type: ignore[arg-type]
 
 
 def assign(cases: int, readers: int, seed: int) -> np.ndarray:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import base64
 import dataclasses
-import io
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from chexjax.data.images import open_image
 from chexjax.data.study import Study
 from chexjax.evaluate.metrics import Evaluation, SystemResult
+from chexjax.evaluate.picture import picture
 from chexjax.evaluate.significance import number
 from chexjax.judges.base import Judgement
-from chexjax.page import Html, join, tag, void
+from chexjax.page import Html, join, tag
 
 ERRORS = {
     "a": "false finding",
@@ -28,7 +26,6 @@ ERRORS = {
 """The six categories of the GREEN judge, which the phantom oracle shares."""
 
 _SMALL = "insignificant-"
-_SIDE = 320
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,16 +100,6 @@ def _judged(system: SystemResult, study: int) -> Html:
 
 def _report(name: str, score: str, *parts: Html) -> Html:
     return tag("div", tag("h4", name, *([tag("span", score)] if score else [])), *parts)
-
-
-def picture(data: bytes, view: str) -> Html:
-    """An encoded image as inline PNG, 8-bit grey, at most 320 px a side."""
-    grey = open_image(data).convert("L")
-    grey.thumbnail((_SIDE, _SIDE))
-    buffer = io.BytesIO()
-    grey.save(buffer, "PNG", optimize=True)
-    source = f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
-    return void("img", src=source, alt=f"{view} view", loading="lazy")
 
 
 def marked(report: str, judgement: Judgement) -> Html:

@@ -6,23 +6,21 @@ script beside this module shows the forms, keeps what is filled in, and measures
 
 from __future__ import annotations
 
-import base64
 import dataclasses
 import hashlib
-import io
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from chexjax.artefacts import write_atomic
-from chexjax.data.images import open_image
 from chexjax.data.study import Study
+from chexjax.evaluate.picture import picture
 from chexjax.page import Html, Page, join, tag, void
 
 SCRIPT = Path(__file__).with_name("reader.js")
 
 _NAME = re.compile(r"[\w.-]+")
-_QUALITY = 92  # of JPEG: no ringing that a reader could take for a line
+_LARGER = "click to enlarge"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -135,25 +133,18 @@ def _bar() -> Html:
 
 def _case(case: Case, side: int) -> Html:
     study = case.study
-    views = zip(study.images[:2], study.views[:2], strict=True)
+    films = (
+        picture(data, view.lower(), side=side, form="JPEG", title=_LARGER)
+        for data, view in zip(study.images[:2], study.views[:2], strict=True)
+    )
     left = tag(
         "div",
-        tag("div", *(film(data, view, side) for data, view in views), class_="films"),
+        tag("div", *films, class_="films"),
         tag("p", tag("b", "Indication"), " ", study.indication or "None"),
     )
     data = {f"data_{name}": value for name, value in case.data.items()}
     body = tag("div", left, tag("div", case.body), class_="case")
     return tag("form", body, data_case=case.name, hidden="", **data)
-
-
-def film(data: bytes, view: str, side: int) -> Html:
-    """An encoded image as inline grey JPEG of at most `side` pixels a side, without metadata."""
-    image = open_image(data).convert("L")
-    image.thumbnail((side, side))
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=_QUALITY)
-    source = f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
-    return void("img", src=source, alt=f"{view.lower()} view", title="click to enlarge")
 
 
 def choice(

@@ -7,21 +7,19 @@ for each study and stands in the key alone, a file that stays with whoever runs 
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import ClassVar
 
-from chexjax.artefacts import write_atomic
 from chexjax.data.study import Study
 from chexjax.evaluate.gallery import ERRORS
+from chexjax.evaluate.reader_key import StudyKey
 from chexjax.evaluate.reader_page import Case, Form, choice, write_page
 from chexjax.page import Html, join, tag
 from chexjax.rng import hash_words
 
-KIND = "reader study"
 PAGE = Path("send") / "reader_study.html"
 """The one file of the study's folder that readers get."""
-KEY = "key.json"
 
 PREFERENCES = {"A": "A is better", "tie": "No difference", "B": "B is better"}
 SIDES = ("A", "B")
@@ -78,34 +76,20 @@ class Shown:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ReaderKey:
-    """What the page does not say.
+class ReaderKey(StudyKey):
+    """What was shown.
 
     Attributes:
-      page: Name of the page that it belongs to.
       systems: The baseline and the system under test.
       cases: Name on the page -> what was shown.
       identical: Studies left out, since both systems wrote the same.
-      seed: Of the draw.
     """
 
-    page: str
+    kind: ClassVar[str] = "reader study"
+
     systems: tuple[str, str]
     cases: Mapping[str, Shown]
     identical: Sequence[str]
-    seed: int
-
-    def write(self, folder: Path) -> None:
-        """Writes `key.json`."""
-        values = {"kind": KIND} | dataclasses.asdict(self)
-        write_atomic(folder / KEY, json.dumps(values, indent=1) + "\n")
-
-    @classmethod
-    def of(cls, values: Mapping[str, object]) -> ReaderKey:
-        """The key in the values of a `key.json`."""
-        fields = {name: value for name, value in values.items() if name != "kind"}
-        cases = {name: Shown(**shown) for name, shown in fields.pop("cases").items()}  # type: ignore[attr-defined]
-        return cls(**{**fields, "systems": tuple(fields["systems"]), "cases": cases})  # type: ignore
 
 
 def write_study(

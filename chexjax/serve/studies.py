@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from chexjax.data.images import UnusableImage, pixel_stack
+from chexjax.data.images import UnusableImage, pixel_stacks
 from chexjax.data.tokens import Tokens
 from chexjax.engine import Images
 from chexjax.families import Family
@@ -66,7 +66,7 @@ def study_prompt(served: Served, where: str, files: Sequence[bytes], indication:
     if not files:
         return Prompt(ids)
     try:
-        pixels = pixel_stack(files, family.max_images, family.vision, family.image)
+        [pixels] = pixel_stacks([files], family.max_images, family.vision, family.image)
     except UnusableImage as error:
         raise wrong(where, str(error)) from error
     placeholder = np.asarray(ids[:-1]) == tokens.placeholder

@@ -16,6 +16,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
+from rich.console import Console
 
 from chexjax import artefacts
 from chexjax.artefacts import Artefact, Draft, manifest
@@ -46,6 +47,9 @@ class Stage:
       extra: Content that no field of the config holds.
       outside: What it reads that is no artefact, as content; None where that is out of reach. Only
         the stage itself looks there: who reads its artefact believes what that says of it.
+      describe: Says on a console what came of it, where the stage is run alone.
+      home: The workdir where none is given, with fields of the config in braces; such a stage needs
+        no config file and looks at no field but its own. Empty for those that need both.
     """
 
     name: str
@@ -57,6 +61,8 @@ class Stage:
     needed: Callable[[RunConfig], bool] = lambda _: True
     extra: Callable[[RunConfig], Content] = lambda _: {}
     outside: Callable[[RunConfig], Content | None] = lambda _: {}
+    describe: Callable[[Artefact, Console], None] = lambda *_: None
+    home: str = ""
 
     def inputs(self, config: RunConfig) -> list[Stage]:
         """The stages whose artefacts it takes in a run with this config."""

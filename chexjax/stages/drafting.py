@@ -5,7 +5,8 @@ from __future__ import annotations
 from chexjax.artefacts import Artefact, Draft
 from chexjax.config import ConfigError
 from chexjax.data.study import Study
-from chexjax.evaluate.drafting_study import KEY, KIND, PAGE, write_study
+from chexjax.evaluate.drafting_study import PAGE, DraftingKey, write_study
+from chexjax.evaluate.reader_key import KEY
 from chexjax.stages.config import RunConfig
 from chexjax.stages.context import Context, Stage
 from chexjax.stages.ingest import INGEST
@@ -37,7 +38,7 @@ def _reads(config: RunConfig) -> tuple[Stage, ...]:
 DRAFTING = Stage(
     name="drafting",
     folder="drafting",
-    kind=KIND,
+    kind=DraftingKey.kind,
     fields=("seed", "drafting"),
     reads=_reads,
     work=_work,

@@ -19,7 +19,7 @@ from chexjax.evaluate import data_card
 from chexjax.rows import Reject, Unit, map_units
 from chexjax.stages.config import RunConfig
 from chexjax.stages.context import Context, Stage
-from chexjax.stages.intake_summary import RULES, warnings
+from chexjax.stages.intake_summary import RULES, describe, warnings
 from chexjax.trackers import StageTimer
 
 CARD = "data_card.html"
@@ -108,4 +108,6 @@ INGEST = Stage(
     reads=(),
     work=_work,
     outside=_source_files,
+    describe=describe,
+    home="runs/{config.source.name}",
 )

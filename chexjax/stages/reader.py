@@ -5,7 +5,8 @@ from __future__ import annotations
 from chexjax.artefacts import Artefact, Draft
 from chexjax.config import ConfigError, nearest
 from chexjax.data.study import Study
-from chexjax.evaluate.reader_study import KEY, KIND, PAGE, write_study
+from chexjax.evaluate.reader_key import KEY
+from chexjax.evaluate.reader_study import PAGE, ReaderKey, write_study
 from chexjax.stages.config import RunConfig
 from chexjax.stages.context import Context, Stage
 from chexjax.stages.evaluate import OWN
@@ -53,5 +54,10 @@ def _reads(config: RunConfig) -> tuple[Stage, ...]:
 
 
 READER = Stage(
-    name="reader", folder="reader", kind=KIND, fields=("seed", "reader"), reads=_reads, work=_work
+    name="reader",
+    folder="reader",
+    kind=ReaderKey.kind,
+    fields=("seed", "reader"),
+    reads=_reads,
+    work=_work,
 )

@@ -13,10 +13,17 @@ from rich.console import Console
 from chexjax.config import ConfigError
 from chexjax.config.command import read_flags
 from chexjax.evaluate import drafting_report, drafting_results, reader_report, reader_results
-from chexjax.evaluate import drafting_study as drafting
-from chexjax.evaluate import reader_study as reader
+from chexjax.evaluate.drafting_study import DraftingKey
+from chexjax.evaluate.reader_key import KEY
+from chexjax.evaluate.reader_study import ReaderKey
 
 _FORM = "chexjax readings --study=WORKDIR/reader|drafting --answers=FOLDER --to=FOLDER"
+
+_STUDIES: dict[str, tuple[Any, Any, Any]] = {
+    ReaderKey.kind: (ReaderKey, reader_results, reader_report),
+    DraftingKey.kind: (DraftingKey, drafting_results, drafting_report),
+}
+"""Kind of study -> its key, what works its answers out, and what shows the results."""
 
 
 def readings(argv: Sequence[str], console: Console) -> None:
@@ -38,25 +45,22 @@ def readings(argv: Sequence[str], console: Console) -> None:
     if lacking := [name for name, value in given.items() if not value]:
         raise ConfigError(f"--{lacking[0]} is missing: write {_FORM}")
     study, answers, folder = (Path(str(value)) for value in given.values())
-    key, files = _key(study / reader.KEY), sorted(answers.glob("*.csv"))
+    values, files = _values(study / KEY), sorted(answers.glob("*.csv"))
     if not files:
         raise ConfigError(f"--answers={answers} has no .csv in it: give the folder of the readers'")
-    folder.mkdir(parents=True, exist_ok=True)
+    of, results, report = _STUDIES[values["kind"]]
+    key = of.of(values)
     try:
-        if key["kind"] == reader.KIND:
-            compared = reader_results.analyse(reader.ReaderKey.of(key), files)
-            reader_report.write(compared, folder)
-            reader_report.show(compared, console)
-        else:
-            written = drafting_results.analyse(drafting.DraftingKey.of(key), files)
-            drafting_report.write(written, folder)
-            drafting_report.show(written, console)
+        found = results.analyse(key, files)
     except ValueError as error:
         raise ConfigError(f"--answers: {error}") from error
+    folder.mkdir(parents=True, exist_ok=True)
+    report.write(found, folder)
+    report.show(found, console)
     console.print(f"readings: {folder / 'results.html'}")
 
 
-def _key(file: Path) -> dict[str, Any]:
+def _values(file: Path) -> dict[str, Any]:
     """What is in the key of either study."""
     try:
         values = json.loads(file.read_text(encoding="utf-8"))
@@ -65,7 +69,7 @@ def _key(file: Path) -> dict[str, Any]:
             f"--study: {file} cannot be read ({error}); give the folder that `chexjax reader` or "
             "`chexjax drafting` wrote"
         ) from error
-    kinds = (reader.KIND, drafting.KIND)
-    if not isinstance(values, dict) or values.get("kind") not in kinds:
-        raise ConfigError(f"--study: {file} is no key of a {' or '.join(kinds)}; give one's folder")
+    if not isinstance(values, dict) or values.get("kind") not in _STUDIES:
+        kinds = " or ".join(_STUDIES)
+        raise ConfigError(f"--study: {file} is no key of a {kinds}; give one's folder")
     return values

@@ -16,8 +16,6 @@ from chexjax.stages.context import Context
 from chexjax.stages.doctor import doctor
 from chexjax.stages.dry_run import check, check_selection, dry_run
 from chexjax.stages.export import export
-from chexjax.stages.ingest import INGEST
-from chexjax.stages.intake_summary import describe
 from chexjax.stages.readings import readings
 from chexjax.stages.serve import serve
 from chexjax.stages.sft import SFT
@@ -34,7 +32,7 @@ _TOOLS = {
 """Commands that need no run."""
 
 _SHORT = {"source": "source.name", "path": "source.path"}
-_HOMES = {"ingest": "runs/{config.source.name}"}
+_HOMES = {name: one.home for name, (one, *more) in COMMANDS.items() if one.home and not more}
 
 
 def execute(argv: Sequence[str]) -> None:
@@ -52,9 +50,9 @@ def execute(argv: Sequence[str]) -> None:
         freeze(RunConfig, command.config), command.workdir, StageClock(command.workdir)
     )
     console = Console()
-    alone = command.stage == "ingest"  # which looks at nothing else
-    shown = render(context.config.source if alone else context.config)
-    console.print(shown, highlight=False, markup=False)
+    stages = COMMANDS[command.stage]
+    read = stages[0].fields if command.stage in _HOMES else None
+    console.print(render(context.config, read), highlight=False, markup=False)
     if context.config.sweep.axes:
         _sweep(command, context, console)
         return
@@ -62,14 +60,13 @@ def execute(argv: Sequence[str]) -> None:
     if command.dry_run:
         dry_run(context, console)
         return
-    stages = COMMANDS[command.stage]
     if SFT in stages:
         require_start(context.config)
     for stage in stages:
         if len(stages) == 1 or stage.needed(context.config):
-            context.run(stage)
-    if alone:
-        describe(context.artefact(INGEST), console)
+            made = context.run(stage)
+            if len(stages) == 1:
+                stage.describe(made, console)
     if command.stage == "run":
         console.print(context.clock.table())
         console.print(f"report: {command.workdir / 'report' / 'report.html'}")

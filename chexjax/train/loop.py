@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import functools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from time import perf_counter
@@ -25,7 +24,7 @@ from chexjax.train.config import TrainConfig
 from chexjax.train.metrics import PATIENCE, MetricLog
 from chexjax.train.objectives import Objective
 from chexjax.train.optimizer import learning_rates, make_optimizer
-from chexjax.train.step import init_state, make_step, split_params, state_shardings
+from chexjax.train.step import make_step, placed_state, split_params
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,24 +89,21 @@ def train(
     """
     check_batch(config.batch_size // config.accumulate, mesh, "batch_size / accumulate")
 
-    # State: parameters on their devices, optimizer moments beside them.
+    # State: parameters on their devices, optimizer moments beside them; and what steps from it.
     graph, trainable, frozen = split_params(model, config.freeze)
     optimizer = make_optimizer(config.optimizer)
-    first = functools.partial(
-        init_state, optimizer=optimizer, reference=objective.reference is not None
-    )
-    places = state_shardings(jax.eval_shape(first, trainable, frozen), family.sharding, mesh)
-    state = jax.jit(first, out_shardings=places)(trainable, frozen)
+    beside = objective.reference is not None
+    state, places = placed_state(trainable, frozen, optimizer, beside, family.sharding, mesh)
+    step = make_step(graph, objective, optimizer, accumulate=config.accumulate, places=places)
 
     # Where an earlier attempt stopped.
     checkpoints = Checkpoints(scratch / "checkpoints", every=config.checkpoint_every)
     state, start = checkpoints.restore(state) or (state, 0)
-    malloc.give_back()
     log = _log(folder, config, data, start)
 
     # The loop: dispatch a step, and read its metrics when the next one is on its way.
     rates = learning_rates(config.optimizer, steps)
-    step = make_step(graph, objective, optimizer, accumulate=config.accumulate, places=places)
+    malloc.give_back()
     with (
         contextlib.closing(checkpoints),
         Progress(steps, label, unit="steps", done=start) as progress,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import re
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -112,6 +113,20 @@ def state_shardings(state: TrainState, table: Table, mesh: Mesh) -> Any:
         reference=state.reference and parameter_shardings(state.reference, table, mesh),
     )
     return TrainState(**places)
+
+
+def placed_state(
+    trainable: nnx.State,
+    frozen: nnx.State,
+    optimizer: optax.GradientTransformationExtraArgs,
+    reference: bool,
+    table: Table,
+    mesh: Mesh,
+) -> tuple[TrainState, TrainState]:
+    """The state before the first step, on its devices, and where its parts lie."""
+    first = functools.partial(init_state, optimizer=optimizer, reference=reference)
+    places = state_shardings(jax.eval_shape(first, trainable, frozen), table, mesh)
+    return jax.jit(first, out_shardings=places)(trainable, frozen), places
 
 
 def make_step(

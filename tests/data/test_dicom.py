@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from chexjax.artefacts import ArtefactError
-from chexjax.data.images import ImageRules, UnusableImage, open_image, prepare
+from chexjax.data.image_files import ImageRules, prepare
+from chexjax.data.images import UnusableImage, open_image
 
 pydicom = pytest.importorskip("pydicom", reason="DICOM needs pydicom: CHEXJAX_EXTRAS=dicom")
 from pydicom import uid  # noqa: E402

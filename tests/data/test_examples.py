@@ -17,7 +17,7 @@ from chexjax.data.examples import (
     lengths_of,
     make_example,
 )
-from chexjax.data.images import pixel_stack
+from chexjax.data.images import pixel_stacks
 from chexjax.data.packing import Groups, Packer
 from chexjax.data.study import Study
 from chexjax.data.tokens import Tokens
@@ -99,7 +99,7 @@ def test_images_are_those_of_the_study_and_stay_8_bit(examples, tokens):
     images = collated(examples, tokens, [2, 1, 0])["prefix"]["images"]
     assert images.shape == (3, 2, 32, 32, 1) and images.dtype == np.uint8
     for b, row in enumerate([2, 1, 0]):
-        expected = pixel_stack(STUDIES[row].images, 2, FAMILY.vision, FAMILY.image)
+        [expected] = pixel_stacks([STUDIES[row].images], 2, FAMILY.vision, FAMILY.image)
         np.testing.assert_array_equal(images[b], expected)
 
 

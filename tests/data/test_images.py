@@ -7,14 +7,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from chexjax.data.image_files import ImageRules, prepare
 from chexjax.data.images import (
     MAXIMUM_PIXELS,
     MINIMUM_SIDE,
-    ImageRules,
     UnusableImage,
     open_image,
-    pixel_stack,
-    prepare,
+    pixel_stacks,
     to_pixels,
 )
 from chexjax.families import Family, preset
@@ -121,12 +120,13 @@ def test_damaged_bytes_are_refused_or_read_but_never_crash(form):
 
 def test_images_of_a_study_fill_slots_in_order_and_the_rest_is_black():
     first, second = encoded(ramp()), encoded(ramp().transpose(Image.Transpose.FLIP_LEFT_RIGHT))
-    stack = pixel_stack([first, second], 3, GRAY, FAMILY.image)
+    [stack] = pixel_stacks([[first, second]], 3, GRAY, FAMILY.image)
     assert stack.shape == (3, 32, 32, 1)
     np.testing.assert_array_equal(stack[0], pixels(first))
     np.testing.assert_array_equal(stack[1], pixels(second))
     assert not stack[2].any()
-    np.testing.assert_array_equal(pixel_stack([first, second], 1, GRAY, FAMILY.image)[0], stack[0])
+    [one] = pixel_stacks([[first, second]], 1, GRAY, FAMILY.image)
+    np.testing.assert_array_equal(one[0], stack[0])
 
 
 @pytest.mark.parametrize("resample", ["bicubic", "bilinear"])

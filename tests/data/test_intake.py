@@ -10,7 +10,8 @@ import time
 
 import pytest
 
-from chexjax.data.images import ImageRules, open_image
+from chexjax.data.image_files import ImageRules
+from chexjax.data.images import open_image
 from chexjax.data.intake import reader
 from chexjax.data.phantom import PhantomConfig
 from chexjax.data.sources import SourceConfig, open_source

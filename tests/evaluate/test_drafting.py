@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
 import time
 from collections.abc import Mapping
@@ -11,13 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
-from chexjax.data.study import Study
 from chexjax.evaluate.drafting_report import write
 from chexjax.evaluate.drafting_results import analyse, edit_distance, words
 from chexjax.evaluate.drafting_study import (
-    KEY,
     PAGE,
     Drafted,
     DraftingConfig,
@@ -25,7 +21,9 @@ from chexjax.evaluate.drafting_study import (
     assign,
     write_study,
 )
+from chexjax.evaluate.reader_key import KEY
 from tests.evaluate.browser import browser, needs_browser
+from tests.evaluate.reading import read_study
 
 FIELDS = ("page", "reader", "case", "report", "finished", "seconds", "edits", "answered")
 EVIL = "\"></textarea><script>document.title='broken'</script>"
@@ -132,13 +130,7 @@ def test_readers_that_the_key_lacks_or_who_sent_nothing_are_named(tmp_path: Path
 
 
 def written(folder: Path, drafts: Mapping[str, str], **fields: object) -> DraftingKey:
-    buffer = io.BytesIO()
-    Image.fromarray(np.arange(1024, dtype=np.uint8).reshape(32, 32)).save(buffer, "PNG")
-    pictures = {"images": (buffer.getvalue(),), "views": ("frontal",)}
-    studies = [
-        Study(id=name, split="test", indication=EVIL, findings="Clear.", **pictures)
-        for name in drafts
-    ]
+    studies = [read_study(name, indication=EVIL, findings="Clear.") for name in drafts]
     config = DraftingConfig(cases=2, side=64, **fields)  # type: ignore[arg-type]
     return write_study(studies, drafts, config, 0, folder)
 

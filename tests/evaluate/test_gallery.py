@@ -12,8 +12,9 @@ import pytest
 from PIL import Image
 
 from chexjax.data.study import Study
-from chexjax.evaluate.gallery import choose, gallery, marked, picture
+from chexjax.evaluate.gallery import choose, gallery, marked
 from chexjax.evaluate.metrics import Evaluation
+from chexjax.evaluate.picture import picture
 from chexjax.judges.base import Judgement
 
 

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import csv
-import io
 import re
 import shutil
 import subprocess
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from chexjax.data.study import Study
 from chexjax.evaluate.reader_page import SCRIPT
 from chexjax.evaluate.reader_results import analyse
 from chexjax.evaluate.reader_study import PAGE, ReaderConfig, ReaderKey, write_study
 from tests.evaluate.browser import browser, needs_browser
+from tests.evaluate.reading import read_study
 
 EVIL = (
     "<img src=x onerror=\"document.title='broken'\"></form><script>document.title='broken'</script>"
@@ -32,19 +30,7 @@ CONFIG = ReaderConfig(systems=("plain", "other"), cases=3, repeated=1, reference
 
 def studies() -> list[Study]:
     """Four studies with a picture each; what is written about them would break careless markup."""
-    buffer = io.BytesIO()
-    Image.fromarray(np.arange(1024, dtype=np.uint8).reshape(32, 32)).save(buffer, "PNG")
-    return [
-        Study(
-            id=f"study-{k}",
-            split="test",
-            images=(buffer.getvalue(),),
-            views=("frontal",),
-            indication=EVIL,
-            findings=EVIL,
-        )
-        for k in range(4)
-    ]
+    return [read_study(f"study-{k}", indication=EVIL, findings=EVIL) for k in range(4)]
 
 
 @pytest.fixture

@@ -3,35 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from chexjax.data.study import Study
-from chexjax.evaluate.reader_study import KEY, PAGE, ReaderConfig, ReaderKey, write_study
+from chexjax.evaluate.reader_key import KEY
+from chexjax.evaluate.reader_study import PAGE, ReaderConfig, ReaderKey, write_study
+from tests.evaluate.reading import read_study
 
 COUNT = 60
 CONFIG = ReaderConfig(systems=("baseline-x", "tested-y"), cases=40, repeated=8, side=32)
 
 
 def studies() -> list[Study]:
-    buffer = io.BytesIO()
-    Image.fromarray(np.arange(1024, dtype=np.uint8).reshape(32, 32)).save(buffer, "PNG")
-    return [
-        Study(
-            id=f"patient-{k}",
-            split="test",
-            images=(buffer.getvalue(),),
-            views=("frontal",),
-            indication="",
-            findings="Clear.",
-        )
-        for k in range(COUNT)
-    ]
+    return [read_study(f"patient-{k}", indication="", findings="Clear.") for k in range(COUNT)]
 
 
 REPORTS = {

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from chexjax.data.bpe import train_bpe
-from chexjax.data.images import pixel_stack
+from chexjax.data.images import pixel_stacks
 from chexjax.data.tokens import Tokens
 from chexjax.engine import Engine, Images, Request
 from chexjax.families import Family, preset
@@ -64,7 +64,7 @@ def test_a_report_is_the_policy_s_on_these_images_and_this_indication(server, po
     for count, indication in ((1, "Cough."), (2, "Cough."), (2, "Fall.")):
         files = [png(seed) for seed in range(count)]
         ids = tokens.prompt(count, indication)
-        pixels = pixel_stack(files, FAMILY.max_images, FAMILY.vision, FAMILY.image)
+        [pixels] = pixel_stacks([files], FAMILY.max_images, FAMILY.vision, FAMILY.image)
         shown = Images(pixels=pixels, placeholder=np.asarray(ids[:-1]) == tokens.placeholder)
         request = Request(prefix=ids, rows=[(), ()], limit=LIMIT, end=(tokens.end,), images=shown)
         [(_, rows)] = engine.run([request])

@@ -7,7 +7,8 @@ import shutil
 import pytest
 
 from chexjax.__main__ import main
-from chexjax.evaluate.reader_study import KEY, PAGE
+from chexjax.evaluate.reader_key import KEY
+from chexjax.evaluate.reader_study import PAGE
 from tests.stages.conftest import CONFIG
 
 FIELDS = "page,reader,case,preference,errors_A,errors_B,comment,seconds,edits,answered"
@@ -58,6 +59,15 @@ def test_a_folder_that_is_no_study_is_said(workdir, tmp_path, capsys):
     assert "give the folder that `chexjax reader` or `chexjax drafting`" in capsys.readouterr().err
     assert main(["readings", *where]) == 2
     assert "--study is missing" in capsys.readouterr().err
+
+
+def test_a_damaged_key_is_said(tmp_path, capsys):
+    (tmp_path / KEY).write_text(json.dumps({"kind": "reader study", "page": "p", "seed": "one"}))
+    (tmp_path / "a.csv").write_text("")
+    where = [f"--study={tmp_path}", f"--answers={tmp_path}", f"--to={tmp_path / 'out'}"]
+    assert main(["readings", *where]) == 2
+    assert "key.json.seed = 'one' is not int" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_drafts_of_a_run_become_a_page_and_times_become_results(workdir, tmp_path, capsys):
