@@ -1,9 +1,9 @@
 """The C library's memory, kept by the process instead of going back to the kernel.
 
 XLA on CPUs allocates its temporary memory afresh for each call and frees it behind it. glibc maps
-such blocks from the kernel and unmaps them at once, so every step of training pays for gigabytes of
-page faults again: a third of its time, and half of it on virtual machines whose host takes freed
-memory away. Kept, a block is taken from what the last step gave back.
+such blocks from the kernel and unmaps them at once, so every step of training pays for a gigabyte
+of page faults again: of steps of a second, a quarter to a half was measured. Kept, a block is taken
+from what the last step gave back.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ _TUNABLES = ("malloc.mmap_threshold", "malloc.trim_threshold", "malloc.arena_max
 _LARGEST = 1280 << 20
 """Bytes of the largest block that is kept.
 
-What needs more computes for seconds, beside which page faults are few; and of a block that small
-ones have grown into, a second one is kept.
+Now and then a kept block is not found again and a second one stays beside it. What needs more than
+this computes for seconds, beside which page faults are few, and two of it would be too much.
 """
 
 
