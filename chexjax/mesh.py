@@ -114,17 +114,18 @@ def batch_sharding(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec(("data", "fsdp")))
 
 
-def spread(x: jax.Array) -> jax.Array:
-    """Activations whose first axis stays split over `data` and `fsdp` of the mesh in context.
+def spread(x: jax.Array, axis: int = 0) -> jax.Array:
+    """Activations of which one axis stays split over `data` and `fsdp` of the mesh in context.
 
     Left to itself the partitioner splits widths as the parameters are split, which gathers the
     batch and reduces every product. Without a mesh in context, or where the axis cannot be split,
     it is `x`.
     """
     mesh = jax.sharding.get_abstract_mesh()
-    if mesh.empty or x.shape[0] % (mesh.shape["data"] * mesh.shape["fsdp"]):
+    if mesh.empty or x.shape[axis] % (mesh.shape["data"] * mesh.shape["fsdp"]):
         return x
-    return jax.lax.with_sharding_constraint(x, PartitionSpec(("data", "fsdp")))
+    spec = PartitionSpec(*[None] * axis, ("data", "fsdp"))
+    return jax.lax.with_sharding_constraint(x, spec)
 
 
 def place_batch(batch: Any, mesh: Mesh) -> Any:

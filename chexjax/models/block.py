@@ -14,6 +14,7 @@ from flax import nnx
 
 from chexjax.families import BlockSpec
 from chexjax.mesh import spread
+from chexjax.models.columns import as_columns, as_rows
 from chexjax.models.sheet import Place, Sheet
 from chexjax.ops.attention import Backend, Chain, Segment, Stored, attend
 from chexjax.ops.linear import Linear
@@ -66,6 +67,16 @@ class Attention(nnx.Module):
     def __call__(self, x: jax.Array, positions: jax.Array, chain: Chain) -> jax.Array:
         """Attends from `x: [*batch, T, D]` to the chain, which holds the stream's own segment."""
         return self.out(self._attend(self.query(x), positions, chain))
+
+    def extend(
+        self, x: jax.Array, positions: jax.Array, chain: Chain, memory: Stored, at: jax.Array
+    ) -> tuple[jax.Array, Stored]:
+        """Attends from tokens that continue what is stored; see `Block.extend`."""
+        q, k, v = (as_rows(part(x), positions.shape) for part in (self.query, self.key, self.value))
+        own = self._segment(k, v, Place(positions, jnp.ones(positions.shape, bool)))
+        memory = memory.put(own, at)
+        attended = self._attend(q, positions, (*chain, memory))
+        return self.out(as_columns(attended)), memory
 
     def together(self, x: jax.Array, sheet: Sheet, *, final: bool = False) -> jax.Array:
         """Attends within prefixes, and from responses to their prefix and themselves.
@@ -191,24 +202,22 @@ class Block(nnx.Module):
     def extend(
         self, x: jax.Array, positions: jax.Array, chain: Chain, memory: Stored, at: jax.Array
     ) -> tuple[jax.Array, Stored]:
-        """Runs the layer on tokens that continue what is stored.
+        """Runs a turned layer on tokens that continue what is stored.
 
         Args:
-          x: `[*batch, T, D]`.
+          x: The tokens as columns, `[D, M]`.
           positions: `i32[*batch, T]`.
           chain: Earlier segments of this layer, with nested batch axes.
           memory: The streams' own segment, with room for the tokens.
           at: Where in the memory they go, `i32[*batch]`.
 
         Returns:
-          The stream `[*batch, T, D]` and the memory with the tokens' keys and values.
+          The stream `[D, M]` and the memory with the tokens' keys and values.
         """
-        x = spread(x)
+        x = spread(x, axis=1)
         read = self._read(x)
-        own = self.attention.segment(read, positions, jnp.ones(positions.shape, bool))
-        memory = memory.put(own, at)
-        attended = self.attention(read, positions, (*chain, memory))
-        return spread(self._combine(x, read, attended)), memory
+        attended, memory = self.attention.extend(read, positions, chain, memory, at)
+        return spread(self._combine(x, read, attended), axis=1), memory
 
     def together(self, x: jax.Array, sheet: Sheet, *, final: bool = False) -> jax.Array:
         """Runs the layer on the tokens of a sheet, `[G, M, D]`.

@@ -18,10 +18,11 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from chexjax.families import DecoderSpec
 from chexjax.models.block import Block, norm, scan, stack
+from chexjax.models.columns import as_columns, as_rows, turn
 from chexjax.models.memory import Memory
 from chexjax.models.sheet import Sheet
 from chexjax.ops.attention import Backend
-from chexjax.ops.linear import Linear
+from chexjax.ops.linear import Linear, Turned
 from chexjax.ops.logprobs import token_logprobs
 
 
@@ -46,7 +47,8 @@ class Decoder(nnx.Module):
         self.body = stack(spec.block, layers, dtype=dtype, rngs=rngs, attention=attention)
         self.last = Block(spec.block, dtype=dtype, rngs=rngs, attention=attention)
         self.norm = norm(spec.block, dtype=dtype, rngs=rngs)
-        self.head = None if spec.head == "tied" else _head(spec, dtype)
+        head = None if spec.head == "tied" else _head(spec, dtype)
+        self.head: Linear | Turned | None = nnx.data(head)
 
     def logits(self, hidden: jax.Array) -> jax.Array:
         """Normed hidden states to the next token's logits, `[..., D] -> [..., V]`."""
@@ -71,7 +73,7 @@ class Decoder(nnx.Module):
         return token_logprobs(head, params, constants, hidden, targets, keep=keep)
 
     @property
-    def _vocabulary(self) -> nnx.Embed | Linear:
+    def _vocabulary(self) -> nnx.Embed | Linear | Turned:
         return self.embed if self.head is None else self.head
 
     def score(
@@ -97,7 +99,7 @@ class Decoder(nnx.Module):
         return self.norm(self.last.together(x, sheet, final=not whole))
 
     def unroll(self) -> None:
-        """Lays the stacked layers side by side, as serving wants them.
+        """Lays the stacked layers side by side, and their streams' tokens, as serving wants them.
 
         A token at a time, slicing layers out of a stack would take as long as the layers do.
         """
@@ -110,6 +112,9 @@ class Decoder(nnx.Module):
 
         self.blocks = nnx.List([*map(layer, range(self.spec.layers - 1)), self.last])
         del self.body, self.last
+        if self.head is None:
+            self.head = Turned(self.embed.embedding[...], dtype=self.embed.dtype)
+        turn(self)
 
     def extend(
         self, x: jax.Array, chain: Sequence[Memory], memory: Memory
@@ -127,13 +132,14 @@ class Decoder(nnx.Module):
           `length` is as before: what of them counts is for the caller to say.
         """
         positions = (memory.start + memory.length)[..., None] + jnp.arange(x.shape[-2])
+        x = as_columns(x)
         earlier = zip(*(one.layers() for one in chain), strict=True)
         before = list(earlier) if chain else [()] * self.spec.layers
         written = []
         for block, segments, own in zip(self.blocks, before, memory.open(), strict=True):
             x, own = block.extend(x, positions, segments, own, memory.length)
             written.append(own)
-        return self.norm(x), memory.holding(written)
+        return as_rows(self.norm(x), positions.shape), memory.holding(written)
 
 
 def _place(stack: jax.Array) -> NamedSharding | None:
@@ -150,7 +156,9 @@ def _slice(place: NamedSharding | None) -> Any:
     return jax.jit(lambda x, i: jax.lax.dynamic_index_in_dim(x, i, 0, False), out_shardings=place)
 
 
-def _project(vocabulary: nnx.Embed | Linear, hidden: jax.Array) -> jax.Array:
+def _project(vocabulary: nnx.Embed | Linear | Turned, hidden: jax.Array) -> jax.Array:
+    if isinstance(vocabulary, Turned):
+        return as_rows(vocabulary(as_columns(hidden)), hidden.shape[:-1])
     if isinstance(vocabulary, nnx.Embed):
         return vocabulary.attend(hidden)
     return vocabulary(hidden)

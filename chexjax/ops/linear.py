@@ -1,13 +1,15 @@
-"""The one linear layer of all models, with what can be put on it: a LoRA adapter, int8."""
+"""The linear layer of all models, as it is trained and as it serves, with LoRA and int8."""
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax.custom_derivatives import SymbolicZero
+from jax.sharding import NamedSharding, PartitionSpec
 
 
 @jax.custom_vjp
@@ -95,6 +97,62 @@ class Linear(nnx.Module):
         if self.lora is not None:
             y = y + self.lora(x)
         return y if self.bias is None else y + self.bias.astype(self.dtype)
+
+
+class Turned(nnx.Module):
+    """A linear layer over tokens that stand side by side as columns, `kernel @ x + bias`.
+
+    Serving reads each kernel anew for a few tokens. XLA on a CPU reads the left factor of a product
+    as it lies, and first writes a right one out in another order.
+
+    Attributes:
+      kernel: `[outputs, inputs]`, int8 where there is a `step`.
+      step: What one unit of an int8 kernel is worth, for each output, `f32[outputs]`; or None.
+      bias: `[outputs]`, or None.
+      lora: An adapter, or None.
+    """
+
+    def __init__(self, kernel: jax.Array, *, dtype: Any) -> None:
+        """Takes a kernel `[outputs, inputs]`."""
+        self.dtype = dtype
+        self.kernel = nnx.Param(kernel)
+        self.bias: nnx.Param | None = nnx.data(None)
+        self.step: nnx.Param | None = nnx.data(None)
+        self.lora: LoRA | None = nnx.data(None)
+
+    @classmethod
+    def of(cls, linear: Linear) -> Turned:
+        """The same layer; a split kernel stays split as it is."""
+        kernel = linear.kernel[...]
+        made = cls(_transpose(_turned_place(kernel))(kernel), dtype=linear.dtype)
+        made.bias, made.step, made.lora = linear.bias, linear.step, linear.lora
+        return made
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """`[inputs, M] -> [outputs, M]`."""
+        x = x.astype(self.dtype)
+        # Without a barrier XLA takes a transpose of the result for one of the factors, and turns
+        # the product back.
+        y = jax.lax.optimization_barrier(self.kernel.astype(self.dtype) @ x)
+        if self.step is not None:
+            y = y * self.step.astype(self.dtype)[:, None]
+        if self.lora is not None:
+            y = y + self.lora(x.T).T
+        return y if self.bias is None else y + self.bias.astype(self.dtype)[:, None]
+
+
+def _turned_place(kernel: jax.Array) -> NamedSharding | None:
+    """How the transpose of a kernel is split; None for as it comes, or while tracing."""
+    place = None if isinstance(kernel, jax.core.Tracer) else kernel.sharding
+    if not isinstance(place, NamedSharding):
+        return None
+    rows, columns = (*place.spec, None, None)[:2]
+    return NamedSharding(place.mesh, PartitionSpec(columns, rows))
+
+
+@functools.cache
+def _transpose(place: NamedSharding | None) -> Any:
+    return jax.jit(jnp.transpose, out_shardings=place)
 
 
 def linears(model: nnx.Module) -> dict[str, Linear]:
