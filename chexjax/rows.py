@@ -105,6 +105,10 @@ def map_units(
 ) -> Artefact:
     """Fills a draft with the rows of `work(0) ... work(units - 1)` and finishes it.
 
+    Where several processes share the draft, each makes its own units; the first finishes it when
+    all are there, and the others wait for that. One that is killed keeps the others waiting until
+    it is started again.
+
     Units that an earlier, killed attempt has committed are kept; a damaged one is done again, with
     a warning. Rejects end up in `rejects.jsonl`, in the order of units.
 
@@ -119,12 +123,18 @@ def map_units(
     Raises:
       ArtefactError: if the draft was cut into another number of units.
     """
-    todo = [unit for unit in range(units) if not _is_committed(draft, unit, units)]
-    done = units - len(todo)
-    with Progress(units, describe, unit="units", done=done, quiet=not progress) as shown:
+    own = draft.share.units(units)
+    todo = [unit for unit in own if not _is_committed(draft, unit, units)]
+    done = len(own) - len(todo)
+    with Progress(len(own), describe, unit="units", done=done, quiet=not progress) as shown:
         for unit in todo:
             _write(draft, unit, units, work(unit))
             shown.advance()
+    if not draft.share.first:
+        return draft.sealed()
+    if draft.share.of > 1:
+        _wait_for_others(draft, units)
+        draft.drop_leftovers()
     notes = [_read_note(draft, unit) or {} for unit in range(units)]
     rejects = [reject for note in notes for reject in note["rejects"]]
     if rejects:
@@ -133,6 +143,23 @@ def map_units(
     rows = Rows([_shard(draft, unit) for unit in range(units)])
     return draft.finish(
         rows=len(rows), rejects=len(rejects), statistics=summarise(rows) if summarise else {}
+    )
+
+
+def _wait_for_others(draft: Draft, units: int) -> None:
+    """Comes back when the other processes have committed their units."""
+    missing = [unit for unit in range(units) if not _is_sound(draft, unit)]
+
+    def done() -> bool:
+        while missing and _is_sound(draft, missing[0]):  # one look a time, however many there are
+            del missing[0]
+        return not missing
+
+    draft.share.wait(
+        done,
+        f"{len(missing)} units of other processes in {draft.path}; if one of them has stopped, "
+        "start it again, or stop all and run the command without config.share, which does what is "
+        "left",
     )
 
 
@@ -174,15 +201,19 @@ def _write_shard(path: Path, records: Sequence[bytes]) -> None:
 
 def _is_committed(draft: Draft, unit: int, units: int) -> bool:
     """Whether an earlier attempt has finished this unit and its shard is still sound."""
-    shard, note = _shard(draft, unit), _read_note(draft, unit)
+    note = _read_note(draft, unit)
     if note is not None and note["units"] != units:
         raise ArtefactError(
             f"{draft.path} was begun in {note['units']} work units, now there are {units}: delete "
             "the folder and run its stage again"
         )
-    if not shard.exists():
-        return False
-    if note is not None and sha256(shard) == note["sha256"]:
-        return True
-    print(f"warning: {shard} is damaged; its unit is done again", file=sys.stderr)
-    return False
+    sound, shard = _is_sound(draft, unit), _shard(draft, unit)
+    if not sound and shard.exists():
+        print(f"warning: {shard} is damaged; its unit is done again", file=sys.stderr)
+    return sound
+
+
+def _is_sound(draft: Draft, unit: int) -> bool:
+    """Whether a unit's shard is there, and is what its note says."""
+    shard, note = _shard(draft, unit), _read_note(draft, unit)
+    return note is not None and shard.exists() and sha256(shard) == note["sha256"]

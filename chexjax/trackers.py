@@ -215,9 +215,9 @@ class StageTimer:
 class StageClock:
     """Times the stages of a run; the records live in `timings.json` and survive restarts."""
 
-    def __init__(self, workdir: Path | str) -> None:
-        """Reads the records of earlier attempts in `workdir`."""
-        self._path = Path(workdir) / "timings.json"
+    def __init__(self, workdir: Path | str, *, keep: bool = True) -> None:
+        """Reads the records of earlier attempts in `workdir`; with `keep` it writes new ones."""
+        self._path, self._keep = Path(workdir) / "timings.json", keep
         self.timings: dict[str, Timing] = {}
         # Timings are worth no failed run: a damaged file is started afresh.
         with contextlib.suppress(OSError, ValueError, TypeError):
@@ -240,6 +240,8 @@ class StageClock:
 
     def save(self) -> None:
         """Writes `timings.json`."""
+        if not self._keep:
+            return
         self._path.parent.mkdir(parents=True, exist_ok=True)
         values = {name: dataclasses.asdict(timing) for name, timing in self.timings.items()}
         write_atomic(self._path, json.dumps(values, indent=2) + "\n")

@@ -19,11 +19,13 @@ from typing import TYPE_CHECKING, Any
 from chexjax.artefacts import manifest as manifests
 from chexjax.artefacts.files import write_atomic
 from chexjax.artefacts.manifest import SCHEMA, ArtefactError, Manifest, explained, plain
+from chexjax.artefacts.share import ALONE, Share
 
 if TYPE_CHECKING:
     from chexjax.rows import Rows
 
 _SCRATCH = "draft"
+_NOTE = "draft.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,6 +63,7 @@ class Draft:
     content: dict[str, Any]
     inputs: dict[str, str]
     config: dict[str, Any]
+    share: Share = ALONE
 
     @property
     def scratch(self) -> Path:
@@ -95,8 +98,24 @@ class Draft:
                 versions=manifests.versions(),
             )
             write_atomic(self.path / manifests.NAME, manifest.to_json())
-            shutil.rmtree(self.scratch)
+            if self.share == ALONE:  # else others may be reading the notes: see `begin`
+                shutil.rmtree(self.scratch)
         return Artefact(self.path, manifest)
+
+    def sealed(self) -> Artefact:
+        """The artefact, as soon as the first of several processes has finished it.
+
+        Raises:
+          ArtefactError: it is damaged.
+        """
+        self.share.wait((self.path / manifests.NAME).exists, f"{self.path} to be finished")
+        return load(self.path, self.kind, expected=self.identity, content=self.content)
+
+    def drop_leftovers(self) -> None:
+        """Deletes what killed writers have left; no process may be writing here."""
+        for leftover in self.path.rglob("*.tmp"):
+            if leftover.is_file():
+                leftover.unlink()
 
     def _files(self) -> list[str]:
         """Paths within the folder of all that belongs to the artefact, sorted."""
@@ -161,6 +180,7 @@ def begin(
     content: Mapping[str, Any],
     config: Mapping[str, Any],
     inputs: Mapping[str, Artefact],
+    share: Share = ALONE,
 ) -> Draft | Artefact:
     """Starts, or carries on with, the artefact in the folder `path`.
 
@@ -170,6 +190,7 @@ def begin(
       content: Config fields that decide the content (`chexjax.config.content`), JSON values.
       config: The whole resolved config, JSON values; kept for the reader, not hashed.
       inputs: Name -> artefact that it is made from.
+      share: Which of several processes this is. All but the first wait until that one has begun.
 
     Returns:
       The finished artefact if it is there, sound and made of the same; else a draft, with what an
@@ -187,14 +208,19 @@ def begin(
         content=plain(content),
         inputs=_identities(inputs),
         config=plain(config),
+        share=share,
     )
+    if not share.first:
+        seen = (path / manifests.NAME, draft.scratch / _NOTE)
+        share.wait(lambda: any(file.exists() for file in seen), f"{path} to be begun")
     with explained(path, "write"):
         path.mkdir(parents=True, exist_ok=True)
         manifest = manifests.read(path)
         if manifest is not None:
             _require_same(draft, dataclasses.asdict(manifest))
             manifest.check(path)
-            shutil.rmtree(draft.scratch, ignore_errors=True)  # killed between manifest and here
+            if share.first:  # left by one that was killed here, or for other processes to read
+                shutil.rmtree(draft.scratch, ignore_errors=True)
             return Artefact(path, manifest)
         _open_draft(draft)
     return draft
@@ -206,7 +232,7 @@ def _identities(inputs: Mapping[str, Artefact]) -> dict[str, str]:
 
 def _open_draft(draft: Draft) -> None:
     """Makes the draft's folder, or takes over the one that a killed attempt left."""
-    note = draft.scratch / "draft.json"
+    note = draft.scratch / _NOTE
     if note.exists():
         _require_same(draft, manifests.read_json(draft.path, note))
     elif any(entry.name != _SCRATCH for entry in draft.path.iterdir()):
@@ -214,9 +240,8 @@ def _open_draft(draft: Draft) -> None:
             f"{draft.path} is not empty and no stage wrote it: choose another --workdir, or "
             "delete the folder if nothing in it is needed"
         )
-    for leftover in draft.path.rglob("*.tmp"):  # of killed writers
-        if leftover.is_file():
-            leftover.unlink()
+    if draft.share == ALONE:  # else another process may be writing
+        draft.drop_leftovers()
     if not note.exists():
         draft.scratch.mkdir(exist_ok=True)
         made_of = {"kind": draft.kind, "content": draft.content, "inputs": draft.inputs}
@@ -236,7 +261,7 @@ def _require_same(draft: Draft, found: dict[str, Any]) -> None:
 def _why_missing(path: Path, kind: str) -> str:
     if not path.exists():
         return f"there is no {kind} artefact at {path}: run the stage that writes it first"
-    if (path / _SCRATCH / "draft.json").exists():
+    if (path / _SCRATCH / _NOTE).exists():
         return f"{path} is not finished: run the stage that writes it again, it carries on"
     return (
         f"{path} has no {manifests.NAME}, so it is not an artefact: give the folder of a {kind} one"

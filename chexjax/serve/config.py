@@ -61,6 +61,11 @@ class ServeConfig:
       compute_dtype: `float32`, `bfloat16`, or `auto`: bfloat16 where there is an accelerator.
       int8: Keep the weights of linear layers as int8.
       engine: How requests are batched; `depth` is the queue's.
+      warm: Tokens of usual prompts and answers, whose programs are compiled before anybody can
+        connect: for any prompt up to that length that takes, with its answer, the same room (64,
+        96, 128, 192, 256, ... tokens). A judge's prompts are counted behind what all its questions
+        begin with, a policy's with its images. Answers are cut to the context. Several rows of one
+        call (`n`, or candidates about one reference) are other programs, compiled when they come.
       limits: How much a client may ask for.
       mesh: Devices.
       log_text: Write prompts and answers, which are patients' reports, to the log.
@@ -77,14 +82,17 @@ class ServeConfig:
     compute_dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     int8: bool = False
     engine: EngineConfig = EngineConfig(depth=256, memory=4 * _GIB, chunks=4)
+    warm: tuple[tuple[int, int], ...] = ((256, 256),)
     limits: Limits = Limits()
     mesh: MeshConfig = MeshConfig()
     log_text: bool = False
 
     def __post_init__(self) -> None:
-        """Checks the port."""
+        """Checks the port and the lengths."""
         if not 0 <= self.port < 2**16:
             raise ValueError(f"port={self.port} is not from 0 to 65535")
+        if any(length < 1 for each in self.warm for length in each):
+            raise ValueError(f"warm={self.warm}: prompts and answers have 1 token or more")
 
     def secret(self) -> str:
         """The bearer token; empty where none is asked for.

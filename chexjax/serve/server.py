@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import logging
 import socket
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
@@ -25,6 +26,7 @@ from chexjax.serve.api import Service
 from chexjax.serve.config import ServeConfig
 from chexjax.serve.judging import Rubric, preamble
 from chexjax.serve.model import Served
+from chexjax.serve.warm import warm_requests, warm_up
 from chexjax.serve.worker import Worker
 from chexjax.weights import check_model, load_model
 
@@ -59,10 +61,11 @@ def read_served(config: ServeConfig) -> tuple[Served, Rubric | None]:
     check_model(folder, family)
     served = Served.load(folder, config.name or folder.resolve().name, family)
     rubric = _rubric(config, folder, limit)
-    if rubric is None:
-        return served, None
-    start = preamble(served, rubric.prompt)
-    return dataclasses.replace(served, preamble=tuple(start)), rubric
+    if rubric is not None:
+        start = preamble(served, rubric.prompt)
+        served = dataclasses.replace(served, preamble=tuple(start))
+    warm_requests(config, served)  # an impossible one is named before the weights are read
+    return served, rubric
 
 
 def _rubric(config: ServeConfig, folder: Path, limit: int) -> Rubric | None:
@@ -75,7 +78,7 @@ def _rubric(config: ServeConfig, folder: Path, limit: int) -> Rubric | None:
 
 
 def load_worker(config: ServeConfig, served: Served) -> Worker:
-    """Reads the weights and starts the engine.
+    """Reads the weights, starts the engine and compiles what it usually needs.
 
     Raises:
       ValueError: mesh, memory or weights do not fit together.
@@ -93,7 +96,10 @@ def load_worker(config: ServeConfig, served: Served) -> Worker:
     @contextlib.contextmanager
     def engine() -> Iterator[Engine]:
         with jax.set_mesh(mesh):  # a thread's own
-            yield Engine(model, config.engine, served.preamble)
+            made, began = Engine(model, config.engine, served.preamble), time.monotonic()
+            warm_up(made, warm_requests(config, served))
+            _log.info("warm-up: %.1f s for warm=%s", time.monotonic() - began, config.warm)
+            yield made
 
     worker = Worker(engine, config.engine.depth)
     worker.start()

@@ -6,6 +6,7 @@ import dataclasses
 from typing import Literal
 
 from chexjax import losses
+from chexjax.artefacts import Share
 from chexjax.config import ConfigError, local
 from chexjax.data.sources import SourceConfig
 from chexjax.engine import Sampler
@@ -274,6 +275,7 @@ class RunConfig:
       reader: The blinded comparison by readers, which no other stage needs.
       drafting: The study of drafts, which no other stage needs either.
       mesh: Devices.
+      share: Which of several processes on one workdir this is.
       sweep: Which runs there are, where there are many.
       train_judge: A judge that is trained, which no other stage needs.
     """
@@ -294,5 +296,6 @@ class RunConfig:
     reader: ReaderConfig = ReaderConfig()
     drafting: DraftingConfig = DraftingConfig()
     mesh: MeshConfig = local(MeshConfig())
+    share: Share = local(Share())
     sweep: SweepConfig = local(SweepConfig())
     train_judge: TrainJudgeConfig = TrainJudgeConfig()

@@ -19,7 +19,7 @@ from jax.sharding import Mesh
 from rich.console import Console
 
 from chexjax import artefacts
-from chexjax.artefacts import Artefact, Draft, manifest
+from chexjax.artefacts import ALONE, Artefact, Draft, manifest
 from chexjax.config import ConfigError, content
 from chexjax.families import Family, preset
 from chexjax.mesh import make_mesh
@@ -50,6 +50,8 @@ class Stage:
       describe: Says on a console what came of it, where the stage is run alone.
       home: The workdir where none is given, with fields of the config in braces; such a stage needs
         no config file and looks at no field but its own. Empty for those that need both.
+      shared: Whether several processes can share its units of work; if not, the first of them does
+        it, and the others wait.
     """
 
     name: str
@@ -63,6 +65,7 @@ class Stage:
     outside: Callable[[RunConfig], Content | None] = lambda _: {}
     describe: Callable[[Artefact, Console], None] = lambda *_: None
     home: str = ""
+    shared: bool = False
 
     def inputs(self, config: RunConfig) -> list[Stage]:
         """The stages whose artefacts it takes in a run with this config."""
@@ -174,6 +177,10 @@ class Context:
 
     def run(self, stage: Stage) -> Artefact:
         """Does a stage's work, or what is left of it; nothing where it is done."""
+        share = self.config.share
+        if not (stage.shared or share.first):
+            share.wait(lambda: self.is_finished(stage), f"{self.path(stage)} to be finished")
+            return self.artefact(stage)
         with self.clock.stage(self.place(stage)) as timer:
             begun = artefacts.begin(
                 self.path(stage),
@@ -181,6 +188,7 @@ class Context:
                 content={**stage.content(self.config), **self._outside(stage)},
                 config=dataclasses.asdict(self.config),
                 inputs=self._inputs(stage),
+                share=share if stage.shared else ALONE,
             )
             if isinstance(begun, Artefact):
                 timer.skip()

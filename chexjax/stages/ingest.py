@@ -107,6 +107,7 @@ INGEST = Stage(
     fields=("source",),
     reads=(),
     work=_work,
+    shared=True,
     outside=_source_files,
     describe=describe,
     home="runs/{config.source.name}",

@@ -22,15 +22,19 @@ from chexjax.stages.context import Context, Stage
 from chexjax.stages.sample import SAMPLE
 from chexjax.trackers import StageTimer
 
-_ANSWERS = "answers.sqlite"
-
 _COMPARED = 256
 """Candidates that full precision judges too, to say what a faster judge costs."""
 
 
 def judge_of(context: Context, name: str) -> Judge:
     """The judge of that name with the run's settings, its answers kept in the workdir."""
-    return build(name, context.config.judge.green, context.workdir / _ANSWERS)
+    return build(name, context.config.judge.green, _answers(context))
+
+
+def _answers(context: Context) -> Path:
+    """One file a process: SQLite has no safe way to share one over a network."""
+    index = context.config.share.index
+    return context.workdir / (f"answers-{index}.sqlite" if index else "answers.sqlite")
 
 
 def files_of(config: RunConfig, *names: str) -> Mapping[str, Any]:
@@ -113,7 +117,7 @@ def _checked(rows: Sequence[dict[str, Any]], context: Context) -> dict[str, Any]
     if not config.green.remote and local != local.exact:
         exact = dataclasses.replace(config.green, local=local.exact, unreadable="published")
         some = rows[: -(-_COMPARED // len(rows[0]["judgements"]))]
-        found["full_precision"] = _agreement(some, exact.build(context.workdir / _ANSWERS))
+        found["full_precision"] = _agreement(some, exact.build(_answers(context)))
     return {"agreement": found} if found else {}
 
 
@@ -142,6 +146,7 @@ JUDGE = Stage(
     fields=("judge",),
     reads=(SAMPLE,),
     work=_work,
+    shared=True,
     needed=lambda config: not config.pair.source,
     extra=lambda config: files_of(config, config.judge.name),
 )

@@ -60,6 +60,7 @@ def predict(policy: Stage, *, shuffled: bool = False, split: str | None = None) 
         fields=("seed", "policy", "evaluate"),
         reads=(INGEST, policy),
         work=work,
+        shared=True,
         extra=lambda _: {"shuffled": shuffled} | ({"split": split} if split else {}),
     )
 

@@ -119,5 +119,6 @@ REFERENCE = Stage(
     fields=("policy", "template", "reference"),
     reads=(INGEST, SFT, PAIR),
     work=_work,
+    shared=True,
     needed=_is_cached,
 )

@@ -46,9 +46,9 @@ def execute(argv: Sequence[str]) -> None:
         _TOOLS[argv[0]](argv[1:], Console())
         return
     command = parse(argv, sorted([*COMMANDS, *_TOOLS]), RunConfig, short=_SHORT, homes=_HOMES)
-    context = Context(
-        freeze(RunConfig, command.config), command.workdir, StageClock(command.workdir)
-    )
+    config = freeze(RunConfig, command.config)
+    clock = StageClock(command.workdir, keep=config.share.first)
+    context = Context(config, command.workdir, clock)
     console = Console()
     stages = COMMANDS[command.stage]
     read = stages[0].fields if command.stage in _HOMES else None
@@ -77,6 +77,11 @@ def _sweep(command: Command, context: Context, console: Console) -> None:
     if command.stage != "run":
         raise ConfigError(
             f"config.sweep has axes, which {command.stage!r} does not take; write `chexjax run`"
+        )
+    if context.config.share.of > 1:
+        raise ConfigError(
+            f"config.share.of={context.config.share.of}: a sweep compares its runs in one process; "
+            "leave config.share out"
         )
     check_selection(context.config)
     inside = contexts(context)

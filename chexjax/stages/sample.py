@@ -94,5 +94,6 @@ SAMPLE = Stage(
     fields=("seed", "sample"),
     reads=(INGEST, SFT),
     work=_work,
+    shared=True,
     needed=lambda config: not config.pair.source,
 )

@@ -26,7 +26,7 @@ from tests.serve.running import END, ENGINE, Scripted, byte_tokenizer, running, 
 
 ROOT = Path(__file__).parents[2]
 FAMILY = preset("stories260k", TextFamily)
-SETTINGS = ["--config.engine.steps=1", "--config.int8=true"]
+SETTINGS = ["--config.engine.steps=1", "--config.int8=true", "--config.warm=((16,48),)"]
 SECRET_TEXT = "Patient Miller has a fracture"
 
 
@@ -153,6 +153,7 @@ def test_a_process_serves_a_folder_and_ends_on_sigterm(process):
     assert len([c for part in parts for c in part.choices if c.finish_reason]) == 32
     assert made.wait(20) == 0
     lines = log.read_text()
+    assert "warm-up: " in lines.splitlines()[0]
     assert "POST /v1/completions 200" in lines and "POST /v1/completions 503" in lines
     assert "Miller" not in lines and done.choices[0].text not in lines
 
@@ -167,6 +168,9 @@ def test_a_process_serves_a_folder_and_ends_on_sigterm(process):
         (["--config.question=/nowhere"], "cannot be read as a judge's question"),
         (["--config.host=0.0.0.0"], "'CHEXJAX_SERVE_TOKEN'"),
         (["--config.limits.timeout=-1"], "limits.timeout"),
+        (["--config.warm=((16,0),)"], "warm=((16, 0),): prompts and answers have 1 token or more"),
+        (["--config.warm=((512,9),)"], "warm=((512, 9),): prompts have 511 tokens at most"),
+        (["--config.warm=(16,9)"], "config.warm"),
         (["--config.engine.slots=0"], "slots=0"),
         (["--workdir=x"], "unknown flag --workdir"),
         (["more"], "more is no flag"),

@@ -81,6 +81,25 @@ def test_reports_of_a_source_are_edited_and_the_test_split_examines(tmp_path):
     assert list(statistics(tmp_path)["examinations"]) == ["other reports"]
 
 
+def test_reports_of_open_i_are_edited_and_examine(tmp_path, real_data):
+    """Text alone, and few of it; all that the collection says of itself is in data/test_openi."""
+    edits = CONFIG + ",edits"
+    source = [
+        "--config.source.name=openi",
+        f"--config.source.path={real_data / 'openi-reports'}",
+        "--config.source.views.most=0",
+        "--config.source.unit=1024",
+    ]
+    assert run(tmp_path, *source, stage="ingest", config=edits) == 0
+    assert run(tmp_path, *source, config=edits) == 0
+    found = statistics(tmp_path)
+    assert found["examples"] == 32 and found["steps"] == 8
+    assert found["examinations"]["other reports"]["pairs"] == 16
+    losses = (tmp_path / "trained_judge" / "metrics.jsonl").read_text().splitlines()
+    first, *_, last = [json.loads(line)["loss"] for line in losses]
+    assert last < first
+
+
 def test_the_candidates_of_a_run_examine_it_too(finished, tmp_path):
     shutil.copytree(finished / "candidates", tmp_path / "run" / "candidates")
     assert run(tmp_path / "own", f"--config.train_judge.run={tmp_path / 'run'}") == 0
