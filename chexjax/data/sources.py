@@ -58,7 +58,7 @@ class SourceConfig:
       openi: Fields of the Open-I source.
       table: Fields of the source that reads tables and folders.
       text: What is done to the text of real reports; phantoms' stay as they are.
-      views: Which images of real studies are used.
+      views: Which images are used.
       image: What becomes of image files.
       unit: Studies ingested in one unit of work; as many are in memory, with their images.
     """

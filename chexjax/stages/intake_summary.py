@@ -19,6 +19,7 @@ RULES = {
     "drop_new": 'the word "new" deleted or replaced',
     "missing_indication": "no indication given",
     "images_missing": "images named but not there",
+    "images_unusable": "images that cannot be used passed over",
     "images_left_out": "images left out",
 }
 """What the rules do that change studies, in words."""
