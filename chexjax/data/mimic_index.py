@@ -1,7 +1,7 @@
 """Which studies MIMIC-CXR has, and what its tables say of them and of their images.
 
-The whole collection (227,835 studies, 377,110 images) is held in some 40 MB: ids as numbers, words
-as places in short lists.
+Ids are held as numbers, words as places in short lists. Tables of the whole collection's size
+(227,835 studies) with their labels are read in half a minute, with 240 MB at the most.
 """
 
 from __future__ import annotations
