@@ -1,20 +1,22 @@
-"""Data sets that Hugging Face `datasets` wrote to disk, read from their files as documented.
+"""Data sets on disk of Hugging Face `datasets`, read and written as files, as documented.
 
 `save_to_disk` makes a folder with `state.json`, which names Arrow files; of a set of splits, one
 such folder a split beside a `dataset_dict.json`. Reading them takes pyarrow (extra `arrow`), not
-`datasets`. Files are mapped, not loaded.
+`datasets`, and so does writing them. Files are mapped, not loaded.
 """
 
 from __future__ import annotations
 
 import bisect
+import hashlib
 import itertools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-_STATE, _SPLITS = "state.json", "dataset_dict.json"
+_STATE, _SPLITS, _INFO = "state.json", "dataset_dict.json", "dataset_info.json"
+_AT_A_TIME = 1000  # rows in memory while a data set is written
 
 
 def is_dataset(folder: Path) -> bool:
@@ -96,11 +98,65 @@ def _read(file: Path, key: str, *, needed: bool = True) -> Any:
         raise ValueError(f"{file} does not say {key!r}: {error}") from error
 
 
-def _map(file: Path) -> Any:
+def write_dataset(folder: Path, split: str, rows: Iterable[Mapping[str, Any]]) -> int:
+    """Adds a split to a data set on disk, which `datasets.load_from_disk` reads.
+
+    Args:
+      folder: Of the data set; made where it is not there.
+      split: Its name.
+      rows: All with the columns of the first; numbers, texts, truth values and lists of them.
+
+    Returns:
+      How many rows were written; without any, there is no split.
+
+    Raises:
+      ValueError: pyarrow is not installed.
+    """
+    pyarrow = _pyarrow(folder)
+    source = iter(rows)
+    parts = iter(lambda: list(itertools.islice(source, _AT_A_TIME)), [])
+    first = next(parts, [])
+    if not first:
+        return 0
+    schema = pyarrow.Table.from_pylist(first).schema
+    (folder / split).mkdir(parents=True, exist_ok=True)
+    name, count = "data-00000-of-00001.arrow", 0
+    with pyarrow.ipc.new_stream(str(folder / split / name), schema) as stream:
+        for part in itertools.chain([first], parts):
+            stream.write_table(pyarrow.Table.from_pylist(part, schema=schema))
+            count += len(part)
+    _describe(folder, split, name, schema)
+    return count
+
+
+def _describe(folder: Path, split: str, name: str, schema: Any) -> None:
+    """The files beside the rows; `datasets` takes the features from the rows' own schema."""
+    known = folder / _SPLITS
+    splits = [*(_read(known, "splits") if known.is_file() else []), split]
+    known.write_text(json.dumps({"splits": list(dict.fromkeys(splits))}))
+    state: dict[str, Any] = {
+        "_data_files": [{"filename": name}],
+        "_fingerprint": hashlib.sha256(str(schema).encode()).hexdigest()[:16],
+        "_format_columns": None,
+        "_format_kwargs": {},
+        "_format_type": None,
+        "_output_all_columns": False,
+        "_split": split,
+    }
+    (folder / split / _STATE).write_text(json.dumps(state, indent=2))
+    (folder / split / _INFO).write_text("{}")
+
+
+def _pyarrow(path: Path) -> Any:
     try:
         import pyarrow
     except ImportError as error:
-        raise ValueError(f"{file}: reading it takes pyarrow; install chexjax[arrow]") from error
+        raise ValueError(f"{path}: it takes pyarrow; install chexjax[arrow]") from error
+    return pyarrow
+
+
+def _map(file: Path) -> Any:
+    pyarrow = _pyarrow(file)
     try:
         return pyarrow.ipc.open_stream(pyarrow.memory_map(str(file))).read_all()
     except (OSError, pyarrow.ArrowInvalid) as error:

@@ -6,7 +6,6 @@ A worker imports this room alone: no JAX, so it starts in a moment.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import functools
 import itertools
 import multiprocessing
@@ -20,6 +19,7 @@ from chexjax.data.image_files import ImageRules, prepare
 from chexjax.data.images import UnusableImage
 from chexjax.data.sources import Source, SourceConfig, open_source
 from chexjax.data.study import Rejected, Study, UnusableStudy
+from chexjax.data.views import ViewRules, usable
 
 Checked = Study | Rejected
 """A study that can be used, or the name of one that cannot, and why."""
@@ -27,6 +27,7 @@ Checked = Study | Rejected
 _AT_A_TIME = 16  # studies a worker reads before it hands them over
 
 _AS_THEY_ARE = ImageRules()
+_FIRST_TWO = ViewRules()
 
 # What a file of one study can do to its reader. Anything else is an error of ours.
 _UNREADABLE = (OSError, ValueError, KeyError, SyntaxError, EOFError, zlib.error)
@@ -57,16 +58,19 @@ def check(
     rows: Iterable[int],
     repeated: frozenset[int] = frozenset(),
     images: ImageRules = _AS_THEY_ARE,
+    views: ViewRules = _FIRST_TWO,
 ) -> Iterator[Checked]:
     """Reads studies, looks at each report and makes each image what studies keep of it.
 
-    Whatever is wrong with a study is held against it alone.
+    Whatever is wrong with a study is held against it alone, and with an image of several against
+    that image.
 
     Args:
       source: Where they come from.
       rows: Their indices.
       repeated: What `repeats` found, which is not read.
       images: What becomes of images.
+      views: How many of them are kept.
 
     Raises:
       ArtefactError: an image is DICOM, and nothing is installed that reads it.
@@ -75,7 +79,7 @@ def check(
         if index in repeated:
             yield Rejected(source.id(index), "an earlier study has the same id")
         else:
-            yield _read(source, index, images)
+            yield _read(source, index, images, views)
 
 
 def repeats(source: Source) -> frozenset[int]:
@@ -90,23 +94,22 @@ def repeats(source: Source) -> frozenset[int]:
     return frozenset(found)
 
 
-def _read(source: Source, index: int, rules: ImageRules) -> Checked:
+def _read(source: Source, index: int, images: ImageRules, views: ViewRules) -> Checked:
     try:
         study = source[index]
         study.check()
-        images = tuple(prepare(image, rules) for image in study.images)
+        return usable(study, views, functools.partial(prepare, rules=images))
     except (UnusableStudy, UnusableImage) as error:
         return Rejected(source.id(index), str(error))
     except _UNREADABLE as error:
         # Not its message: that may quote the report, or a path made of patients' ids.
         why = (isinstance(error, OSError) and error.strerror) or type(error).__name__
         return Rejected(source.id(index), f"the study cannot be read: {why}")
-    return dataclasses.replace(study, images=images)
 
 
 def _read_part(config: SourceConfig, rows: range) -> list[Checked]:
     source, repeated = _open(config)
-    return list(check(source, rows, repeated, config.image))
+    return list(check(source, rows, repeated, config.image, config.views))
 
 
 @functools.cache

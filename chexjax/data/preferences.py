@@ -1,7 +1,9 @@
-"""Preference data that was made elsewhere: a file of JSON lines, of pairs or of single reports.
+"""Preference data that was made elsewhere: JSON lines or a data set on disk, of pairs or singles.
 
 A pair is `{"id": study, "chosen": text, "rejected": text}`, with `"rewards": [score, score]` where
-it has any; a single report is `{"id": study, "completion": text, "label": true or false}`.
+it has any; a single report is `{"id": study, "completion": text, "label": true or false}`. Rows of
+CheXalign's code say `reward_chosen` and `reward_rejected`, and no id: the study is the one that the
+folders of its images name. Its candidates with their scores are read as best against worst.
 """
 
 from __future__ import annotations
@@ -12,6 +14,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from chexjax.artefacts.files import sha256
+from chexjax.data.arrow import Arrow, is_dataset
+from chexjax.data.fingerprint import fingerprint
+from chexjax.data.reference_folders import REWARDS, STUDY, best_against_worst, study_of
 from chexjax.rows import Reject
 
 PAIRED, SINGLE = ("chosen", "rejected"), ("completion",)
@@ -36,12 +42,17 @@ def holds_single(file: Path) -> bool:
     Raises:
       ValueError: there is no such file or row.
     """
-    if not file.is_file():
-        raise ValueError(f"there is no file {file}")
+    if not (file.is_file() or is_dataset(file)):
+        raise ValueError(f"there is no file {file}, and no data set on disk of that name")
     for row in _rows(file):
         if isinstance(row, dict) and any(names[0] in row for names in (PAIRED, SINGLE)):
             return texts_of(row) == SINGLE
     raise ValueError(f"{file} has no row with {PAIRED[0]!r} and {PAIRED[1]!r}, or {SINGLE[0]!r}")
+
+
+def digest(file: Path) -> str:
+    """Of what a file or a data set on disk holds, wherever it lies."""
+    return fingerprint(Arrow(file, ()).files()) if file.is_dir() else sha256(file)
 
 
 def count_rows(file: Path) -> int:
@@ -58,7 +69,7 @@ def read_preferences(
     without rewards gets 1 and 0, a single report its label.
 
     Args:
-      file: JSON lines, all pairs or all single reports.
+      file: JSON lines or a data set on disk, all pairs or all single reports.
       studies: Id of each study that can be trained on, and its row.
 
     Raises:
@@ -67,7 +78,7 @@ def read_preferences(
     names = SINGLE if holds_single(file) else PAIRED
     found, rejects = [], []
     for number, row in enumerate(_rows(file), 1):
-        name = f"{row['id'] if isinstance(row, dict) and 'id' in row else file.name}:{number}"
+        name = f"{_id(row, studies) or file.name}:{number}"
         try:
             found.append({"id": name, **_checked(row, names, studies)})
         except UnusableRow as error:
@@ -76,7 +87,11 @@ def read_preferences(
 
 
 def _rows(file: Path) -> Iterator[Any]:
-    """The JSON value of each line, None where it is none."""
+    """The JSON value of each line, None where it is none, or the rows of a data set on disk."""
+    if file.is_dir():
+        table = Arrow(file, ())
+        yield from (best_against_worst(table[row]) for row in range(len(table.ids)))
+        return
     with open(file, encoding="utf-8", errors="replace") as lines:
         for line in lines:
             try:
@@ -88,7 +103,7 @@ def _rows(file: Path) -> Iterator[Any]:
 def _checked(row: Any, names: Sequence[str], studies: Mapping[str, int]) -> dict[str, Any]:
     if not isinstance(row, dict):
         raise UnusableRow("the line is no JSON object")
-    study = row.get("id")
+    study = _id(row, studies)
     if not isinstance(study, str) or study not in studies:
         raise UnusableRow(f"id {study!r} is of no study to train on")
     texts = {name: row.get(name) for name in names}
@@ -97,6 +112,13 @@ def _checked(row: Any, names: Sequence[str], studies: Mapping[str, int]) -> dict
             raise UnusableRow(f"{name} is no text")
     numbers = _label(row) if names == SINGLE else _rewards(row)
     return {"row": studies[study], **texts, **numbers}
+
+
+def _id(row: Any, studies: Mapping[str, int]) -> Any:
+    """What the row says, or else what its images' folders do."""
+    if not isinstance(row, dict):
+        return None
+    return next((row[name] for name in ("id", STUDY) if name in row), study_of(row, studies))
 
 
 def _label(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -109,7 +131,7 @@ def _label(row: Mapping[str, Any]) -> dict[str, Any]:
 def _rewards(row: Mapping[str, Any]) -> dict[str, Any]:
     if row["chosen"] == row["rejected"]:
         raise UnusableRow("chosen and rejected are the same text")
-    given = row.get("rewards", [1.0, 0.0])
+    given = row.get("rewards", [row.get(name) for name in REWARDS if name in row] or [1.0, 0.0])
     if not (isinstance(given, list) and len(given) == 2 and all(map(_is_finite, given))):
         raise UnusableRow(f"rewards {given!r} are not two finite numbers")
     if given[0] <= given[1]:

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Protocol
 
 from chexjax.config import local
+from chexjax.data.chexpert_plus import ChexpertPlusConfig, ChexpertPlusSource
 from chexjax.data.image_files import ImageRules
+from chexjax.data.mimic import MimicConfig, MimicSource
 from chexjax.data.openi import OpenIConfig, OpenISource
 from chexjax.data.phantom import PhantomConfig, PhantomSource
 from chexjax.data.study import Study
@@ -56,9 +58,11 @@ class SourceConfig:
         the studies.
       phantom: Fields of the phantom source.
       openi: Fields of the Open-I source.
+      mimic_cxr: Fields of the MIMIC-CXR source.
+      chexpert_plus: Fields of the CheXpert Plus source.
       table: Fields of the source that reads tables and folders.
       text: What is done to the text of real reports; phantoms' stay as they are.
-      views: Which images of real studies are used.
+      views: Which images are used.
       image: What becomes of image files.
       unit: Studies ingested in one unit of work; as many are in memory, with their images.
     """
@@ -67,6 +71,8 @@ class SourceConfig:
     path: str = local("")
     phantom: PhantomConfig = PhantomConfig()
     openi: OpenIConfig = OpenIConfig()
+    mimic_cxr: MimicConfig = MimicConfig()
+    chexpert_plus: ChexpertPlusConfig = ChexpertPlusConfig()
     table: TableConfig = TableConfig()
     text: TextRules = TextRules()
     views: ViewRules = ViewRules()
@@ -90,6 +96,12 @@ def _place(config: SourceConfig) -> Path:
 SOURCES: dict[str, Callable[[SourceConfig], Source]] = {
     "phantom": lambda config: PhantomSource(config.phantom),
     "openi": lambda config: OpenISource(_place(config), config.openi, config.text, config.views),
+    "mimic_cxr": lambda config: MimicSource(
+        _place(config), config.mimic_cxr, config.text, config.views
+    ),
+    "chexpert_plus": lambda config: ChexpertPlusSource(
+        _place(config), config.chexpert_plus, config.text, config.views
+    ),
     "table": lambda config: TableSource(_place(config), config.table, config.text, config.views),
 }
 """All sources by the name that configs use."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from chexjax.data.study import UnusableStudy
+from chexjax.data.images import UnusableImage
+from chexjax.data.study import Study, UnusableStudy
 
 UNKNOWN = "UNKNOWN"
 
@@ -41,12 +42,14 @@ _SHORT = {"L": "LATERAL", "LAT": "LATERAL", "F": "FRONTAL"}
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ViewRules:
-    """Which images are used; `Study.edits` counts what was left out or not found.
+    """Which images are used; `Study.edits` counts what was left out, not found or of no use.
 
     Attributes:
       rank: Sort by `ORDER`, then by name; else images stay in the source's order.
-      most: Images of a study at most, CheXalign's two; 0 for text alone.
-      required: Reject a study none of whose images is there; without, it goes on as text.
+      most: Images of a study at most, CheXalign's two; 0 for text alone. One that cannot be used
+        is passed over, and the next takes its place.
+      required: Reject a study none of whose images is there or can be used; without, it goes on as
+        text.
     """
 
     rank: bool = True
@@ -83,7 +86,9 @@ class Picture:
 
 
 def choose(found: Sequence[Picture], rules: ViewRules, edits: dict[str, int]) -> list[Picture]:
-    """The pictures to read, in the order of the rules; counts in `edits`.
+    """All pictures that are there, in the order of the rules; counts in `edits`.
+
+    More than the most that is used, since only `usable` sees which of them can be.
 
     Raises:
       UnusableStudy: the study names no image or none of them is there, and one is required.
@@ -99,9 +104,37 @@ def choose(found: Sequence[Picture], rules: ViewRules, edits: dict[str, int]) ->
         edits["images_missing"] = len(found) - len(there)
     if rules.rank:
         there.sort(key=lambda picture: (_RANK.get(picture.view, len(ORDER)), picture.name))
-    if len(there) > rules.most:
-        edits["images_left_out"] = len(there) - rules.most
-    return there[: rules.most]
+    return there
+
+
+def usable(study: Study, rules: ViewRules, prepare: Callable[[bytes], bytes]) -> Study:
+    """The study with the first of its images that can be used, made what studies keep.
+
+    Args:
+      study: With all of its images, in their order.
+      rules: How many are used, and whether one is required.
+      prepare: Makes a file what is kept of it; raises UnusableImage.
+
+    Raises:
+      UnusableImage: not one can be used, and one is required; of several, the first's reason.
+    """
+    kept: list[tuple[bytes, str]] = []
+    errors: list[UnusableImage] = []
+    pairs = iter(zip(study.images, study.views, strict=True))
+    while len(kept) < rules.most and (pair := next(pairs, None)):
+        try:
+            kept.append((prepare(pair[0]), pair[1]))
+        except UnusableImage as error:
+            errors.append(error)
+    if errors and not kept and rules.required:
+        raise errors[0]
+    counts = {"images_unusable": len(errors), "images_left_out": sum(1 for _ in pairs)}
+    return dataclasses.replace(
+        study,
+        images=tuple(image for image, _ in kept),
+        views=tuple(view for _, view in kept),
+        edits={**study.edits, **{name: n for name, n in counts.items() if n}},
+    )
 
 
 def view_name(text: str) -> str:

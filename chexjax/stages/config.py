@@ -93,8 +93,9 @@ class PairConfig:
 
     Attributes:
       tie: A study whose best and worst score are no further apart is dropped.
-      source: File of pairs or of single reports made elsewhere, in the place of candidates and
-        scores; see `data.preferences`. Empty for none. Its content counts, not its place.
+      source: File or data set on disk of pairs or of single reports made elsewhere, in the place of
+        candidates and scores; see `data.preferences`. Empty for none. Its content counts, not its
+        place.
     """
 
     tie: float = 1e-8

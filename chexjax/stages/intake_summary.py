@@ -18,7 +18,13 @@ RULES = {
     "drop_again": 'the word "again" deleted',
     "drop_new": 'the word "new" deleted or replaced',
     "missing_indication": "no indication given",
+    "report_variants": "other wordings of the report passed over",
+    "rows_unreadable": "rows that cannot be read passed over",
+    "last_paragraph": "last paragraph taken for findings",
+    "demographics_unreadable": "cells of sex or age that cannot be read",
+    "images_repeated": "images named twice",
     "images_missing": "images named but not there",
+    "images_unusable": "images that cannot be used passed over",
     "images_left_out": "images left out",
 }
 """What the rules do that change studies, in words."""

@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 
 from chexjax.artefacts import Artefact, ArtefactError, Draft
-from chexjax.artefacts.files import sha256
-from chexjax.data.preferences import MISMATCHED, read_preferences, texts_of
+from chexjax.data.preferences import MISMATCHED, digest, read_preferences, texts_of
 from chexjax.rows import Reject, Unit, map_units
 from chexjax.stages.config import RunConfig
 from chexjax.stages.context import Context, Stage
@@ -130,7 +129,7 @@ def _reads(config: RunConfig) -> Sequence[Stage]:
 
 
 def _source(config: RunConfig) -> Mapping[str, Any]:
-    return {"source": sha256(Path(config.pair.source))} if config.pair.source else {}
+    return {"source": digest(Path(config.pair.source))} if config.pair.source else {}
 
 
 PAIR = Stage(

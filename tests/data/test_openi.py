@@ -173,11 +173,12 @@ def test_reports_in_other_encodings_than_they_say_are_read(collection, encoding)
     assert read(collection, views=TEXT_ALONE)["CXR2"].findings == "Temperature 38°, no œdema."
 
 
-def test_an_image_that_is_none_is_held_against_its_study_alone(collection):
+def test_an_image_that_is_none_costs_a_study_that_has_no_other(collection):
+    (collection / "NLMCXR_png" / "CXR10_IM-2-1001.png").write_bytes(b"<html>")
     (collection / "NLMCXR_png" / "CXR2_IM-1-1001.png").write_bytes(b"<html>")
     found = read(collection)
-    assert "cannot be decoded" in found["CXR2"].reason
-    assert not isinstance(found["CXR10"], Rejected)
+    assert "cannot be decoded" in found["CXR10"].reason
+    assert len(found["CXR2"].images) == 1 and found["CXR2"].edits == {"images_unusable": 1}
 
 
 def test_the_fingerprint_is_of_what_is_read_not_of_where(collection, tmp_path_factory):

@@ -4,18 +4,40 @@ import random
 
 import pytest
 
+from chexjax.data.images import UnusableImage
 from chexjax.data.splits import split_by_hash, split_named
-from chexjax.data.study import UnusableStudy
-from chexjax.data.views import ORDER, UNKNOWN, Picture, ViewRules, choose, view_name
+from chexjax.data.study import Study, UnusableStudy
+from chexjax.data.views import ORDER, UNKNOWN, Picture, ViewRules, choose, usable, view_name
 
 
 def pictures(*views):
     return [Picture(f"{k}.png", view, b"") for k, view in enumerate(views)]
 
 
+BAD = b"no picture"
+
+
 def chosen(found, **rules):
+    """Views of the images that are kept, and what was counted."""
     edits = {}
-    return [picture.view for picture in choose(found, ViewRules(**rules), edits)], edits
+    there = choose(found, ViewRules(**rules), edits)
+    study = Study(
+        id="a",
+        split="train",
+        images=tuple(picture.read() for picture in there),
+        views=tuple(picture.view for picture in there),
+        indication="",
+        findings="Clear.",
+        edits=edits,
+    )
+    kept = usable(study, ViewRules(**rules), prepared)
+    return list(kept.views), kept.edits
+
+
+def prepared(image):
+    if image == BAD:
+        raise UnusableImage("the image cannot be decoded")
+    return image
 
 
 def test_frontal_views_come_first_and_two_are_used():
@@ -56,6 +78,15 @@ def test_views_of_one_rank_go_by_name():
 def test_a_missing_image_is_counted_and_the_others_are_used():
     found = [Picture("a", "PA", None), *pictures("LATERAL")]
     assert chosen(found) == (["LATERAL"], {"images_missing": 1})
+
+
+def test_an_image_of_no_use_gives_its_place_to_the_next():
+    found = [Picture("a", "PA", BAD), *pictures("AP", "LATERAL", "LL")]
+    assert chosen(found) == (["AP", "LATERAL"], {"images_unusable": 1, "images_left_out": 1})
+    assert chosen(found, most=1) == (["AP"], {"images_unusable": 1, "images_left_out": 2})
+    with pytest.raises(UnusableImage, match="cannot be decoded"):
+        chosen(found[:1])
+    assert chosen(found[:1], required=False) == ([], {"images_unusable": 1})
 
 
 @pytest.mark.parametrize(
