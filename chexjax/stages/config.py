@@ -11,7 +11,7 @@ from chexjax.data.sources import SourceConfig
 from chexjax.engine import Sampler
 from chexjax.evaluate.drafting_study import DraftingConfig
 from chexjax.evaluate.reader_study import ReaderConfig
-from chexjax.judges import GreenConfig
+from chexjax.judges import JudgeSettings
 from chexjax.losses import PreferenceLoss
 from chexjax.mesh import MeshConfig
 from chexjax.train import Reference, TrainConfig
@@ -71,19 +71,17 @@ class SampleConfig:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class JudgeConfig:
-    """What scores a candidate.
+class JudgeConfig(JudgeSettings):
+    """What scores a candidate, and the settings of all judges that have any.
 
     Attributes:
       name: A judge's name; see `chexjax.judges.JUDGES`. With `lc_` before it, scores are divided by
         excess length, and so pairs are built controlled for length.
       unit: Studies judged in one unit of work.
-      green: How GREEN is asked, the judge "green".
     """
 
     name: str = "oracle"
     unit: int = 256
-    green: GreenConfig = GreenConfig()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

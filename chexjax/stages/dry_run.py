@@ -48,7 +48,7 @@ def check(context: Context) -> None:
         check_start(context)
         _ = context.attention  # a kernel that the devices do not have
         for judge in filter(None, (config.judge.name, config.evaluate.judge)):
-            judges.build(judge, config.judge.green)
+            judges.build(judge, config.judge)
         _check_pairs(config)
         preset(config.train_judge.preset, TextFamily)
         length_in_steps(config.train_judge.train, "train_judge.train", rows=1)
@@ -94,7 +94,7 @@ def check_selection(config: RunConfig) -> None:
       ConfigError: there is no such judge, or GREEN cannot be asked.
     """
     with _as_config_error():
-        judges.build(config.sweep.select_by or config.judge.name, config.judge.green)
+        judges.build(config.sweep.select_by or config.judge.name, config.judge)
 
 
 @functools.cache  # a sweep asks for it in each of its runs

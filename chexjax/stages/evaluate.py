@@ -10,7 +10,7 @@ from chexjax.artefacts import Artefact, Draft, write_atomic
 from chexjax.data.study import Study
 from chexjax.evaluate import plots, report, table
 from chexjax.evaluate.metrics import System, evaluate
-from chexjax.judges import PREFIX
+from chexjax.judges import uncontrolled
 from chexjax.judges.oracle import labels
 from chexjax.page import standalone
 from chexjax.stages.align import ALIGN
@@ -52,7 +52,7 @@ def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
         studies,
         systems,
         # Pairs may be controlled for length; the score is shown as it is, and controlled beside it.
-        judge_of(context, (config.evaluate.judge or config.judge.name).removeprefix(PREFIX)),
+        judge_of(context, uncontrolled(config.evaluate.judge or config.judge.name)),
         labels if config.source.name == "phantom" else None,
         seed=config.seed,
         long_ratio=config.evaluate.long_ratio,
