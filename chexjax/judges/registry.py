@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 import difflib
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 from chexjax.judges.base import Judge
+from chexjax.judges.chexbert import CheXbertConfig
 from chexjax.judges.green import GreenConfig
+from chexjax.judges.label_judge import Labeling, RuleLabelsConfig
 from chexjax.judges.length import PREFIX, LengthControlled
-from chexjax.judges.oracle import PhantomOracle
+from chexjax.judges.oracle import PhantomOracle, labels
 from chexjax.judges.overlap import Bleu, RougeL
 
 
@@ -20,9 +22,13 @@ class JudgeSettings:
 
     Attributes:
       green: How GREEN is asked, the judge "green".
+      chexbert: Where CheXbert lies, and how its labels are counted, the judge "chexbert".
+      rule_labels: How labels by rules are counted, the judge "rule_labels".
     """
 
     green: GreenConfig = GreenConfig()
+    chexbert: CheXbertConfig = CheXbertConfig()
+    rule_labels: RuleLabelsConfig = RuleLabelsConfig()
 
 
 class Settings(Protocol):
@@ -33,9 +39,12 @@ class Settings(Protocol):
         ...
 
 
+Made = TypeVar("Made", covariant=True)
+
+
 @dataclasses.dataclass(frozen=True)
-class Kind:
-    """How a judge is made.
+class Kind(Generic[Made]):
+    """How a judge or a labeler is made.
 
     Attributes:
       build: Makes it of the settings that it reads, in their order. It refuses what cannot work,
@@ -43,17 +52,26 @@ class Kind:
       reads: Names of fields of `JudgeSettings`.
     """
 
-    build: Callable[..., Judge]
+    build: Callable[..., Made]
     reads: tuple[str, ...] = ()
 
 
-JUDGES: dict[str, Kind] = {
+JUDGES: dict[str, Kind[Judge]] = {
     "oracle": Kind(PhantomOracle),
     "rouge_l": Kind(RougeL),
     "bleu": Kind(Bleu),
     "green": Kind(GreenConfig.build, ("green",)),
+    "chexbert": Kind(CheXbertConfig.build, ("chexbert",)),
+    "rule_labels": Kind(RuleLabelsConfig.build, ("rule_labels",)),
 }
 """All judges by the name that configs use."""
+
+LABELERS: dict[str, Kind[Labeling]] = {
+    "grammar": Kind(lambda: Labeling("the phantoms' grammar", lambda all: [*map(labels, all)])),
+    "chexbert": Kind(CheXbertConfig.labeling, ("chexbert",)),
+    "rule_labels": Kind(RuleLabelsConfig.labeling, ("rule_labels",)),
+}
+"""All that read labels from reports, by the name that configs use."""
 
 
 def uncontrolled(name: str) -> str:
@@ -73,25 +91,37 @@ def build(name: str, settings: JudgeSettings | None = None) -> Judge:
     """
     if name.startswith(PREFIX):
         return LengthControlled(build(uncontrolled(name), settings))
-    kind, settings = _kind(name), settings or JudgeSettings()
-    return kind.build(*(getattr(settings, field) for field in kind.reads))
+    return _made(_kind(name, JUDGES, "judge"), settings or JudgeSettings())
+
+
+def build_labeler(name: str, settings: JudgeSettings | None = None) -> Labeling:
+    """The labeler that a config names, one of `LABELERS`.
+
+    Raises:
+      ValueError: no such labeler; names the nearest one. Or its settings are wrong.
+    """
+    return _made(_kind(name, LABELERS, "labeler"), settings or JudgeSettings())
 
 
 def files(name: str, settings: JudgeSettings) -> dict[str, str]:
-    """Digests of what is in the files of a judge, its weights above all, by `setting.file`.
+    """Digests of what is in the files of a judge or labeler, weights above all, by `setting.file`.
 
     Raises:
-      ValueError: no such judge, or a file cannot be read.
+      ValueError: there is no such thing, or a file cannot be read.
     """
     return {
         f"{field}.{file}": digest
-        for field in _kind(uncontrolled(name)).reads
+        for field in _kind(uncontrolled(name), {**LABELERS, **JUDGES}, "judge").reads
         for file, digest in getattr(settings, field).files().items()
     }
 
 
-def _kind(name: str) -> Kind:
-    if name not in JUDGES:
-        near = difflib.get_close_matches(name, JUDGES, n=1, cutoff=0.0)[0]
-        raise ValueError(f"no judge {name!r}; did you mean {near!r}? All: {sorted(JUDGES)}")
-    return JUDGES[name]
+def _kind(name: str, table: Mapping[str, Kind[Made]], what: str) -> Kind[Made]:
+    if name not in table:
+        near = difflib.get_close_matches(name, table, n=1, cutoff=0.0)[0]
+        raise ValueError(f"no {what} {name!r}; did you mean {near!r}? All: {sorted(table)}")
+    return table[name]
+
+
+def _made(kind: Kind[Made], settings: JudgeSettings) -> Made:
+    return kind.build(*(getattr(settings, field) for field in kind.reads))

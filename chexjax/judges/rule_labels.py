@@ -103,20 +103,21 @@ class _Patterns:
 
     def names(self, sentence: str) -> bool:
         """Whether the finding is named, or described, at all."""
-        states = [found for pattern in self.described if (found := pattern.search(sentence))]
         return bool(self.named.search(sentence)) or any(
-            not (found["open"] or found["normal"]) for found in states
+            not (found["open"] or found["normal"]) for found in self._described(sentence)
         )
 
     def values(self, clause: str, reach: _Reach) -> Iterator[int]:
         """What each mention in a clause says."""
-        for found in self.named.finditer(clause):
-            yield reach.value(*found.span())
-        if self.hinted and (found := self.hinted.search(clause)):
-            yield ABSENT if reach.value(*found.span()) == ABSENT else UNCERTAIN
-        states = (found for pattern in self.described if (found := pattern.search(clause)))
-        if found := next(states, None):
-            yield self._state(found, reach)
+        for name in self.named.finditer(clause):
+            yield reach.value(*name.span())
+        if self.hinted and (hint := self.hinted.search(clause)):
+            yield ABSENT if reach.value(*hint.span()) == ABSENT else UNCERTAIN
+        for state in self._described(clause)[:1]:
+            yield self._state(state, reach)
+
+    def _described(self, text: str) -> list[re.Match[str]]:
+        return [found for pattern in self.described if (found := pattern.search(text))]
 
     def _state(self, found: re.Match[str], reach: _Reach) -> int:
         if found["normal"]:
