@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from chexjax.data.study import Study
 from chexjax.evaluate.labels import LabelScores, label_scores
 from chexjax.evaluate.significance import Array, Interval, mean_intervals
-from chexjax.judges import Judge, Judgement, length_controlled
+from chexjax.judges import Judge, Judgement, Labeling, length_controlled
 from chexjax.judges.overlap import Bleu, RougeL
-
-Labeler = Callable[[str], Mapping[str, int]]
 
 COLUMNS = ("score", "lc_score", "rouge_l", "bleu", "words", "over_long")
 """Names of the values that each study has for each system."""
@@ -122,7 +120,7 @@ def evaluate(
     studies: Sequence[Study],
     systems: Sequence[System],
     judge: Judge,
-    labeler: Labeler | None,
+    labeler: Labeling | None,
     *,
     seed: int,
     long_ratio: float = 1.5,
@@ -133,7 +131,7 @@ def evaluate(
       studies: B studies with their reference reports.
       systems: Baseline first, the system under test last.
       judge: Gives `score`.
-      labeler: Report to `label -> 1 where present`, for F1 per label; None leaves it out.
+      labeler: Reads labels from both sides, for F1 per label; None leaves it out.
       seed: Seed of the bootstrap draws, which all intervals share.
       long_ratio: A report with more than this many times the reference's words is over-long.
 
@@ -216,7 +214,7 @@ class _Judged:
 def _measure(
     judged: _Judged,
     references: tuple[str, ...],
-    labeler: Labeler | None,
+    labeler: Labeling | None,
     *,
     seed: int,
     long_ratio: float,

@@ -133,6 +133,10 @@ def _system(system: SystemResult) -> dict[str, Any]:
             name: {"support": support, "predicted": predicted, "f1": dataclasses.asdict(f1)}
             for name, support, predicted, f1 in rows
         }
+        found["labeler"] = labels.labeler
+        found["label_averages"] = {
+            name: dataclasses.asdict(one) for name, one in labels.averages.items()
+        }
     return found
 
 

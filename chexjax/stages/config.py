@@ -193,6 +193,9 @@ class EvaluateConfig:
         policy may please the judge that it learnt from.
       long_ratio: A report with more than this times its reference's words is over-long.
       unit: Studies decoded together.
+      labeler: Who reads the 14 labels from reports: "chexbert", with its settings in `judge`;
+        "rule_labels", which needs no weights; the "grammar" of phantoms; or "none". Where it is
+        empty, phantoms have their grammar, and other sources the rules.
     """
 
     split: str = "test"
@@ -201,6 +204,8 @@ class EvaluateConfig:
     judge: str = ""
     long_ratio: float = 1.5
     unit: int = 64
+    # Decides the report, and not what policies write: `EVALUATE` adds it to its content.
+    labeler: str = local("")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

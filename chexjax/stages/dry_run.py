@@ -25,6 +25,7 @@ from chexjax.stages.config import RunConfig
 from chexjax.stages.context import Context
 from chexjax.stages.fitting import length_in_steps
 from chexjax.stages.ingest import INGEST
+from chexjax.stages.judge import labeler_name
 from chexjax.stages.start import check_start, is_trained
 from chexjax.stages.visual import VISUAL, check_frozen, token_bytes
 from chexjax.train import TrainConfig
@@ -49,6 +50,8 @@ def check(context: Context) -> None:
         _ = context.attention  # a kernel that the devices do not have
         for judge in filter(None, (config.judge.name, config.evaluate.judge)):
             judges.build(judge, config.judge)
+        if labeler := labeler_name(config):
+            judges.build_labeler(labeler, config.judge)
         _check_pairs(config)
         preset(config.train_judge.preset, TextFamily)
         length_in_steps(config.train_judge.train, "train_judge.train", rows=1)

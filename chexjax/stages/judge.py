@@ -42,9 +42,21 @@ def _green(context: Context) -> GreenConfig:
     return dataclasses.replace(green, answers=green.answers or str(context.workdir / _ANSWERS))
 
 
+def labeler_name(config: RunConfig) -> str:
+    """Who reads labels from held-out reports; empty where nobody does."""
+    asked = config.evaluate.labeler
+    if asked:
+        return "" if asked == "none" else asked
+    return "grammar" if config.source.name == "phantom" else "rule_labels"
+
+
 def files_of(config: RunConfig, *names: str) -> Mapping[str, Any]:
-    """What is in files of judges of these names: content that no field of the config holds."""
-    return {key: value for name in names for key, value in files(name, config.judge).items()}
+    """What is in files of judges and labelers: content that no field of the config holds."""
+    return {
+        key: value
+        for name in filter(None, names)
+        for key, value in files(name, config.judge).items()
+    }
 
 
 def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:

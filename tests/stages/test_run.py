@@ -72,6 +72,25 @@ def test_the_report_is_one_file_that_needs_no_network(finished):
     }
 
 
+def test_reports_are_evaluated_again_with_another_labeler(finished, tmp_path):
+    workdir = shutil.copytree(finished, tmp_path / "run")
+
+    def labels(*more):
+        shutil.rmtree(workdir / "report")
+        assert main(["evaluate", CONFIG, f"--workdir={workdir}", *more]) == 0
+        numbers = json.loads((workdir / "report" / "report.json").read_text())
+        return numbers["systems"][0]
+
+    usual = labels()
+    rules = labels("--config.evaluate.labeler=rule_labels")
+    assert usual["labeler"].startswith("the phantoms' grammar")
+    assert rules["labeler"] == "rules, uncertain present"
+    # What the phantoms' radiologist writes of an effusion, both can read.
+    effusion = [found["labels"]["Pleural Effusion"]["support"] for found in (usual, rules)]
+    assert effusion[0] == effusion[1] > 0
+    assert "labels" not in labels("--config.evaluate.labeler=none")
+
+
 def test_a_finished_run_is_a_no_op(finished, capsys):
     def times():
         return {f: f.stat().st_mtime_ns for f in finished.rglob("*") if f.is_file()}
@@ -133,6 +152,8 @@ def test_a_dry_run_does_no_work(tmp_path, capsys):
         ("--config.sft.total_steps=3", "total_epochs"),
         ("--config.loss.name=dpoo", "dpo"),
         ("--config.judge.name=orakel", "oracle"),
+        ("--config.evaluate.labeler=chexpert", "chexbert"),
+        ("--config.evaluate.labeler=chexbert", "judge.chexbert.weights"),
         ("--config.policy.preset=chexagent2_tini", "chexagent2_tiny"),
         ("--config.policy.attention=splash", "does not run on cpu; set it to 'auto' or 'xla'"),
         ("--config.align.freeze=('visoin/',)", "visoin/"),
