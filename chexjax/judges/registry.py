@@ -66,8 +66,13 @@ JUDGES: dict[str, Kind[Judge]] = {
 }
 """All judges by the name that configs use."""
 
+
+def _grammar() -> Labeling:
+    return Labeling("the phantoms' grammar", lambda reports: [labels(one) for one in reports])
+
+
 LABELERS: dict[str, Kind[Labeling]] = {
-    "grammar": Kind(lambda: Labeling("the phantoms' grammar", lambda all: [*map(labels, all)])),
+    "grammar": Kind(_grammar),
     "chexbert": Kind(CheXbertConfig.labeling, ("chexbert",)),
     "rule_labels": Kind(RuleLabelsConfig.labeling, ("rule_labels",)),
 }
