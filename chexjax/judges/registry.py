@@ -4,33 +4,32 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Callable, Mapping
-from typing import Protocol
+import functools
+from collections.abc import Callable
+from typing import Any
 
+from chexjax.config import content, local
 from chexjax.judges.base import Judge
+from chexjax.judges.bertscore import BertScoreConfig
 from chexjax.judges.green import GreenConfig
-from chexjax.judges.length import PREFIX, LengthControlled
+from chexjax.judges.length import LengthControlled, parse, uncontrolled
 from chexjax.judges.oracle import PhantomOracle
-from chexjax.judges.overlap import Bleu, RougeL
+from chexjax.judges.overlap import Bleu, CocoBleu, Rouge
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class JudgeSettings:
-    """Settings of the judges that have any.
+    """Settings of the judges that have any, each of which counts where its judge is asked.
+
+    Each has `files()`, digests by name of what is in its files: what no field of it says.
 
     Attributes:
       green: How GREEN is asked, the judge "green".
+      bertscore: Which encoder compares reports, the judge "bertscore".
     """
 
-    green: GreenConfig = GreenConfig()
-
-
-class Settings(Protocol):
-    """What every field of `JudgeSettings` offers; a wrong one is a ValueError from either."""
-
-    def files(self) -> Mapping[str, str]:
-        """Digests of what is in its files: content of the judge that no field holds."""
-        ...
+    green: GreenConfig = local(GreenConfig())
+    bertscore: BertScoreConfig = local(BertScoreConfig())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,45 +48,43 @@ class Kind:
 
 JUDGES: dict[str, Kind] = {
     "oracle": Kind(PhantomOracle),
-    "rouge_l": Kind(RougeL),
+    "rouge_1": Kind(functools.partial(Rouge, of="1")),
+    "rouge_2": Kind(functools.partial(Rouge, of="2")),
+    "rouge_l": Kind(Rouge),
     "bleu": Kind(Bleu),
+    "bleu_coco": Kind(CocoBleu),
+    **{f"bleu_coco_{n}": Kind(functools.partial(CocoBleu, order=n)) for n in (1, 2, 3)},
+    "bertscore": Kind(BertScoreConfig.build, ("bertscore",)),
     "green": Kind(GreenConfig.build, ("green",)),
 }
 """All judges by the name that configs use."""
-
-
-def uncontrolled(name: str) -> str:
-    """The name of the judge without what controls it for length."""
-    return name.removeprefix(PREFIX)
 
 
 def build(name: str, settings: JudgeSettings | None = None) -> Judge:
     """The judge that a config names; `lc_` before a name controls the judge for length.
 
     Args:
-      name: One of `JUDGES`.
+      name: One of `JUDGES`, or `lc_NAME` for a score that excess words divide, or `lc_LENGTH_NAME`
+        for one that another of `length.LENGTHS` divides.
       settings: Of the judges that have any; their defaults where it is left out.
 
     Raises:
       ValueError: no such judge; names the nearest one. Or its settings are wrong.
     """
-    if name.startswith(PREFIX):
-        return LengthControlled(build(uncontrolled(name), settings))
-    kind, settings = _kind(name), settings or JudgeSettings()
-    return kind.build(*(getattr(settings, field) for field in kind.reads))
+    plain, length = parse(name)
+    kind, settings = _kind(plain), settings or JudgeSettings()
+    judge = kind.build(*(getattr(settings, field) for field in kind.reads))
+    return LengthControlled(judge, length) if length else judge
 
 
-def files(name: str, settings: JudgeSettings) -> dict[str, str]:
-    """Digests of what is in the files of a judge, its weights above all, by `setting.file`.
+def identity(name: str, settings: JudgeSettings) -> dict[str, dict[str, Any]]:
+    """What decides a judge's scores beside its name: its settings, and the bytes of its files.
 
     Raises:
       ValueError: no such judge, or a file cannot be read.
     """
-    return {
-        f"{field}.{file}": digest
-        for field in _kind(uncontrolled(name)).reads
-        for file, digest in getattr(settings, field).files().items()
-    }
+    read = {field: getattr(settings, field) for field in _kind(uncontrolled(name)).reads}
+    return {field: {**content(one), **one.files()} for field, one in read.items()}
 
 
 def _kind(name: str) -> Kind:

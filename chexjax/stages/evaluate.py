@@ -56,6 +56,7 @@ def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
         labels if config.source.name == "phantom" else None,
         seed=config.seed,
         long_ratio=config.evaluate.long_ratio,
+        metrics={name: judge_of(context, name) for name in config.evaluate.metrics},
     )
     studies = [study for study in studies if study.id in evaluation.ids]
     table.write(evaluation, draft.path)
@@ -99,7 +100,10 @@ EVALUATE = Stage(
     folder="report",
     kind="report",
     fields=("judge", "evaluate"),
-    extra=lambda config: files_of(config, config.evaluate.judge or config.judge.name),
+    extra=lambda config: {
+        "metrics": list(config.evaluate.metrics),
+        **files_of(config, config.evaluate.judge or config.judge.name, *config.evaluate.metrics),
+    },
     reads=(INGEST, PAIR, *POLICIES.values(), *OWN.values(), *SWAPPED.values()),
     work=_work,
 )

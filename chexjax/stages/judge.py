@@ -15,7 +15,7 @@ from chexjax.judges import (
     PhantomOracle,
     build,
     error_profile,
-    files,
+    identity,
     uncontrolled,
 )
 from chexjax.judges.answer import judgement
@@ -43,8 +43,8 @@ def _green(context: Context) -> GreenConfig:
 
 
 def files_of(config: RunConfig, *names: str) -> Mapping[str, Any]:
-    """What is in files of judges of these names: content that no field of the config holds."""
-    return {key: value for name in names for key, value in files(name, config.judge).items()}
+    """Settings of the judges of these names, with what is in their files."""
+    return {key: value for name in names for key, value in identity(name, config.judge).items()}
 
 
 def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
