@@ -8,7 +8,7 @@ from pathlib import Path
 from chexjax.data.study import Study
 from chexjax.evaluate import plots, significance, table, verdict
 from chexjax.evaluate.gallery import RULE, STYLE, gallery
-from chexjax.evaluate.metrics import BLEU, ROUGE_L, Evaluation
+from chexjax.evaluate.metrics import Evaluation
 from chexjax.evaluate.significance import Interval
 from chexjax.judges import label_f1
 from chexjax.page import Html, Page, figure, grid, join, tag
@@ -67,10 +67,10 @@ def _result(evaluation: Evaluation) -> Html:
 
 
 def _measures(evaluation: Evaluation) -> str:
+    metrics = "".join(f"{table.title(k)}: {full}. " for k, full in evaluation.metrics.items())
     return (
         f'Score: by the judge "{evaluation.judge}". LC score: score divided by the number of words '
-        f"over that of the reference, where it is longer. {ROUGE_L.name}. Sentence BLEU, mean over "
-        f"reports: {BLEU.name}. Corpus BLEU, counts of all reports pooled: {BLEU.corpus_name}. "
+        f"over that of the reference, where it is longer. {metrics}"
         f"Over-long: more than {evaluation.long_ratio:g} times the words of the reference. Small "
         f"figures: 95 % intervals from {significance.RESAMPLES:,} bootstrap draws of the studies, "
         "the same draws for every system."

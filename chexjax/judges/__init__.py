@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from chexjax.judges.answer import parse_judgement
 from chexjax.judges.base import Judge, Judgement
+from chexjax.judges.bertscore import BertScoreConfig
 from chexjax.judges.green import Green, GreenConfig
 from chexjax.judges.label_judge import Labeling
-from chexjax.judges.length import LengthControlled, length_controlled
+from chexjax.judges.length import LengthControlled, length_controlled, uncontrolled
 from chexjax.judges.oracle import PhantomOracle
-from chexjax.judges.overlap import Bleu, RougeL
+from chexjax.judges.overlap import Bleu, CocoBleu, Rouge
 from chexjax.judges.profile import error_profile
 from chexjax.judges.registry import (
     JUDGES,
@@ -16,15 +17,16 @@ from chexjax.judges.registry import (
     JudgeSettings,
     build,
     build_labeler,
-    files,
-    uncontrolled,
+    identity,
 )
 from chexjax.judges.remote import JudgeError
 
 __all__ = [
     "JUDGES",
     "LABELERS",
+    "BertScoreConfig",
     "Bleu",
+    "CocoBleu",
     "Green",
     "GreenConfig",
     "Judge",
@@ -34,11 +36,11 @@ __all__ = [
     "Labeling",
     "LengthControlled",
     "PhantomOracle",
-    "RougeL",
+    "Rouge",
     "build",
     "build_labeler",
     "error_profile",
-    "files",
+    "identity",
     "length_controlled",
     "parse_judgement",
     "uncontrolled",

@@ -16,16 +16,14 @@ from transformers import BertTokenizer
 from chexjax.artefacts.files import sha256
 from chexjax.config import local
 from chexjax.data.chexpert_labels import ABSENT, CHEXPERT_14, PRESENT, UNCERTAIN
-from chexjax.data.tokens import tokenizer_files
 from chexjax.families import EncoderFamily, preset
-from chexjax.judges.encoding import batches
+from chexjax.judges.encoding import batches, word_files
 from chexjax.judges.label_judge import LabelCounting, Labeling, LabelJudge
 from chexjax.judges.store import key_of
 from chexjax.mesh import current_mesh, replicated, spread
 from chexjax.weights import Store, check_model, load_model
 
 _FIELD = "judge.chexbert"
-_WORDS = "vocab.txt"
 
 MEANING = (None, PRESENT, ABSENT, UNCERTAIN)
 """Of each class: blank is not spoken of. `No Finding` has the first two alone."""
@@ -103,10 +101,10 @@ class CheXbert:
         self._weights, self._folder = weights, tokenizer
         self._family = family or preset("chexbert", EncoderFamily)
         check_model(weights, self._family)
-        if not self._files():
+        if not word_files(tokenizer):
             raise ValueError(
-                f"{_FIELD}.tokenizer: {tokenizer} has no {_WORDS} or tokenizer.json; give a folder "
-                "with the tokenizer of bert-base-uncased"
+                f"{_FIELD}.tokenizer: {tokenizer} has no vocab.txt or tokenizer.json; give a "
+                "folder with the tokenizer of bert-base-uncased"
             )
 
     def __call__(self, reports: Sequence[str]) -> list[dict[str, int]]:
@@ -156,12 +154,8 @@ class CheXbert:
 
     def digest(self) -> str:
         """Of all bytes that decide the labels."""
-        files = [*Store(self._weights).files, *self._files()]
+        files = [*Store(self._weights).files, *word_files(self._folder)]
         return key_of(*(sha256(file) for file in files))
-
-    def _files(self) -> list[Path]:
-        words = self._folder / _WORDS
-        return [*tokenizer_files(self._folder), *([words] if words.is_file() else [])]
 
     @property
     def _limit(self) -> int:

@@ -4,39 +4,38 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 from collections.abc import Callable, Mapping
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
+from chexjax.config import content, local
 from chexjax.judges.base import Judge
+from chexjax.judges.bertscore import BertScoreConfig
 from chexjax.judges.chexbert import CheXbertConfig
 from chexjax.judges.green import GreenConfig
 from chexjax.judges.label_judge import Labeling, RuleLabelsConfig
-from chexjax.judges.length import PREFIX, LengthControlled
+from chexjax.judges.length import LengthControlled, parse, uncontrolled
 from chexjax.judges.oracle import PhantomOracle, labels
-from chexjax.judges.overlap import Bleu, RougeL
+from chexjax.judges.overlap import Bleu, CocoBleu, Rouge
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class JudgeSettings:
-    """Settings of the judges that have any.
+    """Settings of the judges that have any, each of which counts where its judge is asked.
+
+    Each has `files()`, digests by name of what is in its files: what no field of it says.
 
     Attributes:
       green: How GREEN is asked, the judge "green".
+      bertscore: Which encoder compares reports, the judge "bertscore".
       chexbert: Where CheXbert lies, and how its labels are counted, the judge "chexbert".
       rule_labels: How labels by rules are counted, the judge "rule_labels".
     """
 
-    green: GreenConfig = GreenConfig()
-    chexbert: CheXbertConfig = CheXbertConfig()
-    rule_labels: RuleLabelsConfig = RuleLabelsConfig()
-
-
-class Settings(Protocol):
-    """What every field of `JudgeSettings` offers; a wrong one is a ValueError from either."""
-
-    def files(self) -> Mapping[str, str]:
-        """Digests of what is in its files: content of the judge that no field holds."""
-        ...
+    green: GreenConfig = local(GreenConfig())
+    bertscore: BertScoreConfig = local(BertScoreConfig())
+    chexbert: CheXbertConfig = local(CheXbertConfig())
+    rule_labels: RuleLabelsConfig = local(RuleLabelsConfig())
 
 
 Made = TypeVar("Made", covariant=True)
@@ -58,10 +57,15 @@ class Kind(Generic[Made]):
 
 JUDGES: dict[str, Kind[Judge]] = {
     "oracle": Kind(PhantomOracle),
-    "rouge_l": Kind(RougeL),
+    "rouge_1": Kind(functools.partial(Rouge, of="1")),
+    "rouge_2": Kind(functools.partial(Rouge, of="2")),
+    "rouge_l": Kind(Rouge),
     "bleu": Kind(Bleu),
-    "green": Kind(GreenConfig.build, ("green",)),
+    "bleu_coco": Kind(CocoBleu),
+    **{f"bleu_coco_{n}": Kind(functools.partial(CocoBleu, order=n)) for n in (1, 2, 3)},
+    "bertscore": Kind(BertScoreConfig.build, ("bertscore",)),
     "chexbert": Kind(CheXbertConfig.build, ("chexbert",)),
+    "green": Kind(GreenConfig.build, ("green",)),
     "rule_labels": Kind(RuleLabelsConfig.build, ("rule_labels",)),
 }
 """All judges by the name that configs use."""
@@ -79,24 +83,20 @@ LABELERS: dict[str, Kind[Labeling]] = {
 """All that read labels from reports, by the name that configs use."""
 
 
-def uncontrolled(name: str) -> str:
-    """The name of the judge without what controls it for length."""
-    return name.removeprefix(PREFIX)
-
-
 def build(name: str, settings: JudgeSettings | None = None) -> Judge:
     """The judge that a config names; `lc_` before a name controls the judge for length.
 
     Args:
-      name: One of `JUDGES`.
+      name: One of `JUDGES`, or `lc_NAME` for a score that excess words divide, or `lc_LENGTH_NAME`
+        for one that another of `length.LENGTHS` divides.
       settings: Of the judges that have any; their defaults where it is left out.
 
     Raises:
       ValueError: no such judge; names the nearest one. Or its settings are wrong.
     """
-    if name.startswith(PREFIX):
-        return LengthControlled(build(uncontrolled(name), settings))
-    return _made(_kind(name, JUDGES, "judge"), settings or JudgeSettings())
+    plain, length = parse(name)
+    judge = _made(_kind(plain, JUDGES, "judge"), settings or JudgeSettings())
+    return LengthControlled(judge, length) if length else judge
 
 
 def build_labeler(name: str, settings: JudgeSettings | None = None) -> Labeling:
@@ -108,17 +108,15 @@ def build_labeler(name: str, settings: JudgeSettings | None = None) -> Labeling:
     return _made(_kind(name, LABELERS, "labeler"), settings or JudgeSettings())
 
 
-def files(name: str, settings: JudgeSettings) -> dict[str, str]:
-    """Digests of what is in the files of a judge or labeler, weights above all, by `setting.file`.
+def identity(name: str, settings: JudgeSettings) -> dict[str, dict[str, Any]]:
+    """What decides what a judge or labeler says beside its name: settings, and bytes of its files.
 
     Raises:
       ValueError: there is no such thing, or a file cannot be read.
     """
-    return {
-        f"{field}.{file}": digest
-        for field in _kind(uncontrolled(name), {**LABELERS, **JUDGES}, "judge").reads
-        for file, digest in getattr(settings, field).files().items()
-    }
+    kind = _kind(uncontrolled(name), {**LABELERS, **JUDGES}, "judge")
+    read = {field: getattr(settings, field) for field in kind.reads}
+    return {field: {**content(one), **one.files()} for field, one in read.items()}
 
 
 def _kind(name: str, table: Mapping[str, Kind[Made]], what: str) -> Kind[Made]:

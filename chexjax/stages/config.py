@@ -11,7 +11,7 @@ from chexjax.data.sources import SourceConfig
 from chexjax.engine import Sampler
 from chexjax.evaluate.drafting_study import DraftingConfig
 from chexjax.evaluate.reader_study import ReaderConfig
-from chexjax.judges import JudgeSettings
+from chexjax.judges import JudgeSettings, uncontrolled
 from chexjax.losses import PreferenceLoss
 from chexjax.mesh import MeshConfig
 from chexjax.train import Reference, TrainConfig
@@ -76,12 +76,22 @@ class JudgeConfig(JudgeSettings):
 
     Attributes:
       name: A judge's name; see `chexjax.judges.JUDGES`. With `lc_` before it, scores are divided by
-        excess length, and so pairs are built controlled for length.
+        excess words, or with `lc_characters_` or `lc_sentences_` by these, and so pairs are built
+        controlled for length.
       unit: Studies judged in one unit of work.
     """
 
     name: str = "oracle"
     unit: int = 256
+
+    def __post_init__(self) -> None:
+        """Refuses scores of candidates that would depend on the unit that a study falls into."""
+        score = self.bertscore
+        if uncontrolled(self.name) == "bertscore" and score.idf and not score.corpus:
+            raise ValueError(
+                "bertscore.idf=True: each unit of candidates would count words in its own "
+                "references; give bertscore.corpus, a file of references to count in"
+            )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -196,6 +206,7 @@ class EvaluateConfig:
       labeler: Who reads the 14 labels from reports: "chexbert", with its settings in `judge`;
         "rule_labels", which needs no weights; the "grammar" of phantoms; or "none". Where it is
         empty, phantoms have their grammar, and other sources the rules.
+      metrics: Judges whose means are reported beside the score, by their names.
     """
 
     split: str = "test"
@@ -206,6 +217,12 @@ class EvaluateConfig:
     unit: int = 64
     # Decides the report, and not what policies write: `EVALUATE` adds it to its content.
     labeler: str = local("")
+    metrics: tuple[str, ...] = local(("rouge_l", "bleu"))
+
+    def __post_init__(self) -> None:
+        """A metric has one column."""
+        if len(set(self.metrics)) < len(self.metrics):
+            raise ValueError(f"metrics={self.metrics}: one stands there twice; leave it in once")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -48,7 +48,8 @@ def check(context: Context) -> None:
         _ = context.pair_family  # a template that its family does not have
         check_start(context)
         _ = context.attention  # a kernel that the devices do not have
-        for judge in filter(None, (config.judge.name, config.evaluate.judge)):
+        named = (config.judge.name, config.evaluate.judge, *config.evaluate.metrics)
+        for judge in filter(None, named):
             judges.build(judge, config.judge)
         if labeler := labeler_name(config):
             judges.build_labeler(labeler, config.judge)

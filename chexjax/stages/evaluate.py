@@ -57,6 +57,7 @@ def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
         build_labeler(name, config.judge) if (name := labeler_name(config)) else None,
         seed=config.seed,
         long_ratio=config.evaluate.long_ratio,
+        metrics={name: judge_of(context, name) for name in config.evaluate.metrics},
     )
     studies = [study for study in studies if study.id in evaluation.ids]
     table.write(evaluation, draft.path)
@@ -97,7 +98,9 @@ def _facts(context: Context) -> Mapping[str, str]:
 
 def _read_beside(config: RunConfig) -> Mapping[str, Any]:
     judge, labeler = config.evaluate.judge or config.judge.name, labeler_name(config)
-    return {"labeler": labeler, **files_of(config, judge, labeler)}
+    metrics = config.evaluate.metrics
+    read = files_of(config, judge, *metrics, labeler)
+    return {"metrics": list(metrics), "labeler": labeler, **read}
 
 
 EVALUATE = Stage(

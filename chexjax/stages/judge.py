@@ -15,7 +15,7 @@ from chexjax.judges import (
     PhantomOracle,
     build,
     error_profile,
-    files,
+    identity,
     uncontrolled,
 )
 from chexjax.judges.answer import judgement
@@ -51,12 +51,9 @@ def labeler_name(config: RunConfig) -> str:
 
 
 def files_of(config: RunConfig, *names: str) -> Mapping[str, Any]:
-    """What is in files of judges and labelers: content that no field of the config holds."""
-    return {
-        key: value
-        for name in filter(None, names)
-        for key, value in files(name, config.judge).items()
-    }
+    """Settings of the judges and labelers of these names, with what is in their files."""
+    found = (identity(name, config.judge) for name in filter(None, names))
+    return {key: value for one in found for key, value in one.items()}
 
 
 def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:

@@ -4,7 +4,9 @@ import dataclasses
 
 import pytest
 
-from chexjax.judges import JUDGES, GreenConfig, JudgeSettings, build, files, uncontrolled
+from chexjax.config import content
+from chexjax.judges import JUDGES, GreenConfig, JudgeSettings, build, identity, uncontrolled
+from chexjax.judges.remote import Endpoint
 
 
 def test_settings_of_every_judge_can_say_what_is_in_its_files():
@@ -21,20 +23,30 @@ def test_the_bytes_of_a_file_count_and_not_its_place(tmp_path):
     def found(name, text):
         (tmp_path / name).write_text(text, "utf-8")
         settings = JudgeSettings(green=GreenConfig(question=str(tmp_path / name)))
-        return files("lc_green", settings)
+        return identity("lc_green", settings)
 
     first = found("a.txt", "{reference} {candidate}")
-    assert "green.question" in first
+    assert "question" in first["green"]
     assert found("b.txt", "{reference} {candidate}") == first
     assert found("c.txt", "{reference} or {candidate}") != first
 
 
-def test_a_judge_without_settings_has_no_files():
-    assert files("rouge_l", JudgeSettings()) == {}
+def test_settings_count_where_their_judge_is_asked():
+    def found(name, unreadable):
+        green = GreenConfig(endpoint=Endpoint(model="x"), question=__file__, unreadable=unreadable)
+        settings = JudgeSettings(green=green)
+        return content(settings), identity(name, settings)
+
+    assert found("rouge_l", "exclude") == found("rouge_l", "published")
+    assert found("green", "exclude") != found("green", "published")
+
+
+def test_a_judge_without_settings_is_its_name():
+    assert identity("rouge_l", JudgeSettings()) == {}
     assert uncontrolled("lc_rouge_l") == uncontrolled("rouge_l") == "rouge_l"
 
 
 def test_an_unknown_judge_is_named_with_the_nearest():
-    for ask in (build, lambda name: files(name, JudgeSettings())):
+    for ask in (build, lambda name: identity(name, JudgeSettings())):
         with pytest.raises(ValueError, match="no judge 'oracel'; did you mean 'oracle'"):
             ask("oracel")

@@ -20,6 +20,7 @@ from chexjax.checkpoint import load_params
 from chexjax.families import Family, preset
 from chexjax.mesh import MeshConfig, make_mesh, path_name, replicated
 from chexjax.models import VLM
+from tests.judges.encoders import word_encoder
 from tests.stages.conftest import CONFIG
 
 pytestmark = pytest.mark.timeout(1200)  # the first test waits for a whole shrunken run
@@ -236,3 +237,20 @@ def test_a_run_killed_again_and_again_ends_with_the_same_bytes(finished, tmp_pat
         assert artefacts.load(workdir / folder, "policy").identity == (
             artefacts.load(finished / folder, "policy").identity
         )
+
+
+def test_metrics_of_the_report_are_a_list_of_judges_and_leave_the_predictions(finished, tmp_path):
+    shutil.copytree(finished, tmp_path / "run")
+    shutil.rmtree(tmp_path / "run" / "report")
+    encoder = word_encoder(tmp_path / "encoder", positions=64)
+    metrics = "('rouge_2', 'bleu_coco', 'lc_bertscore')"
+    flags = [f"--config.judge.bertscore.encoder={encoder}", "--config.judge.bertscore.layer=1"]
+    arguments = ["evaluate", CONFIG, f"--workdir={tmp_path / 'run'}", *flags]
+    assert main([*arguments, f"--config.evaluate.metrics={metrics}"]) == 0
+    found = json.loads((tmp_path / "run" / "report" / "report.json").read_text())
+    assert list(found["metrics"]) == ["rouge_2", "bleu_coco", "corpus_bleu_coco", "lc_bertscore"]
+    for system in found["systems"]:
+        assert all(0 <= system[name]["mean"] <= 1 for name in found["metrics"])
+        assert "rouge_l" not in system
+    assert "length-controlled" in (tmp_path / "run" / "report" / "report.html").read_text()
+    assert main([*arguments, "--config.evaluate.metrics=('rogue_l',)"]) != 0
