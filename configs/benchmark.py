@@ -5,8 +5,8 @@
 Each model is fine-tuned and sampled once, each judge scores these candidates once, and each loss
 takes the pairs and the reference cache of its judge. All runs are compared by one judge.
 
-What is not the paper's: GREEN and BERTScore are not there yet, so the phantoms' oracle and ROUGE-L
-judge, the oracle once more controlled for length; and the models are toys of CheXagent-2's and
+What is not the paper's: the phantoms' oracle and ROUGE-L judge, since GREEN and BERTScore need
+weights, the oracle once more controlled for length; and the models are toys of CheXagent-2's and
 CheXagent's shapes. For real ones an axis is written anew, with a checkpoint in each point:
 
     config.sweep.axes["model"] = (

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from chexjax.data.chexpert_labels import CHEXPERT_14
 from chexjax.evaluate.significance import Array, Interval, interval, resampled_means
+from chexjax.judges import Labeling, label_f1
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -22,6 +22,8 @@ class LabelScores:
       f1: NaN where no reference has the label.
       macro: Mean of `f1` over labels that some reference has.
       micro: F1 of all labels' counts together.
+      labeler: Who read the labels.
+      averages: The averages that papers quote, as scikit-learn defines them; see `label_f1`.
     """
 
     names: tuple[str, ...]
@@ -30,24 +32,21 @@ class LabelScores:
     f1: tuple[Interval, ...]
     macro: Interval
     micro: Interval
+    labeler: str
+    averages: Mapping[str, Interval]
 
 
 def label_scores(
     references: Sequence[str],
     reports: Sequence[str],
-    labeler: Callable[[str], Mapping[str, int]],
+    labeling: Labeling,
     *,
     seed: int,
 ) -> LabelScores:
-    """Reads both sides with the same labeler and counts, with intervals over studies.
-
-    A label counts as present where the labeler gives it 1; uncertain and absent do not.
-    """
-    truth, said = _present(references, labeler), _present(reports, labeler)
-    counts = np.stack([truth & said, truth, said]).astype(np.float64)  # [3, B, L]
-    flat = np.concatenate(list(counts), axis=1)
-    resampled = resampled_means(flat, seed=seed).reshape(-1, 3, len(CHEXPERT_14))
-    totals = counts.sum(1)[None]  # [1, 3, L]
+    """Reads both sides with the same labeler and counts, with intervals over studies."""
+    rows = label_f1.counted(*labeling.present(references, reports))
+    means = resampled_means(rows, seed=seed)
+    resampled, totals = _counts(means), _counts(rows.sum(0, keepdims=True))
     each, each_resampled = _f1(totals), _f1(resampled)
     return LabelScores(
         names=CHEXPERT_14,
@@ -58,12 +57,19 @@ def label_scores(
         micro=interval(
             _f1(totals.sum(-1, keepdims=True))[0, 0], _f1(resampled.sum(-1, keepdims=True))[:, 0]
         ),
+        labeler=f"{labeling.name}, uncertain {labeling.uncertain}",
+        averages=_averages(rows.mean(0, keepdims=True), means),
     )
 
 
-def _present(texts: Sequence[str], labeler: Callable[[str], Mapping[str, int]]) -> NDArray[np.bool]:
-    found = [labeler(text) for text in texts]
-    return np.array([[labels.get(name) == 1 for name in CHEXPERT_14] for labels in found], bool)
+def _counts(rows: Array) -> Array:
+    """Hits, labels and claims, `[R, 3, L]`."""
+    return rows[:, : 3 * len(CHEXPERT_14)].reshape(-1, 3, len(CHEXPERT_14))
+
+
+def _averages(means: Array, resampled: Array) -> dict[str, Interval]:
+    point, draws = label_f1.averages(means), label_f1.averages(resampled)
+    return {name: interval(float(value[0]), draws[name]) for name, value in point.items()}
 
 
 def _f1(counts: Array) -> Array:

@@ -4,23 +4,33 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 from chexjax.data.study import Study
 from chexjax.evaluate.labels import LabelScores, label_scores
 from chexjax.evaluate.significance import Array, Interval, mean_intervals
-from chexjax.judges import Judge, Judgement, length_controlled
-from chexjax.judges.overlap import Bleu, RougeL
+from chexjax.judges import Judge, Judgement, Labeling, length_controlled
+from chexjax.judges.overlap import Bleu, Rouge
 
-Labeler = Callable[[str], Mapping[str, int]]
+METRICS: Mapping[str, Judge] = {"rouge_l": Rouge(), "bleu": Bleu()}
+"""What is measured beside the judge's score, where nothing else is said."""
 
-COLUMNS = ("score", "lc_score", "rouge_l", "bleu", "words", "over_long")
-"""Names of the values that each study has for each system."""
 
-ROUGE_L = RougeL()
-BLEU = Bleu()
+@runtime_checkable
+class CorpusMetric(Protocol):
+    """A metric that has a value of all reports together, which is not the mean of theirs."""
+
+    @property
+    def corpus_name(self) -> str:
+        """The metric that `corpus` gives, and its variant."""
+        ...
+
+    def corpus(self, references: Sequence[str], candidates: Sequence[str]) -> float:
+        """Of all candidates together."""
+        ...
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -45,9 +55,10 @@ class SystemResult:
     """One system measured.
 
     Attributes:
-      columns: `column -> f64[B]`, one value a study, for the names in `COLUMNS`.
+      columns: `column -> f64[B]`, one value a study: `score`, `lc_score`, each metric by its name,
+        `words` and `over_long`.
       means: `column -> mean with its interval`.
-      corpus_bleu: BLEU of all reports together, not the mean of column `bleu`.
+      corpus: `metric -> value of all reports together`, which is not the mean of its column.
       judgements: What the judge said, one a study.
       labels: F1 per label, or None without a labeler.
       shuffled: Scores `f64[B]` of reports written from other studies' images, or None.
@@ -61,7 +72,7 @@ class SystemResult:
     judgements: tuple[Judgement, ...]
     columns: Mapping[str, Array]
     means: Mapping[str, Interval]
-    corpus_bleu: float
+    corpus: Mapping[str, float]
     labels: LabelScores | None
     shuffled: Array | None
     shuffled_mean: Interval | None
@@ -84,14 +95,16 @@ class Evaluation:
 
     Attributes:
       judge: Name of the judge behind `score`.
+      metrics: What each metric is in full, `corpus_` before the name for its value of all reports.
       ids: Study ids, in the order of every per-study array.
       references: The radiologists' reports.
-      unreadable: Ids of studies that are left out, since the judge gave some report on them no
-        score.
+      unreadable: Ids of studies that are left out, since the judge or a metric gave some report
+        on them no score.
       differences: Each system against each before it, in each column.
     """
 
     judge: str
+    metrics: Mapping[str, str]
     ids: tuple[str, ...]
     references: tuple[str, ...]
     unreadable: tuple[str, ...]
@@ -122,10 +135,11 @@ def evaluate(
     studies: Sequence[Study],
     systems: Sequence[System],
     judge: Judge,
-    labeler: Labeler | None,
+    labeler: Labeling | None,
     *,
     seed: int,
     long_ratio: float = 1.5,
+    metrics: Mapping[str, Judge] = METRICS,
 ) -> Evaluation:
     """Measures systems on held-out studies.
 
@@ -133,28 +147,30 @@ def evaluate(
       studies: B studies with their reference reports.
       systems: Baseline first, the system under test last.
       judge: Gives `score`.
-      labeler: Report to `label -> 1 where present`, for F1 per label; None leaves it out.
+      labeler: Reads labels from both sides, for F1 per label; None leaves it out.
       seed: Seed of the bootstrap draws, which all intervals share.
       long_ratio: A report with more than this many times the reference's words is over-long.
+      metrics: `name -> judge` of what is measured beside the score.
 
     Raises:
       ValueError: No studies, no systems, two of one name, not one report a study, or no study
-        that the judge gave all reports a score on.
+        that the judge and the metrics gave all reports a score on.
     """
     _check(studies, systems)
     asked = [study.findings for study in studies]
-    judged = [_Judged.of(system, asked, judge) for system in systems]
+    judged = [_Judged.of(system, asked, judge, metrics) for system in systems]
     scored = [all(one.scored(k) for one in judged) for k in range(len(studies))]
     if not any(scored):
         raise ValueError(f"{judge.name} gave no study's reports a score each: nothing to measure")
     kept = [k for k, fine in enumerate(scored) if fine]
     references = tuple(asked[k] for k in kept)
     results = tuple(
-        _measure(one.at(kept), references, labeler, seed=seed, long_ratio=long_ratio)
+        _measure(one.at(kept), references, labeler, metrics, seed=seed, long_ratio=long_ratio)
         for one in judged
     )
     return Evaluation(
         judge=judge.name,
+        metrics=dict(_variants(metrics)),
         ids=tuple(studies[k].id for k in kept),
         references=references,
         unreadable=tuple(study.id for study, fine in zip(studies, scored, strict=True) if not fine),
@@ -163,6 +179,13 @@ def evaluate(
         long_ratio=long_ratio,
         seed=seed,
     )
+
+
+def _variants(metrics: Mapping[str, Judge]) -> Iterator[tuple[str, str]]:
+    for name, metric in metrics.items():
+        yield name, metric.name
+        if isinstance(metric, CorpusMetric):
+            yield f"corpus_{name}", metric.corpus_name
 
 
 def _check(studies: Sequence[Study], systems: Sequence[System]) -> None:
@@ -185,21 +208,30 @@ def _check(studies: Sequence[Study], systems: Sequence[System]) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class _Judged:
-    """A system with what the judge said of its reports, own and shuffled."""
+    """A system with what the judge said of its reports, own and shuffled, and the metrics."""
 
     system: System
     own: Sequence[Judgement]
     shuffled: Sequence[Judgement] | None
+    metrics: Mapping[str, Array]
 
     @classmethod
-    def of(cls, system: System, references: Sequence[str], judge: Judge) -> _Judged:
-        given = system.shuffled
+    def of(
+        cls,
+        system: System,
+        references: Sequence[str],
+        judge: Judge,
+        metrics: Mapping[str, Judge],
+    ) -> _Judged:
+        given, reports = system.shuffled, list(system.reports)
         shuffled = None if given is None else judge.judge(references, list(given))
-        return cls(system, judge.judge(references, list(system.reports)), shuffled)
+        found = {name: _scores(one.judge(references, reports)) for name, one in metrics.items()}
+        return cls(system, judge.judge(references, reports), shuffled, found)
 
     def scored(self, study: int) -> bool:
         """Whether all reports on a study have a score."""
-        return all(math.isfinite(one[study].score) for one in (self.own, self.shuffled or self.own))
+        judged = [one[study].score for one in (self.own, self.shuffled or self.own)]
+        return all(map(math.isfinite, [*judged, *(of[study] for of in self.metrics.values())]))
 
     def at(self, kept: Sequence[int]) -> _Judged:
         """The same of some studies alone."""
@@ -210,20 +242,22 @@ class _Judged:
             shuffled=None if shuffled is None else [shuffled[k] for k in kept],
         )
         judged = None if self.shuffled is None else [self.shuffled[k] for k in kept]
-        return _Judged(chosen, [self.own[k] for k in kept], judged)
+        metrics = {name: scores[list(kept)] for name, scores in self.metrics.items()}
+        return _Judged(chosen, [self.own[k] for k in kept], judged, metrics)
 
 
 def _measure(
     judged: _Judged,
     references: tuple[str, ...],
-    labeler: Labeler | None,
+    labeler: Labeling | None,
+    metrics: Mapping[str, Judge],
     *,
     seed: int,
     long_ratio: float,
 ) -> SystemResult:
     system, judgements = judged.system, tuple(judged.own)
     reports = tuple(system.reports)
-    columns = _columns(references, reports, judgements, long_ratio)
+    columns = _columns(references, judged, long_ratio)
     measured = dict(columns)
     if judged.shuffled is not None:
         measured["shuffled"] = _scores(judged.shuffled)
@@ -235,8 +269,12 @@ def _measure(
         reports=reports,
         judgements=judgements,
         columns=columns,
-        means={name: means[name] for name in COLUMNS},
-        corpus_bleu=BLEU.corpus(references, reports),
+        means={name: means[name] for name in columns},
+        corpus={
+            name: metric.corpus(references, reports)
+            for name, metric in metrics.items()
+            if isinstance(metric, CorpusMetric)
+        },
         labels=None if labeler is None else label_scores(references, reports, labeler, seed=seed),
         shuffled=measured.get("shuffled"),
         shuffled_mean=means.get("shuffled"),
@@ -244,24 +282,19 @@ def _measure(
     )
 
 
-def _columns(
-    references: tuple[str, ...],
-    reports: tuple[str, ...],
-    judgements: tuple[Judgement, ...],
-    long_ratio: float,
-) -> dict[str, Array]:
+def _columns(references: tuple[str, ...], judged: _Judged, long_ratio: float) -> dict[str, Array]:
+    reports = judged.system.reports
     pairs = list(zip(references, reports, strict=True))
     words = np.array([len(report.split()) for report in reports], np.float64)
     limit = long_ratio * np.array([len(reference.split()) for reference in references])
     controlled = [
         length_controlled(one.score, report, reference)
-        for one, (reference, report) in zip(judgements, pairs, strict=True)
+        for one, (reference, report) in zip(judged.own, pairs, strict=True)
     ]
     return {
-        "score": _scores(judgements),
+        "score": _scores(judged.own),
         "lc_score": np.array(controlled, np.float64),
-        "rouge_l": _scores(ROUGE_L.judge(references, reports)),
-        "bleu": _scores(BLEU.judge(references, reports)),
+        **judged.metrics,
         "words": words,
         "over_long": (words > limit).astype(np.float64),
     }
@@ -274,7 +307,7 @@ def _scores(judgements: Sequence[Judgement]) -> Array:
 def _differences(results: tuple[SystemResult, ...], seed: int) -> list[Difference]:
     found = []
     for of, minus in ((of, minus) for k, of in enumerate(results) for minus in results[:k]):
-        gaps = {name: of.columns[name] - minus.columns[name] for name in COLUMNS}
+        gaps = {name: of.columns[name] - minus.columns[name] for name in of.columns}
         found += [
             Difference(of=of.name, minus=minus.name, column=column, interval=gap)
             for column, gap in mean_intervals(gaps, seed=seed).items()

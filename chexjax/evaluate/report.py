@@ -8,7 +8,9 @@ from pathlib import Path
 from chexjax.data.study import Study
 from chexjax.evaluate import plots, significance, table, verdict
 from chexjax.evaluate.gallery import RULE, STYLE, gallery
-from chexjax.evaluate.metrics import BLEU, ROUGE_L, Evaluation
+from chexjax.evaluate.metrics import Evaluation
+from chexjax.evaluate.significance import Interval
+from chexjax.judges import label_f1
 from chexjax.page import Html, Page, figure, grid, join, tag
 from chexjax.page import table as html_table
 
@@ -40,7 +42,8 @@ def write(
     page.section("Result", _result(evaluation))
     page.section("Length", _length(evaluation), lead=_LENGTH)
     if evaluation.test.labels is not None:
-        page.section("Conditions", _labels(evaluation), lead=_LABELS)
+        lead = _LABELS.format(labeler=evaluation.test.labels.labeler)
+        page.section("Conditions", _labels(evaluation), lead=lead)
     if pictures := plots.training_curves(curves):
         page.section("Training", grid(*(figure(one) for one in pictures)), lead=_TRAINING)
     page.section("Studies", gallery(evaluation, studies), lead=RULE)
@@ -64,10 +67,10 @@ def _result(evaluation: Evaluation) -> Html:
 
 
 def _measures(evaluation: Evaluation) -> str:
+    metrics = "".join(f"{table.title(k)}: {full}. " for k, full in evaluation.metrics.items())
     return (
         f'Score: by the judge "{evaluation.judge}". LC score: score divided by the number of words '
-        f"over that of the reference, where it is longer. {ROUGE_L.name}. Sentence BLEU, mean over "
-        f"reports: {BLEU.name}. Corpus BLEU, counts of all reports pooled: {BLEU.corpus_name}. "
+        f"over that of the reference, where it is longer. {metrics}"
         f"Over-long: more than {evaluation.long_ratio:g} times the words of the reference. Small "
         f"figures: 95 % intervals from {significance.RESAMPLES:,} bootstrap draws of the studies, "
         "the same draws for every system."
@@ -96,7 +99,20 @@ def _labels(evaluation: Evaluation) -> Html:
     rows.append(["Macro", "", *(one.macro.value(2) for one in found)])
     rows.append(["Micro", "", *(one.micro.value(2) for one in found)])
     beside = html_table(["Label", "Studies", *names], rows)
-    return grid(figure(plots.label_f1(evaluation), _F1), beside)
+    quoted = [
+        [title, *(_with_span(one.averages[name]) for one in found)]
+        for name, title in _QUOTED.items()
+    ]
+    return join(
+        [
+            grid(figure(plots.label_f1(evaluation), _F1), beside),
+            html_table(["As papers quote it", *names], quoted),
+        ]
+    )
+
+
+def _with_span(one: Interval) -> Html:
+    return tag("span", one.value(), tag("small", one.span()))
 
 
 def _making(
@@ -137,8 +153,19 @@ _LENGTH = (
 )
 _SCATTER = "One point a report; lines are means of six equally large groups by length."
 _LABELS = (
-    "Both sides are read by the same labeler, and F1 asks whether the condition is named, whatever "
-    "its side or grade. A label that no reference has is left out of the macro mean."
+    "Both sides are read by the same labeler ({labeler}), and F1 asks whether the condition is "
+    "named, whatever its side or grade. A label that no reference has is left out of the macro "
+    "mean of the first table. In the second, which counts as scikit-learn does, its F1 is 0, and "
+    "so is that of a report on which neither side names any label."
 )
+_QUOTED = {
+    f"f1_{labels}_{average}": f"F1-{labels}, {average}"
+    for labels in (14, 5)
+    for average in label_f1.AVERAGES
+} | {
+    label_f1.MEAN_OF_FOUR: "Mean of F1-14 and F1-5, micro and macro",
+    label_f1.EXACT_5: "Reports with all five labels right",
+}
+"""Averages of F1 by their titles."""
 _F1 = "F1 of each label with its 95 % interval; in brackets, the studies that have it."
 _TRAINING = "Thin: every logged step. Bold: running mean over a twentieth of the run."

@@ -16,14 +16,17 @@ import rich.table
 from rich.console import Console
 
 from chexjax.evaluate import significance, verdict
-from chexjax.evaluate.metrics import BLEU, COLUMNS, ROUGE_L, Evaluation, SystemResult
+from chexjax.evaluate.metrics import Evaluation, SystemResult
 from chexjax.evaluate.significance import Interval
 from chexjax.page import Html, table, tag
 
 TITLES = {
     "score": "Score",
     "lc_score": "LC score",
+    "rouge_1": "ROUGE-1",
+    "rouge_2": "ROUGE-2",
     "rouge_l": "ROUGE-L",
+    "bertscore": "BERTScore",
     "bleu": "Sentence BLEU, mean",
     "corpus_bleu": "Corpus BLEU",
     "macro_f1": "Label F1, macro",
@@ -31,19 +34,25 @@ TITLES = {
     "words": "Words, mean",
     "over_long": "Over-long",
 }
-"""Heading of each measure, in the order of tables."""
+"""Headings of measures; others are called by their names."""
 
 Measures = dict[str, Interval]
 
 
 def measures(system: SystemResult) -> Measures:
-    """Every mean of one system; corpus BLEU comes without an interval."""
-    nan = float("nan")
-    found = {name: system.means[name] for name in COLUMNS}
-    found["corpus_bleu"] = Interval(system.corpus_bleu, nan, nan)
-    if system.labels is not None:
-        found |= {"macro_f1": system.labels.macro, "micro_f1": system.labels.micro}
-    return {name: found[name] for name in TITLES if name in found}
+    """Every mean of one system, in the order of tables; corpus values come without an interval."""
+    nan, labels = float("nan"), system.labels
+    last = {name: system.means[name] for name in ("words", "over_long")}
+    found = {name: mean for name, mean in system.means.items() if name not in last}
+    found |= {f"corpus_{name}": Interval(one, nan, nan) for name, one in system.corpus.items()}
+    if labels is not None:
+        found |= {"macro_f1": labels.macro, "micro_f1": labels.micro}
+    return found | last
+
+
+def title(name: str) -> str:
+    """What a measure is called in tables."""
+    return TITLES.get(name, name.replace("corpus_", "Corpus "))
 
 
 def show(evaluation: Evaluation, console: Console) -> None:
@@ -58,7 +67,7 @@ def show(evaluation: Evaluation, console: Console) -> None:
     found = [measures(system) for system in evaluation.systems]
     for name in found[0]:
         cells = [_text(name, one[name]) for one in found]
-        grid.add_row(TITLES[name], *(f"{value}\n[dim]{span}[/dim]" for value, span in cells))
+        grid.add_row(title(name), *(f"{value}\n[dim]{span}[/dim]" for value, span in cells))
     console.print(grid)
 
 
@@ -72,10 +81,10 @@ def main_table(evaluation: Evaluation) -> Html:
     rows = []
     for name in found[0]:
         cells = [_cell(name, one[name]) for one in found]
-        if compared and name in COLUMNS:
+        if compared and name in base.columns:
             gap = evaluation.difference(test.name, base.name, name)
             cells.append(_cell(name, gap, signed=True))
-        rows.append([TITLES[name], *cells, *[""] * (len(header) - 1 - len(cells))])
+        rows.append([title(name), *cells, *[""] * (len(header) - 1 - len(cells))])
     return table(header, rows, strong=len(evaluation.systems))
 
 
@@ -104,9 +113,7 @@ def summary(evaluation: Evaluation) -> dict[str, Any]:
     return {
         "verdict": [verdict.headline(evaluation), *verdict.remarks(evaluation)],
         "judge": evaluation.judge,
-        "rouge_l": ROUGE_L.name,
-        "bleu": BLEU.name,
-        "corpus_bleu": BLEU.corpus_name,
+        "metrics": dict(evaluation.metrics),
         "studies": len(evaluation.ids),
         "seed": evaluation.seed,
         "resamples": significance.RESAMPLES,
@@ -132,6 +139,10 @@ def _system(system: SystemResult) -> dict[str, Any]:
         found["labels"] = {
             name: {"support": support, "predicted": predicted, "f1": dataclasses.asdict(f1)}
             for name, support, predicted, f1 in rows
+        }
+        found["labeler"] = labels.labeler
+        found["label_averages"] = {
+            name: dataclasses.asdict(one) for name, one in labels.averages.items()
         }
     return found
 

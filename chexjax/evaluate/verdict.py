@@ -40,8 +40,8 @@ def remarks(evaluation: Evaluation) -> list[str]:
     said += [_image(one) for one in evaluation.systems if one.image_gain is not None]
     if evaluation.unreadable:
         said.append(
-            f"{len(evaluation.unreadable):,} more studies are left out: what {evaluation.judge} "
-            "answered on some report could not be read."
+            f"{len(evaluation.unreadable):,} more studies are left out: some report on them has "
+            f"no score by {evaluation.judge} or by a metric."
         )
     return said
 

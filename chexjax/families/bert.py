@@ -67,13 +67,14 @@ def encoder(
     offset: int = 0,
     types: int = 2,
     epsilon: float = 1e-12,
+    mlp: int = 0,
     classes: tuple[int, ...] = (),
 ) -> EncoderSpec:
-    """An encoder of the family; the MLP is four times as wide as the model."""
+    """An encoder of the family; the MLP is four times as wide as the model unless `mlp` says so."""
     block = BlockSpec(
         width=width,
         heads=heads,
-        mlp=4 * width,
+        mlp=mlp or 4 * width,
         epsilon=epsilon,
         causal=False,
         layout="post",

@@ -2,67 +2,46 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable
-from pathlib import Path
-
 from chexjax.judges.answer import parse_judgement
 from chexjax.judges.base import Judge, Judgement
+from chexjax.judges.bertscore import BertScoreConfig
 from chexjax.judges.green import Green, GreenConfig
-from chexjax.judges.length import PREFIX, LengthControlled, length_controlled
+from chexjax.judges.label_judge import Labeling
+from chexjax.judges.length import LengthControlled, length_controlled, uncontrolled
 from chexjax.judges.oracle import PhantomOracle
-from chexjax.judges.overlap import Bleu, RougeL
+from chexjax.judges.overlap import Bleu, CocoBleu, Rouge
 from chexjax.judges.profile import error_profile
+from chexjax.judges.registry import (
+    JUDGES,
+    LABELERS,
+    JudgeSettings,
+    build,
+    build_labeler,
+    identity,
+)
 from chexjax.judges.remote import JudgeError
 
-JUDGES: dict[str, Callable[[], Judge]] = {
-    "oracle": PhantomOracle,
-    "rouge_l": RougeL,
-    "bleu": Bleu,
-}
-"""Judges that need no setting, by the name that configs use."""
-
-GREEN = "green"
-_UNSET = GreenConfig()
-
-
-def build(name: str, green: GreenConfig = _UNSET, answers: Path | None = None) -> Judge:
-    """The judge that a config names; `lc_` before a name controls the judge for length.
-
-    Args:
-      name: One of `JUDGES`, or "green".
-      green: How GREEN is asked.
-      answers: File for GREEN's answers.
-
-    Raises:
-      ValueError: no such judge; names the nearest one. Or GREEN's settings are wrong.
-    """
-    if name.startswith(PREFIX):
-        return LengthControlled(build(name.removeprefix(PREFIX), green, answers))
-    if name == GREEN:
-        return green.build(answers)
-    if name not in JUDGES:
-        names = sorted((*JUDGES, GREEN))
-        near = difflib.get_close_matches(name, names, n=1, cutoff=0.0)[0]
-        raise ValueError(f"no judge {name!r}; did you mean {near!r}? All: {names}")
-    return JUDGES[name]()
-
-
 __all__ = [
-    "GREEN",
     "JUDGES",
-    "PREFIX",
+    "LABELERS",
+    "BertScoreConfig",
     "Bleu",
+    "CocoBleu",
     "Green",
     "GreenConfig",
     "Judge",
     "JudgeError",
+    "JudgeSettings",
     "Judgement",
+    "Labeling",
     "LengthControlled",
     "PhantomOracle",
-    "RougeL",
+    "Rouge",
     "build",
+    "build_labeler",
     "error_profile",
+    "identity",
     "length_controlled",
     "parse_judgement",
+    "uncontrolled",
 ]

@@ -11,7 +11,7 @@ from scipy import stats
 
 from chexjax.judges.answer import CATEGORIES
 from chexjax.judges.base import Judgement
-from chexjax.judges.overlap import RougeL
+from chexjax.judges.overlap import Rouge
 
 
 def examine(
@@ -37,7 +37,7 @@ def examine(
     readable = np.asarray([bool(v.details["well_formed"]) for v in verdicts])
     true, said = (np.asarray([j.score for j in judged]) for judged in (truths, verdicts))
     words = [len(candidate.split()) for candidate in candidates]
-    rouge = [found.score for found in RougeL().judge(references, candidates)]
+    rouge = [found.score for found in Rouge().judge(references, candidates)]
     kept = [(t, v) for t, v, fits in zip(truths, verdicts, readable, strict=True) if fits]
     return {
         "pairs": len(true),

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal, Protocol
 
+from chexjax.artefacts.files import sha256
 from chexjax.config import local as unhashed
 from chexjax.judges.answer import parse_judgement
 from chexjax.judges.base import Judgement, check_pairs
@@ -36,8 +37,8 @@ class GreenConfig:
       unreadable: What becomes of a pair whose answers, two of them, cannot be read: "exclude" gives
         it no score, "published" the published parser's, which may be 0 or 1 for want of anything
         to count.
-      answers: SQLite file that keeps answers, of any number of runs; one in the workdir where it
-        is empty.
+      answers: SQLite file that keeps answers, of any number of runs. Where it is empty, a run has
+        one in its workdir, and without a run they live as long as the judge.
     """
 
     endpoint: Endpoint = Endpoint()
@@ -61,21 +62,31 @@ class GreenConfig:
             return read_prompt(Path(self.question))
         return official_prompt() if self.remote else self.local.prompt()
 
-    def build(self, answers: Path | None) -> Green:
-        """The judge, with its answers in a file where the config names no other.
+    def build(self) -> Green:
+        """The judge.
 
         Raises:
           ValueError: a field that nothing can be asked with.
         """
         writer = RemoteWriter(self.endpoint) if self.remote else None
         prompt = self.prompt()
-        file = Path(self.answers) if self.answers else answers
         return Green(
             writer or LocalWriter(self.local, prompt),
             prompt,
-            Answers(file),
+            Answers(Path(self.answers) if self.answers else None),
             unreadable=self.unreadable,
         )
+
+    def files(self) -> dict[str, str]:
+        """Digests of the question and of a judge that runs here.
+
+        Raises:
+          ValueError: they cannot be read.
+        """
+        found = {"question": sha256(Path(self.question))} if self.question else {}
+        if not self.remote:
+            found["judge"] = key_of(*LocalWriter(self.local, self.prompt()).identity)
+        return found
 
 
 class Writer(Protocol):

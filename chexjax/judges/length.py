@@ -2,38 +2,75 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 
 from chexjax.judges.base import Judge, Judgement
 
-PREFIX = "lc_"
-"""What stands before a judge's name in configs, to control it for length."""
+_PREFIX = "lc_"
+_SENTENCE = re.compile(r"[^.!?\s][^.!?]*")  # "3.5 cm" counts as two, on both sides
+
+LENGTHS: Mapping[str, Callable[[str], int]] = {
+    "words": lambda text: len(text.split()),
+    "characters": lambda text: len("".join(text.split())),
+    "sentences": lambda text: len(_SENTENCE.findall(text)),
+}
+"""What a text's length can be: words between white space, its other characters, or sentences."""
 
 
-def length_controlled(score: float, candidate: str, reference: str) -> float:
-    """`score` divided by how many times longer than the reference the candidate is, if longer.
+def parse(name: str) -> tuple[str, str]:
+    """The judge that a config names, and by which of `LENGTHS` it is controlled; "" for by none.
 
-    Length is in words between white space. An empty reference counts as one word. The score is one
-    of those that are never negative.
+    `lc_green` and `lc_words_green` are the same, `lc_characters_green` is another.
     """
-    ratio = len(candidate.split()) / max(len(reference.split()), 1)
-    return score / max(ratio, 1.0)
+    if not name.startswith(_PREFIX):
+        return name, ""
+    judge = name.removeprefix(_PREFIX)
+    for length in LENGTHS:
+        if judge.startswith(f"{length}_"):
+            return judge.removeprefix(f"{length}_"), length
+    return judge, "words"
+
+
+def uncontrolled(name: str) -> str:
+    """The name of the judge without what controls it for length."""
+    return parse(name)[0]
+
+
+def length_controlled(
+    score: float, candidate: str, reference: str, *, length: str = "words"
+) -> float:
+    """`score` divided by how many times longer than its reference the candidate is, if longer.
+
+    A score below 0 is multiplied instead, so that excess length never pays. A reference without
+    length counts as 1.
+
+    Args:
+      score: The higher the better.
+      candidate: What the score is of.
+      reference: What it was held against.
+      length: One of `LENGTHS`.
+    """
+    measure = LENGTHS[length]
+    excess = max(measure(candidate) / max(measure(reference), 1), 1.0)
+    return score * excess if score < 0 else score / excess
 
 
 class LengthControlled:
     """A judge whose scores excess length divides; pairs by it prefer the shorter of equals."""
 
-    def __init__(self, judge: Judge) -> None:
-        """Controls `judge`."""
-        self._judge = judge
-        self.name = f"{judge.name}, length-controlled"
+    def __init__(self, judge: Judge, length: str = "words") -> None:
+        """Controls `judge` by one of `LENGTHS`."""
+        self._judge, self._length = judge, length
+        by = "" if length == "words" else f" by {length}"
+        self.name = f"{judge.name}, length-controlled{by}"
 
     def judge(self, references: Sequence[str], candidates: Sequence[str]) -> list[Judgement]:
         """The judge's own verdicts, the score before its division under `uncontrolled`."""
         verdicts = self._judge.judge(references, candidates)
         return [
             Judgement(
-                length_controlled(verdict.score, candidate, reference),
+                length_controlled(verdict.score, candidate, reference, length=self._length),
                 {**verdict.details, "uncontrolled": verdict.score},
             )
             for verdict, candidate, reference in zip(verdicts, candidates, references, strict=True)

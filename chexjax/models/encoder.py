@@ -61,7 +61,11 @@ class Encoder(nnx.Module):
             return scan(self.blocks, body, self.norm(x), None)[0]
         return self.norm(scan(self.blocks, body, x, None)[0])
 
+    def token(self, tokens: jax.Array, valid: jax.Array) -> jax.Array:
+        """Hidden state of the token that heads read, `[B, D]`; see `__call__`."""
+        return self(tokens, valid)[:, 0 if self.spec.reads == "first" else -1]
+
     def classify(self, tokens: jax.Array, valid: jax.Array) -> list[jax.Array]:
         """What each head makes of the token that heads read, `[B, outputs]` each."""
-        token = self(tokens, valid)[:, 0 if self.spec.reads == "first" else -1]
+        token = self.token(tokens, valid)
         return [head(token) for head in self.heads]

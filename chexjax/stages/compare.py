@@ -14,7 +14,7 @@ from chexjax.artefacts import Artefact
 from chexjax.config import ConfigError
 from chexjax.evaluate import comparison
 from chexjax.evaluate.comparison import Entry
-from chexjax.judges import PREFIX
+from chexjax.judges import uncontrolled
 from chexjax.stages.align import ALIGN
 from chexjax.stages.context import Context, Stage
 from chexjax.stages.divergence import DIVERGENCE
@@ -91,7 +91,7 @@ def _stages(context: Context, method: Sequence[Stage]) -> list[Stage]:
 def _compare(context: Context, inside: dict[str, Context]) -> list[Entry]:
     """Makes the artefact anew: it is cheap, and its inputs are checked by that."""
     by = context.config.sweep.select_by or context.config.judge.name
-    name_of, seed = by.removeprefix(PREFIX), context.config.seed
+    name_of, seed = uncontrolled(by), context.config.seed
     judge, selects = judge_of(context, name_of), judge_of(context, by)
     entries: dict[str, Entry] = {}
     inputs: dict[str, Artefact] = {}

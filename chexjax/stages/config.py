@@ -12,7 +12,7 @@ from chexjax.data.sources import SourceConfig
 from chexjax.engine import Sampler
 from chexjax.evaluate.drafting_study import DraftingConfig
 from chexjax.evaluate.reader_study import ReaderConfig
-from chexjax.judges import GreenConfig
+from chexjax.judges import JudgeSettings, uncontrolled
 from chexjax.losses import PreferenceLoss
 from chexjax.mesh import MeshConfig
 from chexjax.train import Reference, TrainConfig
@@ -72,19 +72,27 @@ class SampleConfig:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class JudgeConfig:
-    """What scores a candidate.
+class JudgeConfig(JudgeSettings):
+    """What scores a candidate, and the settings of all judges that have any.
 
     Attributes:
       name: A judge's name; see `chexjax.judges.JUDGES`. With `lc_` before it, scores are divided by
-        excess length, and so pairs are built controlled for length.
+        excess words, or with `lc_characters_` or `lc_sentences_` by these, and so pairs are built
+        controlled for length.
       unit: Studies judged in one unit of work.
-      green: How GREEN is asked, the judge "green".
     """
 
     name: str = "oracle"
     unit: int = 256
-    green: GreenConfig = GreenConfig()
+
+    def __post_init__(self) -> None:
+        """Refuses scores of candidates that would depend on the unit that a study falls into."""
+        score = self.bertscore
+        if uncontrolled(self.name) == "bertscore" and score.idf and not score.corpus:
+            raise ValueError(
+                "bertscore.idf=True: each unit of candidates would count words in its own "
+                "references; give bertscore.corpus, a file of references to count in"
+            )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -197,6 +205,10 @@ class EvaluateConfig:
         policy may please the judge that it learnt from.
       long_ratio: A report with more than this times its reference's words is over-long.
       unit: Studies decoded together.
+      labeler: Who reads the 14 labels from reports: "chexbert", with its settings in `judge`;
+        "rule_labels", which needs no weights; the "grammar" of phantoms; or "none". Where it is
+        empty, phantoms have their grammar, and other sources the rules.
+      metrics: Judges whose means are reported beside the score, by their names.
     """
 
     split: str = "test"
@@ -205,6 +217,14 @@ class EvaluateConfig:
     judge: str = ""
     long_ratio: float = 1.5
     unit: int = 64
+    # Decides the report, and not what policies write: `EVALUATE` adds it to its content.
+    labeler: str = local("")
+    metrics: tuple[str, ...] = local(("rouge_l", "bleu"))
+
+    def __post_init__(self) -> None:
+        """A metric has one column."""
+        if len(set(self.metrics)) < len(self.metrics):
+            raise ValueError(f"metrics={self.metrics}: one stands there twice; leave it in once")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

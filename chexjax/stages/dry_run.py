@@ -25,6 +25,7 @@ from chexjax.stages.config import RunConfig
 from chexjax.stages.context import Context
 from chexjax.stages.fitting import length_in_steps
 from chexjax.stages.ingest import INGEST
+from chexjax.stages.judge import labeler_name
 from chexjax.stages.start import check_start, is_trained
 from chexjax.stages.visual import VISUAL, check_frozen, token_bytes
 from chexjax.train import TrainConfig
@@ -47,8 +48,11 @@ def check(context: Context) -> None:
         _ = context.pair_family  # a template that its family does not have
         check_start(context)
         _ = context.attention  # a kernel that the devices do not have
-        for judge in filter(None, (config.judge.name, config.evaluate.judge)):
-            judges.build(judge, config.judge.green)
+        named = (config.judge.name, config.evaluate.judge, *config.evaluate.metrics)
+        for judge in filter(None, named):
+            judges.build(judge, config.judge)
+        if labeler := labeler_name(config):
+            judges.build_labeler(labeler, config.judge)
         _check_pairs(config)
         preset(config.train_judge.preset, TextFamily)
         length_in_steps(config.train_judge.train, "train_judge.train", rows=1)
@@ -94,7 +98,7 @@ def check_selection(config: RunConfig) -> None:
       ConfigError: there is no such judge, or GREEN cannot be asked.
     """
     with _as_config_error():
-        judges.build(config.sweep.select_by or config.judge.name, config.judge.green)
+        judges.build(config.sweep.select_by or config.judge.name, config.judge)
 
 
 @functools.cache  # a sweep asks for it in each of its runs

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from rich.console import Console
 
@@ -10,14 +11,14 @@ from chexjax.artefacts import Artefact, Draft, write_atomic
 from chexjax.data.study import Study
 from chexjax.evaluate import plots, report, table
 from chexjax.evaluate.metrics import System, evaluate
-from chexjax.judges import PREFIX
-from chexjax.judges.oracle import labels
+from chexjax.judges import build_labeler, uncontrolled
 from chexjax.page import standalone
 from chexjax.stages.align import ALIGN
+from chexjax.stages.config import RunConfig
 from chexjax.stages.context import Context, Stage
 from chexjax.stages.control import CONTROL
 from chexjax.stages.ingest import INGEST
-from chexjax.stages.judge import files_of, judge_of
+from chexjax.stages.judge import files_of, judge_of, labeler_name
 from chexjax.stages.pair import PAIR
 from chexjax.stages.predict import predict
 from chexjax.stages.sft import SFT
@@ -52,10 +53,11 @@ def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
         studies,
         systems,
         # Pairs may be controlled for length; the score is shown as it is, and controlled beside it.
-        judge_of(context, (config.evaluate.judge or config.judge.name).removeprefix(PREFIX)),
-        labels if config.source.name == "phantom" else None,
+        judge_of(context, uncontrolled(config.evaluate.judge or config.judge.name)),
+        build_labeler(name, config.judge) if (name := labeler_name(config)) else None,
         seed=config.seed,
         long_ratio=config.evaluate.long_ratio,
+        metrics={name: judge_of(context, name) for name in config.evaluate.metrics},
     )
     studies = [study for study in studies if study.id in evaluation.ids]
     table.write(evaluation, draft.path)
@@ -94,12 +96,19 @@ def _facts(context: Context) -> Mapping[str, str]:
     }
 
 
+def _read_beside(config: RunConfig) -> Mapping[str, Any]:
+    judge, labeler = config.evaluate.judge or config.judge.name, labeler_name(config)
+    metrics = config.evaluate.metrics
+    read = files_of(config, judge, *metrics, labeler)
+    return {"metrics": list(metrics), "labeler": labeler, **read}
+
+
 EVALUATE = Stage(
     name="evaluate",
     folder="report",
     kind="report",
     fields=("judge", "evaluate"),
-    extra=lambda config: files_of(config, config.evaluate.judge or config.judge.name),
+    extra=_read_beside,
     reads=(INGEST, PAIR, *POLICIES.values(), *OWN.values(), *SWAPPED.values()),
     work=_work,
 )

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from chexjax.artefacts import Artefact, Draft
-from chexjax.artefacts.files import sha256
-from chexjax.judges import GREEN, PREFIX, Judge, PhantomOracle, build, error_profile
+from chexjax.judges import (
+    GreenConfig,
+    Judge,
+    PhantomOracle,
+    build,
+    error_profile,
+    identity,
+    uncontrolled,
+)
 from chexjax.judges.answer import judgement
 from chexjax.judges.examination import examine
-from chexjax.judges.local import LocalWriter
-from chexjax.judges.store import key_of
 from chexjax.rows import Unit, map_units
 from chexjax.stages.config import RunConfig
 from chexjax.stages.context import Context, Stage
@@ -28,24 +32,28 @@ _COMPARED = 256
 
 def judge_of(context: Context, name: str) -> Judge:
     """The judge of that name with the run's settings, its answers kept in the workdir."""
-    return build(name, context.config.judge.green, _answers(context))
+    return build(name, dataclasses.replace(context.config.judge, green=_green(context)))
 
 
-def _answers(context: Context) -> Path:
-    """One file a process: SQLite has no safe way to share one over a network."""
-    index = context.config.share.index
-    return context.workdir / (f"answers-{index}.sqlite" if index else "answers.sqlite")
+def _green(context: Context) -> GreenConfig:
+    """Its answers in one file a process: SQLite has no safe way to share one over a network."""
+    green, index = context.config.judge.green, context.config.share.index
+    file = context.workdir / (f"answers-{index}.sqlite" if index else "answers.sqlite")
+    return dataclasses.replace(green, answers=green.answers or str(file))
+
+
+def labeler_name(config: RunConfig) -> str:
+    """Who reads labels from held-out reports; empty where nobody does."""
+    asked = config.evaluate.labeler
+    if asked:
+        return "" if asked == "none" else asked
+    return "grammar" if config.source.name == "phantom" else "rule_labels"
 
 
 def files_of(config: RunConfig, *names: str) -> Mapping[str, Any]:
-    """What is in files of judges of these names: content that no field of the config holds."""
-    green = config.judge.green
-    if GREEN not in [name.removeprefix(PREFIX) for name in names]:
-        return {}
-    found = {"question": sha256(Path(green.question))} if green.question else {}
-    if not green.remote:
-        found["judge"] = key_of(*LocalWriter(green.local, green.prompt()).identity)
-    return found
+    """Settings of the judges and labelers of these names, with what is in their files."""
+    found = (identity(name, config.judge) for name in filter(None, names))
+    return {key: value for one in found for key, value in one.items()}
 
 
 def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
@@ -109,15 +117,15 @@ def _spent(rows: Sequence[dict[str, Any]], config: RunConfig) -> dict[str, Any]:
 def _checked(rows: Sequence[dict[str, Any]], context: Context) -> dict[str, Any]:
     """How far GREEN agrees with what is better known: the phantoms' oracle, or its exact self."""
     config, found = context.config.judge, {}
-    if config.name.removeprefix(PREFIX) != GREEN:
+    if uncontrolled(config.name) != "green":
         return {}
     if context.config.source.name == "phantom":
         found["oracle"] = _agreement(rows, PhantomOracle())
-    local = config.green.local
-    if not config.green.remote and local != local.exact:
-        exact = dataclasses.replace(config.green, local=local.exact, unreadable="published")
+    green, local = _green(context), config.green.local
+    if not green.remote and local != local.exact:
+        exact = dataclasses.replace(green, local=local.exact, unreadable="published")
         some = rows[: -(-_COMPARED // len(rows[0]["judgements"]))]
-        found["full_precision"] = _agreement(some, exact.build(_answers(context)))
+        found["full_precision"] = _agreement(some, exact.build())
     return {"agreement": found} if found else {}
 
 

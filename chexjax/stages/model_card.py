@@ -9,6 +9,7 @@ from typing import Any
 
 from chexjax.artefacts import Artefact
 from chexjax.artefacts.manifest import Manifest, read
+from chexjax.evaluate.table import title
 from chexjax.families import Family
 
 _HEAD = """---
@@ -85,7 +86,8 @@ def _results(artefact: Artefact) -> list[str]:
         (artefact.path.parent / "report" / "report.json").read_text()
     )
     systems = found["systems"]
-    names = {"score": "score", "lc_score": "LC score", "rouge_l": "ROUGE-L", "words": "words"}
+    metrics = {name: title(name) for name in found["metrics"] if not name.startswith("corpus_")}
+    names = {"score": "score", "lc_score": "LC score", **metrics, "words": "words"}
     return [
         "## Results",
         "",

@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from chexjax.data.study import Study
-from chexjax.evaluate.metrics import Evaluation, Labeler, System, evaluate
+from chexjax.evaluate.metrics import Evaluation, System, evaluate
+from chexjax.judges import Labeling
 from chexjax.judges.base import Judge, Judgement
 
 REFERENCES = ("effusion and edema", "edema", "effusion", "clear lungs <b>")
@@ -41,11 +42,12 @@ def judge() -> Judge:
 
 
 @pytest.fixture(scope="session")
-def labeler() -> Labeler:
-    return lambda report: {
-        "Edema": int("edema" in report),
-        "Pleural Effusion": int("effusion" in report),
-    }
+def labeler() -> Labeling:
+    return Labeling("two words", lambda reports: [two_words(report) for report in reports])
+
+
+def two_words(report: str) -> dict[str, int]:
+    return {"Edema": int("edema" in report), "Pleural Effusion": int("effusion" in report)}
 
 
 def png(grey: int) -> bytes:
@@ -84,6 +86,6 @@ def systems() -> list[System]:
 
 @pytest.fixture(scope="session")
 def evaluation(
-    studies: list[Study], systems: list[System], judge: Judge, labeler: Labeler
+    studies: list[Study], systems: list[System], judge: Judge, labeler: Labeling
 ) -> Evaluation:
     return evaluate(studies, systems, judge, labeler, seed=0)

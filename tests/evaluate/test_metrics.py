@@ -10,7 +10,9 @@ import pytest
 from chexjax.data.study import Study
 from chexjax.evaluate.metrics import Evaluation, System, evaluate
 from chexjax.evaluate.significance import Interval
+from chexjax.evaluate.table import measures
 from chexjax.evaluate.verdict import remarks
+from chexjax.judges import build
 from chexjax.judges.base import Judge, Judgement
 
 
@@ -24,6 +26,25 @@ def test_columns_of_each_study(evaluation: Evaluation) -> None:
     np.testing.assert_allclose(aligned["over_long"], [0, 1, 0, 0])
     np.testing.assert_allclose(aligned["rouge_l"][:3], [1, 0.5, 1])
     np.testing.assert_allclose(aligned["bleu"][[0, 2]], 1)
+
+
+def test_any_judges_are_the_metrics_and_one_without_a_score_leaves_a_study_out(
+    studies: list[Study], judge: Judge
+) -> None:
+    system = System(name="x", reports=["effusion and edema", "?", "effusion", "clear"])
+    metrics = {"picky": Picky(), "bleu_coco": build("bleu_coco")}
+    found = evaluate(studies, [system], judge, None, seed=0, metrics=metrics)
+    assert list(found.test.columns) == [
+        *("score", "lc_score", "picky", "bleu_coco", "words", "over_long")
+    ]
+    assert found.ids == ("study-0", "study-2", "study-3")
+    np.testing.assert_array_equal(found.test.columns["picky"], [18, 8, 5])
+    assert found.test.means["picky"].mean == pytest.approx(31 / 3)
+    assert list(found.test.corpus) == ["bleu_coco"]
+    assert list(found.metrics) == ["picky", "bleu_coco", "corpus_bleu_coco"]
+    assert list(measures(found.test)) == [
+        *("score", "lc_score", "picky", "bleu_coco", "corpus_bleu_coco", "words", "over_long")
+    ]
 
 
 def test_over_long_starts_above_the_ratio(studies: list[Study], judge: Judge) -> None:

@@ -28,7 +28,7 @@ def test_json_holds_every_number_and_is_strict(evaluation: Evaluation, tmp_path:
     assert found["systems"][1]["image_gain"] is None
     assert found["per_study"]["id"] == ["study-0", "study-1", "study-2", "study-3"]
     assert found["per_study"]["systems"]["aligned"]["words"] == [3, 3, 1, 3]
-    assert found["bleu"] != found["corpus_bleu"]
+    assert found["metrics"]["bleu"] != found["metrics"]["corpus_bleu"]
 
 
 def test_csv_has_one_measure_a_line(evaluation: Evaluation, tmp_path: Path) -> None:

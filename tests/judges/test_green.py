@@ -1,12 +1,13 @@
 """GREEN behind an endpoint: the judge that answers is the phantoms' oracle, over HTTP."""
 
+import dataclasses
 import math
 import sqlite3
 import time
 
 import pytest
 
-from chexjax.judges import JudgeError, PhantomOracle, build
+from chexjax.judges import JudgeError, JudgeSettings, PhantomOracle, build
 from chexjax.judges.green import GreenConfig
 from chexjax.judges.remote import Endpoint
 from tests.judges.endpoint import QUESTION, oracle, serve
@@ -32,8 +33,12 @@ def config(url, question, **endpoint):
     return GreenConfig(endpoint=Endpoint(**given), question=question)
 
 
-def ask(green, candidates=CANDIDATES, answers=None, name="green"):
-    return build(name, green, answers).judge([REFERENCE] * len(candidates), candidates)
+def made(green, answers="", name="green"):
+    return build(name, JudgeSettings(green=dataclasses.replace(green, answers=str(answers))))
+
+
+def ask(green, candidates=CANDIDATES, answers="", name="green"):
+    return made(green, answers, name).judge([REFERENCE] * len(candidates), candidates)
 
 
 def test_scores_and_counts_are_those_of_the_model_behind_the_endpoint(question):
@@ -83,9 +88,7 @@ def test_an_unreadable_answer_is_asked_for_once_more_and_then_has_no_score(quest
         green = config(served.url, question)
         saved, lost, fine, _ = ask(green)
         assert len(served.requests) == 4 + 2
-        published = build(
-            "green", GreenConfig(endpoint=green.endpoint, question=question, unreadable="published")
-        )
+        published = made(dataclasses.replace(green, unreadable="published"))
         [as_published] = published.judge([REFERENCE], [CANDIDATES[1]])
     assert saved.score == PhantomOracle().judge([REFERENCE], [CANDIDATES[0]])[0].score
     assert [one.details["tries"] for one in (saved, lost, fine)] == [2, 2, 1]
@@ -186,14 +189,14 @@ def test_the_token_goes_along_and_the_frame_is_greens_own(question, monkeypatch)
 )
 def test_a_wrong_endpoint_is_found_before_anything_is_asked(wrong, message, question):
     with pytest.raises(ValueError, match=message):
-        build("green", config(**{"url": "http://127.0.0.1:9/v1", "question": question, **wrong}))
+        made(config(**{"url": "http://127.0.0.1:9/v1", "question": question, **wrong}))
 
 
 def test_a_file_that_holds_no_answers_is_named_and_kept(question, tmp_path):
     file = tmp_path / "answers.sqlite"
     file.write_text("not a database, and somebody's notes" * 100, "utf-8")
     with pytest.raises(ValueError, match=r"answers.sqlite cannot hold a judge's answers"):
-        build("green", config("http://127.0.0.1:9/v1", question), file)
+        made(config("http://127.0.0.1:9/v1", question), file)
     assert file.read_text("utf-8").startswith("not a database")
 
 

@@ -10,7 +10,7 @@ import socket
 import pytest
 
 from chexjax.engine import EngineConfig
-from chexjax.judges import PhantomOracle, build
+from chexjax.judges import PhantomOracle
 from chexjax.judges.answer import parse_judgement, write_judgement
 from chexjax.judges.green import Green, GreenConfig
 from chexjax.judges.remote import Endpoint
@@ -100,12 +100,12 @@ def test_the_judge_green_of_a_run_asks_our_own_server(judge, tmp_path):
         endpoint = Endpoint(
             url=f"{judge.url}/v1", model="tiny", frame=frame, max_tokens=2000, concurrency=4
         )
-        green = GreenConfig(endpoint=endpoint, question=str(question))
-        file = tmp_path / f"answers{frame}.sqlite"
-        found = build("green", green, file).judge([REFERENCE] * 4, CANDIDATES)
+        file = str(tmp_path / f"answers{frame}.sqlite")
+        green = GreenConfig(endpoint=endpoint, question=str(question), answers=file)
+        found = green.build().judge([REFERENCE] * 4, CANDIDATES)
         assert [one.score for one in found] == wanted
         before = judge.metric("chexjax_first_token_seconds_count")
-        assert build("green", green, file).judge([REFERENCE] * 4, CANDIDATES) == found
+        assert green.build().judge([REFERENCE] * 4, CANDIDATES) == found
         assert judge.metric("chexjax_first_token_seconds_count") == before  # they were kept
 
 
@@ -115,7 +115,7 @@ def test_a_busy_server_is_asked_again_until_all_is_judged(roomy, tmp_path):
     candidates = [f"Clear lungs {k}." for k in range(40)]
     with running(scripted(oracle), depth=2, model=roomy, limits={"tokens": 2000}) as server:
         endpoint = Endpoint(url=f"{server.url}/v1", model="tiny", max_tokens=2000, retries=20)
-        green = build("green", GreenConfig(endpoint=endpoint, question=str(question)))
+        green = GreenConfig(endpoint=endpoint, question=str(question)).build()
         found = green.judge([REFERENCE] * 40, candidates)
         assert server.metric(
             'chexjax_requests_total{route="/v1/completions",status="429"}'

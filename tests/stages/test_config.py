@@ -1,7 +1,15 @@
 import pytest
 
+from chexjax.judges import BertScoreConfig
 from chexjax.stages.align import ALIGN
-from chexjax.stages.config import LossConfig, ReferenceConfig, RunConfig
+from chexjax.stages.config import (
+    EvaluateConfig,
+    JudgeConfig,
+    LossConfig,
+    ReferenceConfig,
+    RunConfig,
+)
+from chexjax.stages.evaluate import EVALUATE, OWN
 from chexjax.stages.reference import REFERENCE
 from chexjax.train import Reference
 
@@ -29,3 +37,19 @@ def test_a_reference_in_the_step_is_part_of_the_policy_and_needs_no_cache():
     assert not REFERENCE.needed(RunConfig(loss=LossConfig(name="orpo")))
     assert ALIGN.content(moving)["reference"]["decay"] == 0.99
     assert "reference" not in ALIGN.content(RunConfig())
+
+
+def test_idf_of_candidates_counts_in_a_file_since_units_would_count_each_its_own():
+    score = BertScoreConfig(idf=True)
+    assert JudgeConfig(name="rouge_l", bertscore=score).bertscore.idf
+    assert JudgeConfig(name="bertscore", bertscore=BertScoreConfig(idf=True, corpus="x"))
+    with pytest.raises(ValueError, match=r"give bertscore\.corpus"):
+        JudgeConfig(name="lc_bertscore", bertscore=score)
+
+
+def test_a_metric_has_one_column_and_predictions_do_not_know_it():
+    with pytest.raises(ValueError, match="one stands there twice"):
+        EvaluateConfig(metrics=("bleu", "bleu"))
+    more = RunConfig(evaluate=EvaluateConfig(metrics=("rouge_1",)))
+    assert EVALUATE.content(more) != EVALUATE.content(RunConfig())
+    assert OWN["aligned"].content(more) == OWN["aligned"].content(RunConfig())

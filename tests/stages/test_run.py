@@ -20,6 +20,7 @@ from chexjax.checkpoint import load_params
 from chexjax.families import Family, preset
 from chexjax.mesh import MeshConfig, make_mesh, path_name, replicated
 from chexjax.models import VLM
+from tests.judges.encoders import word_encoder
 from tests.stages.conftest import CONFIG
 
 pytestmark = pytest.mark.timeout(1200)  # the first test waits for a whole shrunken run
@@ -70,6 +71,22 @@ def test_the_report_is_one_file_that_needs_no_network(finished):
         "SFT continued",
         "aligned",
     }
+
+
+def test_reports_are_evaluated_again_with_another_labeler(finished, tmp_path):
+    workdir = shutil.copytree(finished, tmp_path / "run")
+    shutil.rmtree(workdir / "report")
+    rules = "--config.evaluate.labeler=rule_labels"
+    assert main(["evaluate", CONFIG, f"--workdir={workdir}", rules]) == 0
+    usual, other = (
+        json.loads((run / "report" / "report.json").read_text())["systems"][0]
+        for run in (finished, workdir)
+    )
+    assert usual["labeler"].startswith("the phantoms' grammar")
+    assert other["labeler"] == "rules, uncertain present"
+    # What the phantoms' radiologist writes of an effusion, both can read.
+    effusion = [one["labels"]["Pleural Effusion"]["support"] for one in (usual, other)]
+    assert effusion[0] == effusion[1] > 0
 
 
 def test_a_finished_run_is_a_no_op(finished, capsys):
@@ -133,6 +150,8 @@ def test_a_dry_run_does_no_work(tmp_path, capsys):
         ("--config.sft.total_steps=3", "total_epochs"),
         ("--config.loss.name=dpoo", "dpo"),
         ("--config.judge.name=orakel", "oracle"),
+        ("--config.evaluate.labeler=chexpert", "chexbert"),
+        ("--config.evaluate.labeler=chexbert", "judge.chexbert.weights"),
         ("--config.policy.preset=chexagent2_tini", "chexagent2_tiny"),
         ("--config.policy.attention=splash", "does not run on cpu; set it to 'auto' or 'xla'"),
         ("--config.align.freeze=('visoin/',)", "visoin/"),
@@ -218,3 +237,20 @@ def test_a_run_killed_again_and_again_ends_with_the_same_bytes(finished, tmp_pat
         assert artefacts.load(workdir / folder, "policy").identity == (
             artefacts.load(finished / folder, "policy").identity
         )
+
+
+def test_metrics_of_the_report_are_a_list_of_judges_and_leave_the_predictions(finished, tmp_path):
+    shutil.copytree(finished, tmp_path / "run")
+    shutil.rmtree(tmp_path / "run" / "report")
+    encoder = word_encoder(tmp_path / "encoder", positions=64)
+    metrics = "('rouge_2', 'bleu_coco', 'lc_bertscore')"
+    flags = [f"--config.judge.bertscore.encoder={encoder}", "--config.judge.bertscore.layer=1"]
+    arguments = ["evaluate", CONFIG, f"--workdir={tmp_path / 'run'}", *flags]
+    assert main([*arguments, f"--config.evaluate.metrics={metrics}"]) == 0
+    found = json.loads((tmp_path / "run" / "report" / "report.json").read_text())
+    assert list(found["metrics"]) == ["rouge_2", "bleu_coco", "corpus_bleu_coco", "lc_bertscore"]
+    for system in found["systems"]:
+        assert all(0 <= system[name]["mean"] <= 1 for name in found["metrics"])
+        assert "rouge_l" not in system
+    assert "length-controlled" in (tmp_path / "run" / "report" / "report.html").read_text()
+    assert main([*arguments, "--config.evaluate.metrics=('rogue_l',)"]) != 0

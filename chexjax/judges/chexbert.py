@@ -1,0 +1,196 @@
+"""CheXbert: the 14 labels by a BERT with a head for each (Smit et al., 2020, arXiv:2004.09167)."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from transformers import BertTokenizer
+
+from chexjax.artefacts.files import sha256
+from chexjax.config import local
+from chexjax.data.chexpert_labels import ABSENT, CHEXPERT_14, PRESENT, UNCERTAIN
+from chexjax.families import EncoderFamily, preset
+from chexjax.judges.encoding import batches, word_files
+from chexjax.judges.label_judge import LabelCounting, Labeling, LabelJudge
+from chexjax.judges.store import key_of
+from chexjax.mesh import current_mesh, replicated, spread
+from chexjax.weights import Store, check_model, load_model
+
+_FIELD = "judge.chexbert"
+
+MEANING = (None, PRESENT, ABSENT, UNCERTAIN)
+"""Of each class: blank is not spoken of. `No Finding` has the first two alone."""
+
+Run = Callable[[np.ndarray, np.ndarray], tuple[jax.Array, jax.Array]]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CheXbertConfig(LabelCounting):
+    """Where CheXbert lies. What its files hold, not where they lie, decides the labels.
+
+    Attributes:
+      weights: Its parameters as safetensors, under the names that they are published with: a file,
+        or a folder with one.
+      tokenizer: Folder of bert-base-uncased's tokenizer; empty for the folder of the weights.
+    """
+
+    weights: str = local("")
+    tokenizer: str = local("")
+
+    def network(self) -> CheXbert:
+        """The network; its parameters are loaded when the first report comes.
+
+        Raises:
+          ValueError: a file is missing or is not what it should be.
+        """
+        if not self.weights:
+            raise ValueError(
+                f"{_FIELD}.weights='': set it to CheXbert's parameters as safetensors; the README "
+                "says how chexbert.pth is converted"
+            )
+        weights = Path(self.weights)
+        beside = weights if weights.is_dir() else weights.parent
+        return CheXbert(weights, Path(self.tokenizer) if self.tokenizer else beside)
+
+    def labeling(self) -> Labeling:
+        """The labeler.
+
+        Raises:
+          ValueError: as `network`.
+        """
+        return Labeling("CheXbert", self.network(), self.uncertain)
+
+    def build(self) -> LabelJudge:
+        """The judge.
+
+        Raises:
+          ValueError: as `network`.
+        """
+        return LabelJudge(self.labeling(), self.of)
+
+    def files(self) -> dict[str, str]:
+        """A digest of parameters and tokenizer.
+
+        Raises:
+          ValueError: as `network`.
+        """
+        return {"weights": self.network().digest()}
+
+
+class CheXbert:
+    """Labels of reports; a labeler, see `label_judge`."""
+
+    def __init__(self, weights: Path, tokenizer: Path, family: EncoderFamily | None = None) -> None:
+        """Checks that weights and tokenizer are there, from headers alone.
+
+        Args:
+          weights: A safetensors file, or a folder with one.
+          tokenizer: Folder with `vocab.txt` or `tokenizer.json`.
+          family: The network; the published one where it is left out.
+
+        Raises:
+          ValueError: they are not, or are another model's.
+        """
+        self._weights, self._folder = weights, tokenizer
+        self._family = family or preset("chexbert", EncoderFamily)
+        check_model(weights, self._family)
+        if not word_files(tokenizer):
+            raise ValueError(
+                f"{_FIELD}.tokenizer: {tokenizer} has no vocab.txt or tokenizer.json; give a "
+                "folder with the tokenizer of bert-base-uncased"
+            )
+
+    def __call__(self, reports: Sequence[str]) -> list[dict[str, int]]:
+        """What each report says of the 14, as CheXbert's classes; blank labels are left out."""
+        return [
+            {
+                name: meaning
+                for name, one in zip(CHEXPERT_14, found, strict=True)
+                if (meaning := MEANING[one]) is not None
+            }
+            for found in self.read(reports)[0]
+        ]
+
+    def vectors(self, reports: Sequence[str]) -> np.ndarray:
+        """The first token's hidden state, on which the heads stand, `f32[B, D]`.
+
+        The cosine of two reports' vectors is RadCliQ's semantic embedding score.
+        """
+        return self.read(reports)[1]
+
+    def read(self, reports: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """The likeliest class of each label, `i32[B, 14]`, and the vectors, `f32[B, D]`."""
+        ids = self.ids(reports)
+        classes = np.zeros((len(ids), len(CHEXPERT_14)), np.int32)
+        vectors = np.zeros((len(ids), self._family.encoder.block.width), np.float32)
+        for width, rows, items in batches([len(one) for one in ids], self._limit):
+            tokens, lengths = np.zeros((rows, width), np.int32), np.ones(rows, np.int32)
+            for row, item in enumerate(items):
+                lengths[row] = len(ids[item])
+                tokens[row, : lengths[row]] = ids[item]
+            found = (np.asarray(one) for one in self._run(tokens, lengths))
+            classes[items], vectors[items] = (one[: len(items)] for one in found)
+        return classes, vectors
+
+    def ids(self, reports: Sequence[str]) -> list[list[int]]:
+        """Token ids of each report, white space squeezed; a long one keeps its first and last.
+
+        Special tokens in a report are plain text.
+        """
+        found: list[list[int]] = self._tokenizer(
+            [" ".join(report.split()) for report in reports],
+            split_special_tokens=True,
+            verbose=False,
+        )["input_ids"]
+        last = self._limit - 1
+        return [one if len(one) <= self._limit else [*one[:last], one[-1]] for one in found]
+
+    def digest(self) -> str:
+        """Of all bytes that decide the labels."""
+        files = [*Store(self._weights).files, *word_files(self._folder)]
+        return key_of(*(sha256(file) for file in files))
+
+    @property
+    def _limit(self) -> int:
+        return self._family.encoder.positions
+
+    @functools.cached_property
+    def _tokenizer(self) -> BertTokenizer:
+        found = BertTokenizer.from_pretrained(self._folder)
+        rows = self._family.encoder.vocabulary
+        if len(found) != rows or found.tokenize("EDEMA") != found.tokenize("edema"):
+            raise ValueError(
+                f"{_FIELD}.tokenizer: {self._folder} is not that of bert-base-uncased, which has "
+                f"{rows:,} tokens and knows no capitals"
+            )
+        return found
+
+    @functools.cached_property
+    def _run(self) -> Run:
+        """Token ids `i32[B, T]` and lengths `i32[B]` to classes and vectors."""
+        mesh = current_mesh()
+        graph, state = nnx.split(load_model(self._weights, self._family, mesh=mesh))
+
+        @functools.partial(jax.jit, out_shardings=replicated(mesh))
+        def run(
+            state: nnx.State, tokens: jax.Array, lengths: jax.Array
+        ) -> tuple[jax.Array, jax.Array]:
+            valid = jnp.arange(tokens.shape[1]) < lengths[:, None]
+            model = nnx.merge(graph, state)
+            vectors = model.token(spread(tokens), spread(valid))
+            heads = [jnp.argmax(head(vectors), axis=-1) for head in model.heads]
+            return jnp.stack(heads, axis=-1), vectors
+
+        def exact(tokens: np.ndarray, lengths: np.ndarray) -> tuple[jax.Array, jax.Array]:
+            # Accelerators would multiply in fewer bits, and near ties would tip.
+            with jax.set_mesh(mesh), jax.default_matmul_precision("float32"):
+                return run(state, tokens, lengths)
+
+        return exact

@@ -1,0 +1,154 @@
+"""Texts through a local encoder, in a handful of fixed shapes: token ids in, hidden states out."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jax.sharding import Mesh, PartitionSpec
+
+from chexjax.artefacts.files import sha256
+from chexjax.data.tokens import tokenizer_files
+from chexjax.judges.store import key_of
+from chexjax.mesh import current_mesh, spread
+from chexjax.weights import Store, load_model
+from chexjax.weights.encoders import local_encoder
+
+_SHORTEST = 32  # tokens of the narrowest program; each wider one is twice as wide
+_TOKENS = {"cpu": 2048}  # of one program's batch
+_TOKENS_ELSEWHERE = 16384
+
+
+def bucket(length: int, limit: int) -> int:
+    """Width of the program that takes `length` tokens: a power of two, at most `limit`."""
+    return min(max(_SHORTEST, 1 << math.ceil(math.log2(max(length, 1)))), limit)
+
+
+def batches(lengths: Sequence[int], limit: int) -> Iterator[tuple[int, int, list[int]]]:
+    """Cuts work into batches of few shapes.
+
+    Args:
+      lengths: Tokens of each item, the most of its texts.
+      limit: Most tokens of a text.
+
+    Yields:
+      Width, rows of the program, and the numbers of the items, no more than there are rows.
+    """
+    widths = [bucket(length, limit) for length in lengths]
+    for width in sorted(set(widths)):
+        rows = max(1, _TOKENS.get(jax.default_backend(), _TOKENS_ELSEWHERE) // width)
+        items = [k for k, one in enumerate(widths) if one == width]
+        yield from ((width, rows, items[k : k + rows]) for k in range(0, len(items), rows))
+
+
+class TextEncoder:
+    """A BERT, RoBERTa or DistilBERT in a folder, up to one of its layers.
+
+    Its weights are loaded when the first text comes.
+    """
+
+    def __init__(self, folder: Path, layer: int) -> None:
+        """Reads what the folder says of the encoder.
+
+        Args:
+          folder: The encoder, with its tokenizer.
+          layer: The layer whose output is wanted, from 1.
+
+        Raises:
+          ValueError: there is no encoder of so many layers, or no tokenizer.
+        """
+        self.folder, self._family = folder, local_encoder(folder, layers=layer)
+        if not word_files(folder):
+            raise ValueError(f"{folder} has no tokenizer beside its weights; fetch it too")
+
+    @property
+    def limit(self) -> int:
+        """Most tokens of a text; what is beyond them is cut off."""
+        spec = self._family.encoder
+        return min(spec.positions - spec.offset, self._tokenizer.model_max_length)
+
+    @functools.cached_property
+    def special(self) -> frozenset[int]:
+        """Ids that stand around every text."""
+        return frozenset(self.ids([""])[0])
+
+    @functools.cached_property
+    def _tokenizer(self) -> Any:
+        from transformers import AutoTokenizer
+
+        return AutoTokenizer.from_pretrained(self.folder, trust_remote_code=False)
+
+    def ids(self, texts: Sequence[str]) -> list[list[int]]:
+        """Token ids of each text, uncut; special tokens in a text are plain text.
+
+        RoBERTa's first word is read with a blank in front, like all others.
+        """
+        front = " " if self._family.encoder.offset else ""
+        stripped = [front + text.strip() if text.strip() else "" for text in texts]
+        found: list[list[int]] = self._tokenizer(
+            stripped, padding=False, truncation=False, split_special_tokens=True, verbose=False
+        )["input_ids"]
+        return found
+
+    def cut(self, ids: Sequence[int]) -> list[int]:
+        """As many of a text's ids as the encoder reads, its last one kept."""
+        return list(ids) if len(ids) <= self.limit else [*ids[: self.limit - 1], ids[-1]]
+
+    def hidden(self, ids: Sequence[Sequence[int]]) -> list[np.ndarray]:
+        """Hidden states of texts that are cut, unit length, `f32[T, D]` each."""
+        found: list[np.ndarray] = [np.empty(0)] * len(ids)
+        for width, rows, items in batches([len(one) for one in ids], self.limit):
+            tokens, lengths = np.zeros((rows, width), np.int32), np.ones(rows, np.int32)
+            for row, item in enumerate(items):
+                lengths[row] = len(ids[item])
+                tokens[row, : lengths[row]] = ids[item]
+            hidden = self._run(tokens, lengths)
+            for row, item in enumerate(items):
+                found[item] = hidden[row, : lengths[row]].copy()
+        return found
+
+    @functools.cached_property
+    def _model(self) -> tuple[Mesh, nnx.GraphDef, nnx.State]:
+        mesh = current_mesh()
+        return mesh, *nnx.split(load_model(self.folder, self._family, mesh=mesh))
+
+    def _run(self, tokens: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+        """Token ids `i32[B, T]` and lengths `i32[B]` to `f32[B, T, D]`."""
+        mesh, graph, state = self._model
+        # Accelerators would multiply in fewer bits, which moves the third decimal of a score.
+        with jax.set_mesh(mesh), jax.default_matmul_precision("float32"):
+            return np.asarray(_unit_states(graph, state, tokens, lengths))
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _unit_states(
+    graph: nnx.GraphDef, state: nnx.State, tokens: jax.Array, lengths: jax.Array
+) -> jax.Array:
+    """Hidden states of unit length, whole on every device; the texts are shared among them."""
+    valid = jnp.arange(tokens.shape[1]) < lengths[:, None]
+    hidden = nnx.merge(graph, state)(spread(tokens), spread(valid))
+    hidden /= jnp.linalg.norm(hidden, axis=-1, keepdims=True)
+    return jax.lax.with_sharding_constraint(hidden, PartitionSpec())
+
+
+def word_files(folder: Path) -> list[Path]:
+    """What a tokenizer consists of, WordPiece's own list of words too."""
+    words = folder / "vocab.txt"
+    return [*tokenizer_files(folder), *([words] if words.is_file() else [])]
+
+
+def encoder_digest(folder: Path) -> str:
+    """A digest of all bytes that decide what an encoder makes of a text.
+
+    Raises:
+      ValueError: its weights cannot be read.
+    """
+    files = [*Store(folder).files, folder / "config.json", *word_files(folder)]
+    return key_of(*(sha256(file) for file in files))

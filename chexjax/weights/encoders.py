@@ -1,0 +1,123 @@
+"""A text encoder's family from its folder alone: sizes from `config.json`, names from the keys."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from chexjax.families import EncoderFamily, EncoderSpec, Names
+from chexjax.families.bert import DISTILBERT_NAMES, SHARDING, bert_names, encoder
+from chexjax.weights.store import CheckpointError, Store
+
+_WORDS = "embeddings.word_embeddings.weight"
+_FIELDS = {
+    "width": "hidden_size",
+    "layers": "num_hidden_layers",
+    "heads": "num_attention_heads",
+    "mlp": "intermediate_size",
+    "vocabulary": "vocab_size",
+    "positions": "max_position_embeddings",
+    "types": "type_vocab_size",
+    "epsilon": "layer_norm_eps",
+}
+_DISTILBERT_FIELDS = {
+    "width": "dim",
+    "layers": "n_layers",
+    "heads": "n_heads",
+    "mlp": "hidden_dim",
+    "vocabulary": "vocab_size",
+    "positions": "max_position_embeddings",
+}
+_KINDS = {"bert": _FIELDS, "roberta": _FIELDS, "distilbert": _DISTILBERT_FIELDS}
+"""Fields of our spec in the config of each architecture."""
+
+
+def local_encoder(folder: Path, *, layers: int = 0) -> EncoderFamily:
+    """The family of a BERT, RoBERTa or DistilBERT of any size, as its hub folder describes it.
+
+    A checkpoint with a head for language modelling or a pooler will do: neither is read.
+
+    Args:
+      folder: `config.json` and safetensors.
+      layers: How many layers are kept, from the first; 0 for all.
+
+    Raises:
+      CheckpointError: the folder cannot be read, holds another kind of model, or has fewer layers.
+    """
+    config = _config(folder / "config.json")
+    kind = config["model_type"]
+    spec = _spec(folder / "config.json", config)
+    if layers > spec.layers:
+        raise CheckpointError(f"{folder} has {spec.layers} layers, not {layers}; ask for fewer")
+    bare = DISTILBERT_NAMES if kind == "distilbert" else bert_names("", width=spec.block.width)
+    return EncoderFamily(
+        name=folder.name,
+        encoder=dataclasses.replace(spec, layers=layers or spec.layers),
+        sharding=SHARDING,
+        names=_names(Store(folder), bare, range(layers or spec.layers, spec.layers)),
+    )
+
+
+def _config(file: Path) -> dict[str, Any]:
+    try:
+        config: dict[str, Any] = json.loads(file.read_text("utf-8"))
+        kind = config.get("model_type")
+    except (OSError, ValueError, AttributeError) as error:
+        raise CheckpointError(
+            f"{file} cannot be read as a model's config: {error!r}; give the folder of an encoder"
+        ) from error
+    if kind not in _KINDS:
+        raise CheckpointError(
+            f"{file}: model_type {kind!r} is no text encoder known here; one of {sorted(_KINDS)} is"
+        )
+    return config
+
+
+def _spec(file: Path, config: Mapping[str, Any]) -> EncoderSpec:
+    kind = config["model_type"]
+    fields = _KINDS[kind]
+    if missing := sorted(set(fields.values()) - config.keys()):
+        raise CheckpointError(f"{file} has no field {', '.join(missing)}; fetch the file again")
+    odd = {
+        field: config[field]
+        for field, usual in {
+            "hidden_act": "gelu",
+            "activation": "gelu",
+            "position_embedding_type": "absolute",
+        }.items()
+        if config.get(field, usual) != usual
+    }
+    if odd:
+        raise CheckpointError(f"{file}: {odd} is not computed here; give another encoder")
+    # RoBERTa's positions count from behind the id of padding.
+    more = {"offset": config.get("pad_token_id", 1) + 1} if kind == "roberta" else {}
+    more |= {"types": 0} if kind == "distilbert" else {}
+    return encoder(**{ours: config[theirs] for ours, theirs in fields.items()}, **more)
+
+
+def _names(keys: Iterable[str], bare: Names, dropped: range) -> Names:
+    """Names behind the prefix that the checkpoint has, of the layers that are kept.
+
+    Some of the oldest checkpoints call a norm's two vectors gamma and beta.
+    """
+    found = list(keys)
+    prefix = next((key.removesuffix(_WORDS) for key in found if key.endswith(_WORDS)), "")
+    modules = tuple((ours, prefix + theirs) for ours, theirs in bare.modules)
+    norms = [pair for pair in modules if pair[0].rpartition("/")[2].startswith("norm")]
+    old = any(key.endswith(".gamma") for key in found)
+    outside = [rf"^(?!{re.escape(prefix)})"] if prefix else []
+    above = [rf"^{re.escape(prefix)}\w+\.layer\.{number}\." for number in dropped]
+    return Names(
+        modules=modules,
+        tensors=tuple(
+            (f"{ours}/{leaf}", f"{theirs}.{named}")
+            for ours, theirs in norms
+            for leaf, named in (("scale", "gamma"), ("bias", "beta"))
+            if old
+        ),
+        buffers=(*bare.buffers, rf"^{re.escape(prefix)}pooler\.", *outside, *above),
+    )
