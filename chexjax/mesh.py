@@ -64,6 +64,12 @@ def make_mesh(
     return jax.make_mesh(sizes, AXES, axis_types=kinds, devices=devices)
 
 
+def current_mesh() -> Mesh:
+    """The mesh in context, or one over all devices."""
+    mesh = jax.sharding.get_mesh()
+    return make_mesh(MeshConfig()) if mesh.empty else mesh
+
+
 def path_name(path: Sequence[Any]) -> str:
     """`decoder/head/kernel` of a tree path; the name that all regex tables see."""
     return jax.tree_util.keystr(tuple(path), simple=True, separator="/").removesuffix("/value")

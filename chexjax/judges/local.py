@@ -6,9 +6,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import jax
 import jax.numpy as jnp
-from jax.sharding import Mesh
 
 from chexjax.artefacts.files import sha256
 from chexjax.config import local
@@ -19,7 +17,7 @@ from chexjax.judges.prompt import Prompt, Question, official_prompt, read_prompt
 from chexjax.judges.store import Answer
 from chexjax.judges.trained import JUDGE_FILE, QUESTION_FILE, TrainedJudge, shipped, told
 from chexjax.judges.writer import EngineWriter
-from chexjax.mesh import MeshConfig, make_mesh
+from chexjax.mesh import current_mesh
 from chexjax.models import quantize_int8
 from chexjax.weights import Store, load_model
 
@@ -133,7 +131,7 @@ class LocalWriter:
         self._writer.write(questions, keep, again=again)
 
     def _load(self) -> EngineWriter:
-        config, mesh = self._config, _mesh()
+        config, mesh = self._config, current_mesh()
         dtype = jnp.float32 if mesh.devices.flat[0].platform == "cpu" else jnp.bfloat16
         model = load_model(config.path, self._family, mesh=mesh, param_dtype=dtype, dtype=dtype)
         if config.int8:
@@ -142,9 +140,3 @@ class LocalWriter:
             model, read_tokenizer(config.path, _LLAMA), self._prompt, self._limit, self._family.chat
         )
         return judge.writer(self._identity, full=config.full, config=config.engine)
-
-
-def _mesh() -> Mesh:
-    """The mesh in context, or all devices."""
-    mesh = jax.sharding.get_mesh()
-    return make_mesh(MeshConfig()) if mesh.empty else mesh

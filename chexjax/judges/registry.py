@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from chexjax.judges.base import Judge
+from chexjax.judges.graph import LEVELS
 from chexjax.judges.green import GreenConfig
 from chexjax.judges.length import PREFIX, LengthControlled
 from chexjax.judges.oracle import PhantomOracle
 from chexjax.judges.overlap import Bleu, RougeL
+from chexjax.judges.radgraph import RadGraphConfig
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -20,9 +23,11 @@ class JudgeSettings:
 
     Attributes:
       green: How GREEN is asked, the judge "green".
+      radgraph: RadGraph's model, for "radgraph_partial" and its kin.
     """
 
     green: GreenConfig = GreenConfig()
+    radgraph: RadGraphConfig = RadGraphConfig()
 
 
 class Settings(Protocol):
@@ -52,6 +57,12 @@ JUDGES: dict[str, Kind] = {
     "rouge_l": Kind(RougeL),
     "bleu": Kind(Bleu),
     "green": Kind(GreenConfig.build, ("green",)),
+    **{
+        f"radgraph_{level}": Kind(
+            functools.partial(RadGraphConfig.build, level=level), ("radgraph",)
+        )
+        for level in LEVELS
+    },
 }
 """All judges by the name that configs use."""
 
