@@ -16,6 +16,7 @@ from chexjax.data.tokens import tokenizer_files
 from chexjax.judges.base import Judgement, check_pairs
 from chexjax.judges.extraction import Extractor
 from chexjax.judges.graph import LEVELS
+from chexjax.judges.store import key_of
 from chexjax.judges.words import SPLITS, Split
 from chexjax.mesh import current_mesh
 from chexjax.weights import place_model
@@ -46,28 +47,31 @@ class RadGraphConfig:
         """The judge that compares graphs on a level, one of `graph.LEVELS`.
 
         Raises:
-          ValueError: a path is not given or leads nowhere, or there are no such words.
+          ValueError: a path leads nowhere or to what is no BERT, or there are no such words.
         """
-        for field in ("archive", "encoder"):
-            path = getattr(self, field)
-            if not path or not Path(path).exists():
-                raise ValueError(
-                    f"{_FIELD}.{field}={path!r} is not there; give "
-                    + ("RadGraph's .tar.gz" if field == "archive" else "its encoder's folder")
-                )
         if self.words not in SPLITS:
             raise ValueError(f"{_FIELD}.words={self.words!r}: choose one of {sorted(SPLITS)}")
+        for field, wanted in (("archive", "RadGraph's .tar.gz"), ("encoder", "a folder with BERT")):
+            path = getattr(self, field)
+            if not path or not Path(path).exists():
+                raise ValueError(f"{_FIELD}.{field}={path!r} is not there; give {wanted}")
+        encoder_spec(Path(self.encoder))
         return RadGraph(self, level)
 
     def files(self) -> dict[str, str]:
-        """Digests of the archive and of the encoder's files.
+        """Digests of the archive and of the encoder's config and tokenizer.
 
         Raises:
-          ValueError: they cannot be read.
+          ValueError: as `build`.
         """
+        self.build("partial")
         folder = Path(self.encoder)
-        files = [*archive_files(Path(self.archive)), folder / "config.json"]
-        return {file.name: sha256(file) for file in [*files, *tokenizer_files(folder)]}
+        words = [one for one in (folder / "vocab.txt",) if one.is_file()]
+        own = [folder / "config.json", *tokenizer_files(folder), *words]
+        return {
+            "archive": key_of(*(sha256(file) for file in archive_files(Path(self.archive)))),
+            "encoder": key_of(*(sha256(file) for file in own)),
+        }
 
 
 class RadGraph:

@@ -163,7 +163,7 @@ def _packed(path: Path) -> dict[str, bytes]:
                 found[name] = content.read()
     except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
         raise CheckpointError(
-            f"{path} is no whole .tar.gz ({error}); give RadGraph's or its folder, or fetch it again"
+            f"{path} is no whole .tar.gz ({error}); give RadGraph's, whole, or its folder"
         ) from error
     return found
 
