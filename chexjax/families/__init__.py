@@ -13,6 +13,7 @@ from chexjax.families.family import (
     EncoderFamily,
     Family,
     Names,
+    SpanFamily,
     Template,
     TextFamily,
 )
@@ -23,6 +24,7 @@ from chexjax.families.spec import (
     ImageSpec,
     MLPSpec,
     QFormerSpec,
+    SpanSpec,
     VisionSpec,
 )
 
@@ -62,6 +64,8 @@ __all__ = [
     "MLPSpec",
     "Names",
     "QFormerSpec",
+    "SpanFamily",
+    "SpanSpec",
     "Template",
     "TextFamily",
     "VisionSpec",

@@ -14,6 +14,7 @@ from chexjax.families.spec import (
     ImageSpec,
     MLPSpec,
     QFormerSpec,
+    SpanSpec,
     VisionSpec,
 )
 
@@ -115,6 +116,17 @@ class EncoderFamily(AnyFamily):
     """One text encoder."""
 
     encoder: EncoderSpec
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SpanFamily(AnyFamily):
+    """One model of spans and their relations.
+
+    Attributes:
+      spans: Its shapes and labels.
+    """
+
+    spans: SpanSpec
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

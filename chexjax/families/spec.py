@@ -166,6 +166,34 @@ class EncoderSpec:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class SpanSpec:
+    """What finds spans of words, and relations between them, in the words of an encoder (DyGIE++).
+
+    Attributes:
+      encoder: The encoder.
+      longest: Words of the longest span.
+      feature: Width of the embedding of a span's length.
+      hidden: Widths of the layers in front of each scorer.
+      entities: Kinds of spans; that a span is none of them always scores 0.
+      relations: Kinds of relations; that there is none always scores 0.
+      kept: Spans between which relations are looked for, per word of the text.
+    """
+
+    encoder: EncoderSpec
+    longest: int
+    feature: int
+    hidden: tuple[int, ...]
+    entities: tuple[str, ...]
+    relations: tuple[str, ...]
+    kept: float
+
+    @property
+    def width(self) -> int:
+        """Width of a span: its first word, its last word, its length."""
+        return 2 * self.encoder.block.width + self.feature
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class ImageSpec:
     """How pixels reach the model: resized to a square, scaled to 0..1, then normalised."""
 

@@ -12,11 +12,13 @@ from chexjax.config import content, local
 from chexjax.judges.base import Judge
 from chexjax.judges.bertscore import BertScoreConfig
 from chexjax.judges.chexbert import CheXbertConfig
+from chexjax.judges.graph import LEVELS
 from chexjax.judges.green import GreenConfig
 from chexjax.judges.label_judge import Labeling, RuleLabelsConfig
 from chexjax.judges.length import LengthControlled, parse, uncontrolled
 from chexjax.judges.oracle import PhantomOracle, labels
 from chexjax.judges.overlap import Bleu, CocoBleu, Rouge
+from chexjax.judges.radgraph import RadGraphConfig
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -30,12 +32,14 @@ class JudgeSettings:
       bertscore: Which encoder compares reports, the judge "bertscore".
       chexbert: Where CheXbert lies, and how its labels are counted, the judge "chexbert".
       rule_labels: How labels by rules are counted, the judge "rule_labels".
+      radgraph: RadGraph's model, for "radgraph_partial" and its kin.
     """
 
     green: GreenConfig = local(GreenConfig())
     bertscore: BertScoreConfig = local(BertScoreConfig())
     chexbert: CheXbertConfig = local(CheXbertConfig())
     rule_labels: RuleLabelsConfig = local(RuleLabelsConfig())
+    radgraph: RadGraphConfig = local(RadGraphConfig())
 
 
 Made = TypeVar("Made", covariant=True)
@@ -67,6 +71,12 @@ JUDGES: dict[str, Kind[Judge]] = {
     "chexbert": Kind(CheXbertConfig.build, ("chexbert",)),
     "green": Kind(GreenConfig.build, ("green",)),
     "rule_labels": Kind(RuleLabelsConfig.build, ("rule_labels",)),
+    **{
+        f"radgraph_{level}": Kind(
+            functools.partial(RadGraphConfig.build, level=level), ("radgraph",)
+        )
+        for level in LEVELS
+    },
 }
 """All judges by the name that configs use."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from chexjax.families import AnyFamily, DualFamily, EncoderFamily, Family
+from chexjax.families import AnyFamily, DualFamily, EncoderFamily, Family, SpanFamily
 from chexjax.models.block import REMAT
 from chexjax.models.dual import DualEncoder
 from chexjax.models.encoder import Encoder
@@ -13,6 +13,7 @@ from chexjax.models.lm import LanguageModel, Prefix
 from chexjax.models.lora import LORA_TRAINED, LoRAConfig, add_lora, merge_lora
 from chexjax.models.memory import KV, Memory
 from chexjax.models.quantize import quantize_int8
+from chexjax.models.spans import SpanModel, SpanScores
 from chexjax.models.vlm import VLM
 
 __all__ = [
@@ -26,6 +27,8 @@ __all__ = [
     "LoRAConfig",
     "Memory",
     "Prefix",
+    "SpanModel",
+    "SpanScores",
     "add_lora",
     "merge_lora",
     "model_class",
@@ -40,4 +43,6 @@ def model_class(family: AnyFamily) -> Any:
         return Encoder
     if isinstance(family, DualFamily):
         return DualEncoder
+    if isinstance(family, SpanFamily):
+        return SpanModel
     return VLM if isinstance(family, Family) else LanguageModel

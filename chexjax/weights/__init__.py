@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from chexjax.weights.adapter import load_adapter, save_adapter
 from chexjax.weights.gguf import read_gguf
-from chexjax.weights.load import check_model, load, load_model
+from chexjax.weights.load import check_model, load, load_model, place_model
 from chexjax.weights.save import save
 from chexjax.weights.store import Checkpoint, CheckpointError, Store
 
@@ -16,6 +16,7 @@ __all__ = [
     "load",
     "load_adapter",
     "load_model",
+    "place_model",
     "read_gguf",
     "save",
     "save_adapter",

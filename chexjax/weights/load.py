@@ -52,7 +52,22 @@ def load_model(
       CheckpointError: the checkpoint cannot be read, or is not one of this family.
       ImportError: it is a `.gguf` file, and the extra that reads them is not installed.
     """
-    store = _opened(path, family)
+    return place_model(_opened(path, family), family, mesh=mesh, param_dtype=param_dtype, **options)
+
+
+def place_model(
+    store: Checkpoint,
+    family: AnyFamily,
+    *,
+    mesh: Mesh,
+    param_dtype: Any = jnp.float32,
+    **options: Any,
+) -> Any:
+    """`load_model` of a checkpoint that is open already.
+
+    Raises:
+      CheckpointError: it is not one of this family.
+    """
     graph, shapes = model_class(family).abstract(family, **options)
     shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, param_dtype), shapes)
     places = parameter_shardings(shapes, family.sharding, mesh)
