@@ -11,13 +11,12 @@ import numpy as np
 from flax import nnx
 
 from chexjax.families import SpanSpec
+from chexjax.judges.encoding import bucket
 from chexjax.judges.graph import Entity, Graph
 from chexjax.judges.words import SPLITS, Split, as_read
 from chexjax.mesh import current_mesh, replicated
 from chexjax.models import SpanModel, SpanScores
 
-_LENGTHS = (64, 128, 256)
-"""Pieces of a batch's rows, where the longest fits in them; else as many as the encoder reads."""
 _SEGMENTS = (1, 2, 4)
 """Segments of a text; what is longer than the most of them is cut."""
 _PIECES = 2048
@@ -124,9 +123,8 @@ class Extractor:
     def _shape(self, text: _Text) -> Shape:
         """The smallest that has room for the pieces and for the words, some of which have none."""
         needed = max(text.length + 2, len(text.words))
-        for length in (*(one for one in _LENGTHS if one < self._segment), self._segment):
-            if needed <= length:
-                return 1, length
+        if needed <= self._segment:
+            return 1, bucket(needed, self._segment)
         room = self._segment - 2
         return next(
             (k, self._segment)

@@ -11,6 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from chexjax.judges.base import Judge, Judgement, check_pairs
+from chexjax.judges.bertscore import BertScoreConfig
+from chexjax.judges.chexbert import CheXbertConfig
+from chexjax.judges.radgraph import RadGraphConfig
 
 PARTS = ("radgraph", "bertscore", "chexbert", "bleu_2")
 """What is read, in the order of the numbers below.
@@ -150,3 +153,44 @@ class RadCliQ:
         rows = {text: row for row, text in enumerate(texts)}
         wanted, said = ([rows[text] for text in side] for side in (references, candidates))
         return np.einsum("bd,bd->b", vectors[wanted], vectors[said])
+
+
+_ENCODER = "distilroberta-base"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RadCliQConfig:
+    """RadCliQ's parts but for RadGraph and CheXbert, which are those of the judges of these names.
+
+    Attributes:
+      bertscore: Its `encoder` is a folder that has distilroberta-base. RadCliQ was fitted to
+        rescaled scores without IDF; IDF is for comparison with who counts it.
+    """
+
+    bertscore: BertScoreConfig = BertScoreConfig(rescale=_ENCODER)
+
+    def build(self, radgraph: RadGraphConfig, chexbert: CheXbertConfig, *, version: str) -> RadCliQ:
+        """The judge of one of `VERSIONS`.
+
+        Raises:
+          ValueError: a part is not set, or BERTScore is another one than RadCliQ was fitted to.
+        """
+        if self.bertscore.rescale != _ENCODER:
+            raise ValueError(
+                f"judge.radcliq.bertscore.rescale={self.bertscore.rescale!r}: RadCliQ was fitted "
+                f"to {_ENCODER!r}; leave it at that"
+            )
+        return RadCliQ(
+            version,
+            radgraph.build("combined"),
+            self.bertscore.build(),
+            chexbert.network().vectors,
+        )
+
+    def files(self) -> dict[str, str]:
+        """Digests of BERTScore's files.
+
+        Raises:
+          ValueError: a file cannot be read.
+        """
+        return {f"bertscore.{name}": digest for name, digest in self.bertscore.files().items()}

@@ -18,6 +18,7 @@ from chexjax.judges.label_judge import Labeling, RuleLabelsConfig
 from chexjax.judges.length import LengthControlled, parse, uncontrolled
 from chexjax.judges.oracle import PhantomOracle, labels
 from chexjax.judges.overlap import Bleu, CocoBleu, Rouge
+from chexjax.judges.radcliq import VERSIONS, RadCliQConfig
 from chexjax.judges.radgraph import RadGraphConfig
 
 
@@ -33,6 +34,7 @@ class JudgeSettings:
       chexbert: Where CheXbert lies, and how its labels are counted, the judge "chexbert".
       rule_labels: How labels by rules are counted, the judge "rule_labels".
       radgraph: RadGraph's model, for "radgraph_partial" and its kin.
+      radcliq: What "radcliq_v0" and "radcliq_v1" read beside `radgraph` and `chexbert`.
     """
 
     green: GreenConfig = local(GreenConfig())
@@ -40,6 +42,7 @@ class JudgeSettings:
     chexbert: CheXbertConfig = local(CheXbertConfig())
     rule_labels: RuleLabelsConfig = local(RuleLabelsConfig())
     radgraph: RadGraphConfig = local(RadGraphConfig())
+    radcliq: RadCliQConfig = local(RadCliQConfig())
 
 
 Made = TypeVar("Made", covariant=True)
@@ -76,6 +79,13 @@ JUDGES: dict[str, Kind[Judge]] = {
             functools.partial(RadGraphConfig.build, level=level), ("radgraph",)
         )
         for level in LEVELS
+    },
+    **{
+        f"radcliq_{version}": Kind(
+            functools.partial(RadCliQConfig.build, version=version),
+            ("radcliq", "radgraph", "chexbert"),
+        )
+        for version in VERSIONS
     },
 }
 """All judges by the name that configs use."""

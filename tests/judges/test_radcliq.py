@@ -5,8 +5,11 @@ import math
 import numpy as np
 import pytest
 
-from chexjax.judges import Judgement
-from chexjax.judges.radcliq import PARTS, VERSIONS, RadCliQ, bleu_2
+from chexjax.judges import Judgement, JudgeSettings, build
+from chexjax.judges.bertscore import BertScoreConfig
+from chexjax.judges.chexbert import CheXbertConfig
+from chexjax.judges.radcliq import PARTS, VERSIONS, RadCliQ, RadCliQConfig, bleu_2
+from chexjax.judges.radgraph import RadGraphConfig
 
 
 def of(version, *values):
@@ -102,3 +105,33 @@ def test_the_judge_prefers_what_radcliq_finds_fewer_errors_in():
         expected = of(version, 0.1, 0.2, math.sqrt(0.5), short)
         assert worse.details["radcliq"] == pytest.approx(expected)
         assert version in judge.name
+
+
+class Network:
+    """A network that has vectors alone."""
+
+    vectors = staticmethod(vectors)
+
+
+def test_configs_name_a_version_and_its_parts_are_those_that_it_was_fitted_to(monkeypatch):
+    built = []
+
+    def radgraph(config, level):
+        built.append(level)
+        return Given(0.9)
+
+    monkeypatch.setattr(RadGraphConfig, "build", radgraph)
+    monkeypatch.setattr(BertScoreConfig, "build", lambda config: built.append(config) or Given(0.8))
+    monkeypatch.setattr(CheXbertConfig, "network", lambda config: Network())
+    for version in VERSIONS:
+        [found] = build(f"radcliq_{version}").judge(["no edema"], ["no edema"])
+        assert found.score == pytest.approx(-of(version, 0.9, 0.8, 1.0, 1.0))
+    level, bertscore = built[:2]
+    assert level == "combined"
+    assert (bertscore.rescale, bertscore.layer, bertscore.idf) == ("distilroberta-base", 5, False)
+
+
+def test_another_bertscore_than_it_was_fitted_to_is_refused():
+    other = RadCliQConfig(bertscore=BertScoreConfig(rescale="distilbert-base-uncased"))
+    with pytest.raises(ValueError, match=r"rescale='distilbert-base-uncased': RadCliQ was fitted"):
+        build("radcliq_v1", JudgeSettings(radcliq=other))
