@@ -14,6 +14,7 @@ from chexjax.judges import PREFIX
 from chexjax.judges.oracle import labels
 from chexjax.page import standalone
 from chexjax.stages.align import ALIGN
+from chexjax.stages.chexbench import CHEXBENCH, bench_of
 from chexjax.stages.context import Context, Stage
 from chexjax.stages.control import CONTROL
 from chexjax.stages.ingest import INGEST
@@ -66,6 +67,7 @@ def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
         evaluation,
         studies,
         curves=curves,
+        bench=bench_of(context),
         timings=context.clock.rows(),
         facts=_facts(context),
         path=draft.path / "report.html",
@@ -100,6 +102,6 @@ EVALUATE = Stage(
     kind="report",
     fields=("judge", "evaluate"),
     extra=lambda config: files_of(config, config.evaluate.judge or config.judge.name),
-    reads=(INGEST, PAIR, *POLICIES.values(), *OWN.values(), *SWAPPED.values()),
+    reads=(INGEST, PAIR, *POLICIES.values(), *OWN.values(), *SWAPPED.values(), CHEXBENCH),
     work=_work,
 )
