@@ -40,7 +40,12 @@ class OfficialQuestions:
     """The questions of the official file, in its order; images are read when they are asked for."""
 
     def __init__(
-        self, file: Path, images: Path, tasks: Sequence[str] = (), count: int | None = None
+        self,
+        file: Path,
+        images: Path,
+        tasks: Sequence[str] = (),
+        count: int | None = None,
+        rules: ImageRules = _AS_THEY_ARE,
     ) -> None:
         """Reads the file.
 
@@ -49,11 +54,12 @@ class OfficialQuestions:
           images: Folder that its image paths start from.
           tasks: Names of the tasks to ask; empty for all that can be asked.
           count: Questions of each task, from the first; None for all.
+          rules: What becomes of image files.
 
         Raises:
           ValueError: the file is not there, not of this layout or without these tasks.
         """
-        self._file, self._images = file, images
+        self._file, self._images, self._rules = file, images, rules
         found = _read(file)
         for task in tasks:
             if task not in found or task not in (*CHOICES, *TEXT):
@@ -130,7 +136,7 @@ class OfficialQuestions:
         if not _stays_inside(path):
             raise UnusableQuestion(f"the path of {name} leads out of the images' folder")
         try:
-            return prepare((self._images / path).read_bytes(), _AS_THEY_ARE)
+            return prepare((self._images / path).read_bytes(), self._rules)
         except FileNotFoundError as error:
             raise UnusableQuestion(f"{name} is not below the images' folder") from error
         except OSError as error:

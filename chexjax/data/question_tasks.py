@@ -30,6 +30,9 @@ _YES_NO = ("yes", "no")
 _WRONG = 3
 """Wrong ones among four options."""
 
+_THERE = 0.8
+"""Share of studies that are asked about a finding which they have."""
+
 _WHICH = {
     "side": "On which side is the {}?",
     "severity": "How severe is the {}?",
@@ -125,11 +128,17 @@ def _multiple(subject: Subject, labels: Sequence[str], rng: np.random.Generator)
 
 
 def _vqa(subject: Subject, labels: Sequence[str], rng: np.random.Generator) -> Asked | None:
-    """Half of them yes or no, the other half which of two to four words."""
-    if not subject.details:
+    """Mostly about what is there: half of it yes or no, half which of two to four words.
+
+    Most things are absent in most studies, so that "absent" would be a good guess if they were
+    asked about evenly.
+    """
+    there = rng.random() < _THERE
+    details = [detail for detail in subject.details if bool(detail.statement) == there]
+    if not details:
         return None
-    detail = subject.details[int(rng.integers(len(subject.details)))]
-    if detail.statement and rng.random() < 0.5:
+    detail = details[int(rng.integers(len(details)))]
+    if there and rng.random() < 0.5:
         answer = int(rng.integers(2))
         word = _other(detail, rng) if answer else detail.word
         text = f"Is there {detail.statement.format(word)}?"

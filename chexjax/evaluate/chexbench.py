@@ -31,7 +31,8 @@ class ChexbenchConfig:
       questions: Where they come from: `none`, the `official` file, or the held-out `studies`, which
         are asked about as far as their truth is known.
       path: The official JSON file. What it holds, not where it lies, decides the content.
-      images: Folder that its image paths start from; empty for the file's own.
+      images: Folder that its image paths start from; empty for the file's own. They become what
+        `source.image` says.
       tasks: Names of tasks; empty for all.
       count: Questions of each task, from the first; None for all.
       protocols: How a policy's choice is read.

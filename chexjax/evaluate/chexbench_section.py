@@ -8,7 +8,7 @@ from rich.console import Console
 
 from chexjax.evaluate import significance
 from chexjax.evaluate.chexbench import MEAN, Bench, TaskResult, TextResult
-from chexjax.evaluate.significance import Interval
+from chexjax.evaluate.significance import Interval, number
 from chexjax.page import Html, join, table, tag
 
 TITLE = "Alignment tax"
@@ -64,17 +64,17 @@ def _sentence(bench: Bench, protocol: str, result: TaskResult) -> str:
 
 def _choices(bench: Bench, protocol: str, found: Sequence[TaskResult]) -> Html:
     names = (bench.baseline, bench.test)
-    header = [_PROTOCOLS[protocol][0], *names, "Difference", "Chance", "Questions"]
     reads = protocol == "generate"
-    if reads:
-        header += [f"Unreadable, {name}" for name in names]
+    header = [_PROTOCOLS[protocol][0], *names, "Difference", "Chance"]
+    header += [f"Unreadable, {name}" for name in names] if reads else []
+    header.append("Questions")
     rows = []
     for one in found:
-        cells = [_cell(_percent(one.accuracy[name])) for name in names]
-        cells += [_cell(_percent(one.difference, signed=True))]
-        cells += [tag("span", _share(one.chance)), tag("span", f"{one.questions:,}")]
-        if reads:
-            cells += [tag("span", _share(one.unreadable[name])) for name in names]
+        cells: list[str] = [_cell(_percent(one.accuracy[name])) for name in names]
+        cells.append(_cell(_percent(one.difference, signed=True)))
+        plain = [one.chance, *([one.unreadable[name] for name in names] if reads else [])]
+        cells += [number(100 * share, 1) for share in plain]
+        cells.append(f"{one.questions:,}")
         first = tag("strong", one.task) if one.task == MEAN else one.task
         rows.append([first, *cells])
     return table(header, rows, strong=2)
@@ -95,7 +95,7 @@ def _text_row(one: TextResult, names: Sequence[str]) -> list[str]:
 
 def _note(bench: Bench) -> str:
     said = (
-        f"Questions: {bench.source}. Right answers in per cent. Small figures: 95 % intervals from "
+        f"Questions: {bench.source}. All shares in per cent. Small figures: 95 % intervals from "
         f"{significance.RESAMPLES:,} bootstrap draws of the questions, the same for both policies. "
         "Chance: a blind guess among the options."
     )
@@ -113,7 +113,7 @@ def _percent(one: Interval, *, signed: bool = False) -> tuple[str, str]:
 
 
 def _share(share: float) -> str:
-    return f"{100 * share:.1f} %"
+    return f"{100 * share:.1f}\u00a0%"
 
 
 def _cell(parts: tuple[str, str]) -> Html:

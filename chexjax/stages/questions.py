@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from chexjax.artefacts import Artefact, Draft
-from chexjax.config import ConfigError
+from chexjax.config import ConfigError, content
 from chexjax.data.chexbench import OfficialQuestions
 from chexjax.data.questions import UnusableQuestion
 from chexjax.data.study_questions import StudyQuestions
@@ -38,7 +38,7 @@ def official(config: RunConfig) -> OfficialQuestions:
     if not folder.is_dir():
         raise ConfigError(f"config.chexbench.images={folder}: there is no such folder")
     try:
-        return OfficialQuestions(file, folder, asked.tasks, asked.count)
+        return OfficialQuestions(file, folder, asked.tasks, asked.count, config.source.image)
     except ValueError as error:
         raise ConfigError(f"config.chexbench.{error}") from error
 
@@ -85,10 +85,14 @@ def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
 
 def _content(config: RunConfig) -> dict[str, Any]:
     asked = config.chexbench
-    chosen = {"from": asked.questions, "tasks": list(asked.tasks), "count": asked.count}
+    chosen: dict[str, Any] = {
+        "from": asked.questions,
+        "tasks": list(asked.tasks),
+        "count": asked.count,
+    }
     if asked.questions == "studies":
-        chosen |= {"seed": config.seed, "split": config.evaluate.split}
-    return chosen
+        return chosen | {"seed": config.seed, "split": config.evaluate.split}
+    return chosen | {"image": content(config.source.image)}
 
 
 def _files(config: RunConfig) -> dict[str, Any] | None:
