@@ -76,6 +76,10 @@ class PhantomSource:
         """Name of a study."""
         return f"phantom-{self.config.seed}-{index:06d}"
 
+    def index(self, id: str) -> int:
+        """Inverse of `id`."""
+        return int(id.rpartition("-")[2])
+
     def fingerprint(self) -> str:
         """Empty: nothing is read."""
         return ""

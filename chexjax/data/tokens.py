@@ -104,7 +104,15 @@ class Tokens:
 
         Hundreds of placeholders are read as one, which is repeated in their place.
         """
-        text = prompt_text(self.family.template, images, 1, indication)
+        return self._prompt(self.family.template, images, indication)
+
+    def question(self, images: int, text: str) -> list[int]:
+        """Ids of a prompt that asks `text` in the place of the family's own question."""
+        template = dataclasses.replace(self.family.template, question="{indication}")
+        return self._prompt(template, images, text)
+
+    def _prompt(self, template: Template, images: int, words: str) -> list[int]:
+        text = prompt_text(template, images, 1, words)
         found = self.tokenizer.encode(text, add_special_tokens=False)
         pixels = self.placeholder
         run = [pixels] * self.family.visual_tokens(1)
@@ -115,8 +123,13 @@ class Tokens:
 
         Special tokens in the text are plain text.
         """
-        before, after = self._around
-        return [*before, *self._plain(text), self.end, *after]
+        _, after = self._around
+        return [*self.answer(text), self.end, *after]
+
+    def answer(self, text: str) -> list[int]:
+        """Ids of a text as the beginning of an answer, which may go on behind it."""
+        before, _ = self._around
+        return [*before, *self._plain(text)]
 
     def text(self, ids: Sequence[int]) -> str:
         """Inverse of `report`, special tokens left out."""

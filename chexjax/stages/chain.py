@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from chexjax.stages import chexbench
 from chexjax.stages.align import ALIGN
 from chexjax.stages.context import Stage
 from chexjax.stages.control import CONTROL
@@ -22,7 +23,8 @@ METHOD = (*BEFORE_CONTROL, CONTROL)
 
 COMMANDS: dict[str, tuple[Stage, ...]] = {
     **{stage.name: (stage,) for stage in (*METHOD, TRAIN_JUDGE, READER, DRAFTING)},
-    "evaluate": (*OWN.values(), *SWAPPED.values(), EVALUATE),
+    "chexbench": chexbench.ALL,
+    "evaluate": (*OWN.values(), *SWAPPED.values(), *chexbench.ALL, EVALUATE),
 }
 COMMANDS["run"] = (*METHOD, *COMMANDS["evaluate"])
 """Command -> its stages in order."""

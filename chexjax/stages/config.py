@@ -10,6 +10,7 @@ from chexjax.artefacts import Share
 from chexjax.config import ConfigError, local
 from chexjax.data.sources import SourceConfig
 from chexjax.engine import Sampler
+from chexjax.evaluate.chexbench import ChexbenchConfig
 from chexjax.evaluate.drafting_study import DraftingConfig
 from chexjax.evaluate.reader_study import ReaderConfig
 from chexjax.judges import JudgeSettings, uncontrolled
@@ -293,6 +294,7 @@ class RunConfig:
       loss: What alignment minimises.
       align: How alignment trains.
       evaluate: Held-out evaluation.
+      chexbench: The alignment tax on CheXbench, or on questions like its own.
       reader: The blinded comparison by readers, which no other stage needs.
       drafting: The study of drafts, which no other stage needs either.
       mesh: Devices.
@@ -314,6 +316,7 @@ class RunConfig:
     loss: LossConfig = LossConfig()
     align: TrainConfig = TrainConfig(total_epochs=1.0, freeze=("vision/", "connector/"))
     evaluate: EvaluateConfig = EvaluateConfig()
+    chexbench: ChexbenchConfig = ChexbenchConfig()
     reader: ReaderConfig = ReaderConfig()
     drafting: DraftingConfig = DraftingConfig()
     mesh: MeshConfig = local(MeshConfig())

@@ -21,11 +21,13 @@ from chexjax.data.sources import open_source
 from chexjax.families import Family, TextFamily, preset
 from chexjax.mesh import check_batch, parameter_names, parameter_shardings, path_name
 from chexjax.models import VLM, add_lora
+from chexjax.stages.answers import writes_answers
 from chexjax.stages.config import RunConfig
 from chexjax.stages.context import Context
 from chexjax.stages.fitting import length_in_steps
 from chexjax.stages.ingest import INGEST
 from chexjax.stages.judge import labeler_name
+from chexjax.stages.questions import QUESTIONS, is_asked, official
 from chexjax.stages.start import check_start, is_trained
 from chexjax.stages.visual import VISUAL, check_frozen, token_bytes
 from chexjax.train import TrainConfig
@@ -56,6 +58,8 @@ def check(context: Context) -> None:
         _check_pairs(config)
         preset(config.train_judge.preset, TextFamily)
         length_in_steps(config.train_judge.train, "train_judge.train", rows=1)
+        if is_asked(config):
+            _check_questions(context)
         for name in ("sample", "evaluate"):
             _check_room(context.family, name, getattr(config, name).max_new_tokens)
         for name in ("sample", "reference", "evaluate"):
@@ -80,6 +84,17 @@ def _check_pairs(config: RunConfig) -> None:
             f"config.pair.source: {file} holds single reports, but {config.loss.name} learns from "
             "pairs; set config.loss.name to 'kto', or give pairs"
         )
+
+
+def _check_questions(context: Context) -> None:
+    config = context.config.chexbench
+    if config.questions == "official" and not context.is_finished(QUESTIONS):
+        official(context.config)
+    for judge in config.judges:
+        judges.build(judge, context.config.judge.green)
+    if writes_answers(context.config):
+        _check_room(context.family, "chexbench", config.max_new_tokens)
+    check_batch(config.unit, context.mesh, "chexbench.unit")
 
 
 def _check_room(family: Family, name: str, report: int) -> None:

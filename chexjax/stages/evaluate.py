@@ -14,6 +14,7 @@ from chexjax.evaluate.metrics import System, evaluate
 from chexjax.judges import build_labeler, uncontrolled
 from chexjax.page import standalone
 from chexjax.stages.align import ALIGN
+from chexjax.stages.chexbench import CHEXBENCH, bench_of
 from chexjax.stages.config import RunConfig
 from chexjax.stages.context import Context, Stage
 from chexjax.stages.control import CONTROL
@@ -68,6 +69,7 @@ def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
         evaluation,
         studies,
         curves=curves,
+        bench=bench_of(context),
         timings=context.clock.rows(),
         facts=_facts(context),
         path=draft.path / "report.html",
@@ -109,6 +111,6 @@ EVALUATE = Stage(
     kind="report",
     fields=("judge", "evaluate"),
     extra=_read_beside,
-    reads=(INGEST, PAIR, *POLICIES.values(), *OWN.values(), *SWAPPED.values()),
+    reads=(INGEST, PAIR, *POLICIES.values(), *OWN.values(), *SWAPPED.values(), CHEXBENCH),
     work=_work,
 )

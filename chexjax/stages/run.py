@@ -62,11 +62,14 @@ def execute(argv: Sequence[str]) -> None:
         return
     if SFT in stages:
         require_start(context.config)
-    for stage in stages:
-        if len(stages) == 1 or stage.needed(context.config):
-            made = context.run(stage)
-            if len(stages) == 1:
-                stage.describe(made, console)
+    wanted = [stage for stage in stages if len(stages) == 1 or stage.needed(context.config)]
+    if not wanted:
+        name = command.stage
+        raise ConfigError(f"config.{name} asks {name!r} to do nothing: see its fields")
+    for stage in wanted:
+        made = context.run(stage)
+        if len(stages) == 1:
+            stage.describe(made, console)
     if command.stage == "run":
         console.print(context.clock.table())
         console.print(f"report: {command.workdir / 'report' / 'report.html'}")

@@ -1,0 +1,121 @@
+"""The alignment tax on a page and on the console."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+
+from chexjax.evaluate import significance
+from chexjax.evaluate.chexbench import MEAN, Bench, TaskResult, TextResult
+from chexjax.evaluate.significance import Interval, number
+from chexjax.page import Html, join, table, tag
+
+TITLE = "Alignment tax"
+
+LEAD = (
+    "What alignment for reports has cost elsewhere: the policies answer questions of CheXbench's "
+    "tasks, which alignment never showed them."
+)
+
+_PROTOCOLS = {
+    "sum": ("By sum", "summed log-likelihood of an option"),
+    "mean": ("By mean", "log-likelihood of an option per token"),
+    "generate": ("By generation", "the letter in a written answer"),
+}
+
+
+def verdict(bench: Bench) -> list[str]:
+    """What alignment has cost, one sentence for each protocol."""
+    return [_sentence(bench, name, found[-1]) for name, found in bench.protocols.items() if found]
+
+
+def section(bench: Bench) -> Html:
+    """The tables, a protocol each, then the tasks that ask for a text."""
+    parts = [tag("ul", *(tag("li", line) for line in verdict(bench)))]
+    parts += [_choices(bench, name, found) for name, found in bench.protocols.items() if found]
+    if bench.texts:
+        parts.append(_texts(bench))
+    return join([*parts, tag("p", _note(bench), class_="note")])
+
+
+def show(bench: Bench, console: Console) -> None:
+    """Prints the verdict."""
+    for line in verdict(bench):
+        console.print(line, highlight=False)
+
+
+def _sentence(bench: Bench, protocol: str, result: TaskResult) -> str:
+    verbs = {-1: "answers worse than", 0: "cannot be told apart from", 1: "answers better than"}
+    after, before = (result.accuracy[name].mean for name in (bench.test, bench.baseline))
+    span = _percent(result.difference, signed=True)
+    said = (
+        f"{_PROTOCOLS[protocol][0]} ({_PROTOCOLS[protocol][1]}), {bench.test} "
+        f"{verbs[result.difference.sign]} {bench.baseline}: {_share(after)} right against "
+        f"{_share(before)}, chance {_share(result.chance)}; difference {span[0]} points "
+        f"(95 % interval {span[1]})."
+    )
+    lost = result.unreadable
+    if any(lost.values()):
+        shares = ", ".join(f"{name} {_share(share)}" for name, share in lost.items())
+        said += f" Answers that name no option, counted as wrong: {shares}."
+    return said
+
+
+def _choices(bench: Bench, protocol: str, found: Sequence[TaskResult]) -> Html:
+    names = (bench.baseline, bench.test)
+    reads = protocol == "generate"
+    header = [_PROTOCOLS[protocol][0], *names, "Difference", "Chance"]
+    header += [f"Unreadable, {name}" for name in names] if reads else []
+    header.append("Questions")
+    rows = []
+    for one in found:
+        cells: list[str] = [_cell(_percent(one.accuracy[name])) for name in names]
+        cells.append(_cell(_percent(one.difference, signed=True)))
+        plain = [one.chance, *([one.unreadable[name] for name in names] if reads else [])]
+        cells += [number(100 * share, 1) for share in plain]
+        cells.append(f"{one.questions:,}")
+        first = tag("strong", one.task) if one.task == MEAN else one.task
+        rows.append([first, *cells])
+    return table(header, rows, strong=2)
+
+
+def _texts(bench: Bench) -> Html:
+    names = (bench.baseline, bench.test)
+    header = ["Texts", *names, "Difference", "Judge", "Number"]
+    return table(header, [_text_row(one, names) for one in bench.texts], strong=2)
+
+
+def _text_row(one: TextResult, names: Sequence[str]) -> list[str]:
+    cells = [_cell((one.score[name].value(), one.score[name].span())) for name in names]
+    gap = one.difference
+    cells.append(_cell((gap.value(signed=True), gap.span(signed=True))))
+    return [one.task, *cells, one.judge, f"{one.texts:,}"]
+
+
+def _note(bench: Bench) -> str:
+    said = (
+        f"Questions: {bench.source}. All shares in per cent. Small figures: 95 % intervals from "
+        f"{significance.RESAMPLES:,} bootstrap draws of the questions, the same for both policies. "
+        "Chance: a blind guess among the options."
+    )
+    if bench.left_out:
+        said += f" {bench.left_out:,} questions could not be asked; rejects.jsonl says why."
+    if bench.ignored:
+        said += f" Tasks of the file that were not asked: {', '.join(bench.ignored)}."
+    return said
+
+
+def _percent(one: Interval, *, signed: bool = False) -> tuple[str, str]:
+    """Value and interval in per cent."""
+    scaled = Interval(100 * one.mean, 100 * one.low, 100 * one.high)
+    return scaled.value(1, signed=signed), scaled.span(1, signed=signed)
+
+
+def _share(share: float) -> str:
+    return f"{100 * share:.1f}\u00a0%"
+
+
+def _cell(parts: tuple[str, str]) -> Html:
+    value, span = parts
+    return tag("span", value, tag("small", span))

@@ -1,0 +1,131 @@
+"""`chexbench`: the alignment tax, of the aligned policy against SFT."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterable
+
+from rich.console import Console
+
+from chexjax.artefacts import Artefact, ArtefactError, Draft, write_atomic
+from chexjax.config import freeze
+from chexjax.data.questions import Question
+from chexjax.evaluate import chexbench, chexbench_section
+from chexjax.evaluate.chexbench import Answer, Bench
+from chexjax.page import Page
+from chexjax.stages.align import ALIGN
+from chexjax.stages.answers import option_scores, scores_options, written_answers
+from chexjax.stages.config import RunConfig
+from chexjax.stages.context import Context, Stage
+from chexjax.stages.judge import files_of, judge_of
+from chexjax.stages.questions import QUESTIONS, is_asked
+from chexjax.stages.sft import SFT
+from chexjax.trackers import StageTimer
+
+_POLICIES = {"SFT": SFT, "aligned": ALIGN}
+_SCORES = {name: option_scores(policy) for name, policy in _POLICIES.items()}
+_WRITTEN = {name: written_answers(policy) for name, policy in _POLICIES.items()}
+_RESULTS = "results.json"
+
+
+def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
+    config, questions = context.config, context.artefact(QUESTIONS)
+    answers = {name: _answers(context, name) for name in _POLICIES}
+    asked, left_out = _answered(questions, answers.values(), config)
+    if not asked:
+        raise ArtefactError(
+            f"no question of {questions.path} could be asked: see the rejects.jsonl of it and of "
+            "the answers beside it"
+        )
+    baseline, *_, test = _POLICIES
+    bench = Bench(
+        source=_source(config),
+        baseline=baseline,
+        test=test,
+        protocols={
+            protocol: chexbench.choices(asked, answers, protocol, seed=config.seed)
+            for protocol in config.chexbench.protocols
+        },
+        texts=chexbench.texts(
+            asked,
+            answers,
+            [judge_of(context, name) for name in config.chexbench.judges],
+            seed=config.seed,
+        ),
+        left_out=left_out,
+        ignored=tuple(questions.statistics["ignored"]),
+        seed=config.seed,
+    )
+    text = json.dumps(dataclasses.asdict(bench), indent=1, ensure_ascii=False)
+    write_atomic(draft.path / _RESULTS, text + "\n")
+    page = Page(chexbench_section.TITLE, chexbench_section.LEAD, above="chexjax chexbench")
+    page.section("Result", chexbench_section.section(bench))
+    page.write(draft.path / "chexbench.html")
+    chexbench_section.show(bench, Console())
+    return draft.finish(rows=len(asked))
+
+
+def _answers(context: Context, system: str) -> dict[str, Answer]:
+    """Question id -> what one policy said."""
+    config = context.config
+    found: dict[str, Answer] = {}
+    if _SCORES[system].needed(config):
+        for row in context.artefact(_SCORES[system]).rows():
+            found[row["id"]] = Answer(logps=tuple(row["logps"]), tokens=tuple(row["tokens"]))
+    if _WRITTEN[system].needed(config):
+        for row in context.artefact(_WRITTEN[system]).rows():
+            said = found.get(row["id"], Answer())
+            found[row["id"]] = dataclasses.replace(said, text=row["text"])
+    return found
+
+
+def _answered(
+    questions: Artefact, answers: Iterable[dict[str, Answer]], config: RunConfig
+) -> tuple[list[Question], int]:
+    """The questions, without images, that all policies answered in all ways; how many others."""
+    said = list(answers)
+    rows = questions.rows()
+    found = [Question.from_row({**row, "images": []}) for row in rows]
+
+    def complete(question: Question) -> bool:
+        scored = bool(question.options) and scores_options(config)
+        written = not question.options or "generate" in config.chexbench.protocols
+        each = [one.get(question.id, Answer()) for one in said]
+        return all((a.logps or not scored) and (a.text is not None or not written) for a in each)
+
+    kept = [question for question in found if complete(question)]
+    return kept, len(found) - len(kept) + questions.manifest.rejects
+
+
+def _source(config: RunConfig) -> str:
+    if config.chexbench.questions == "official":
+        return "CheXbench, the official file"
+    return f"made of held-out studies of {config.source.name}, in the manner of CheXbench"
+
+
+def bench_of(context: Context) -> Bench | None:
+    """The result of a run; None where it asks no questions."""
+    if not is_asked(context.config):
+        return None
+    text = (context.artefact(CHEXBENCH).path / _RESULTS).read_text("utf-8")
+    return freeze(Bench, json.loads(text), where=_RESULTS)
+
+
+CHEXBENCH = Stage(
+    name="chexbench",
+    folder="chexbench/result",
+    kind="chexbench",
+    fields=("seed",),
+    reads=(QUESTIONS, *_SCORES.values(), *_WRITTEN.values()),
+    work=_work,
+    needed=is_asked,
+    extra=lambda config: {
+        "protocols": list(config.chexbench.protocols),
+        "judges": list(config.chexbench.judges),
+        **files_of(config, *config.chexbench.judges),
+    },
+)
+
+ALL = (QUESTIONS, *_SCORES.values(), *_WRITTEN.values(), CHEXBENCH)
+"""The stages of the alignment tax, in their order."""
