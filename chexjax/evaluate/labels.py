@@ -22,6 +22,7 @@ class LabelScores:
       f1: NaN where no reference has the label.
       macro: Mean of `f1` over labels that some reference has.
       micro: F1 of all labels' counts together.
+      draws: Of `macro` and `micro`, the value in each bootstrap draw, `f64[RESAMPLES]`.
     """
 
     names: tuple[str, ...]
@@ -30,6 +31,7 @@ class LabelScores:
     f1: tuple[Interval, ...]
     macro: Interval
     micro: Interval
+    draws: Mapping[str, Array]
 
 
 def label_scores(
@@ -49,15 +51,16 @@ def label_scores(
     resampled = resampled_means(flat, seed=seed).reshape(-1, 3, len(CHEXPERT_14))
     totals = counts.sum(1)[None]  # [1, 3, L]
     each, each_resampled = _f1(totals), _f1(resampled)
+    pooled = _f1(resampled.sum(-1, keepdims=True))[:, 0]
+    draws = {"macro": _mean(each_resampled), "micro": pooled}
     return LabelScores(
         names=CHEXPERT_14,
         support=tuple(int(n) for n in totals[0, 1]),
         predicted=tuple(int(n) for n in totals[0, 2]),
         f1=tuple(interval(each[0, k], each_resampled[:, k]) for k in range(len(CHEXPERT_14))),
-        macro=interval(_mean(each)[0], _mean(each_resampled)),
-        micro=interval(
-            _f1(totals.sum(-1, keepdims=True))[0, 0], _f1(resampled.sum(-1, keepdims=True))[:, 0]
-        ),
+        macro=interval(_mean(each)[0], draws["macro"]),
+        micro=interval(_f1(totals.sum(-1, keepdims=True))[0, 0], draws["micro"]),
+        draws=draws,
     )
 
 
