@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 
 from chexjax.evaluate import plots
+from chexjax.evaluate.cells import cell
 from chexjax.evaluate.gallery import ERRORS
 from chexjax.evaluate.metrics import Evaluation, SystemResult
 from chexjax.evaluate.significance import (
@@ -18,7 +19,7 @@ from chexjax.evaluate.significance import (
     randomisation_p,
 )
 from chexjax.judges.answer import CATEGORIES
-from chexjax.page import Html, figure, grid, tag
+from chexjax.page import Html, figure, grid
 from chexjax.page import table as html_table
 
 LEAD = (
@@ -98,7 +99,7 @@ def show(found: ErrorShift) -> Html:
             _name(one.category),
             one.before.value(2),
             one.after.value(2),
-            tag("span", one.change.value(2, signed=True), tag("small", one.change.span(2))),
+            cell(one.change, 2, signed=True),
             chance(one.adjusted),
         ]
         for one in found.shifts

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from chexjax.evaluate.cells import cell
 from chexjax.evaluate.metrics import Evaluation
 from chexjax.evaluate.significance import Interval, bootstrap_p, chance, holm, randomisation_p
 from chexjax.page import Html, tag
@@ -79,7 +80,7 @@ def show(found: Sequence[Compared], titles: dict[str, str]) -> Html:
     rows = [
         [
             tag("span", f"{one.of} \u2212 {one.minus}", tag("small", titles[one.column])),
-            tag("span", one.gap.value(signed=True), tag("small", one.gap.span(signed=True))),
+            cell(one.gap, signed=True),
             chance(one.bootstrap),
             chance(one.randomisation),
             chance(one.adjusted),

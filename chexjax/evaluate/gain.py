@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from chexjax.evaluate.cells import cell
 from chexjax.evaluate.family import quality_columns
 from chexjax.evaluate.metrics import Evaluation, SystemResult
 from chexjax.evaluate.significance import Array, Interval, interval, resampled_means
@@ -100,15 +101,14 @@ def _draws(system: SystemResult, names: Sequence[str], seed: int) -> Array:
 
 def show(found: Sequence[Gain], titles: Mapping[str, str]) -> Html:
     """Measures in rows, systems in columns, the average last; `titles` names measures."""
-    header = ["Measure", *(_heading(one) for one in found)]
-    rows = [[titles[name], *(_cell(one.each[name]) for one in found)] for name in found[0].each]
-    rows.append([AVERAGE, *(_cell(one.average) for one in found)])
-    return html_table(header, rows, strong=len(found))
+    rows = [[titles[name], *(_shown(one.each[name]) for one in found)] for name in found[0].each]
+    rows.append([AVERAGE, *(_shown(one.average) for one in found)])
+    return html_table(["Measure", *map(_heading, found)], rows, strong=len(found))
+
+
+def _shown(gain: Interval) -> Html:
+    return cell(gain, 1, signed=True, unit=" %")
 
 
 def _heading(one: Gain) -> Html:
     return tag("span", one.of, tag("small", f"over {one.minus}"))
-
-
-def _cell(one: Interval) -> Html:
-    return tag("span", f"{one.value(1, signed=True)} %", tag("small", one.span(1, signed=True)))

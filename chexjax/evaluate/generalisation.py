@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from chexjax.evaluate.cells import cell
 from chexjax.evaluate.metrics import Evaluation
 from chexjax.evaluate.significance import Array, Interval, interval, number, resampled_means
 from chexjax.page import Html, tag
@@ -102,10 +103,10 @@ def show(found: Generalisation) -> Html:
     rows = [
         [
             one.system,
-            _cell(one.home),
-            _cell(one.away),
-            _cell(one.change, signed=True),
-            *(_cell(g, signed=True) if g else "" for g in (one.home_gain, one.away_gain)),
+            cell(one.home),
+            cell(one.away),
+            cell(one.change, signed=True),
+            *(cell(g, signed=True) if g else "" for g in (one.home_gain, one.away_gain)),
             _kept(one),
         ]
         for one in found.transfers
@@ -118,7 +119,3 @@ def _kept(one: Transfer) -> str:
     if one.home_gain is None or one.away_gain is None or one.home_gain.sign <= 0:
         return ""
     return f"{number(100 * one.away_gain.mean / one.home_gain.mean, 0)} %"
-
-
-def _cell(one: Interval, *, signed: bool = False) -> Html:
-    return tag("span", one.value(signed=signed), tag("small", one.span(signed=signed)))

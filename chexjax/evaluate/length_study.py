@@ -12,13 +12,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from scipy.stats import rankdata
 
+from chexjax.evaluate.cells import cell, share
 from chexjax.evaluate.metrics import Evaluation, SystemResult
 from chexjax.evaluate.significance import (
     Array,
     Interval,
     interval,
     mean_intervals,
-    number,
     resampled_means,
 )
 from chexjax.page import Html, grid, tag
@@ -150,16 +150,16 @@ def repeats(report: str, n: int = NGRAM) -> tuple[int, int]:
 def show(study: LengthStudy) -> Html:
     """One table of how score hangs on length, and one of the score by length."""
     rows: Mapping[str, list[str]] = {
-        "Words, mean": [_cell(one.words, 1) for one in study.systems],
-        "\u00f7 words of the reference": [_cell(one.to_reference, 2) for one in study.systems],
+        "Words, mean": [cell(one.words, 1) for one in study.systems],
+        "\u00f7 words of the reference": [cell(one.to_reference, 2) for one in study.systems],
         f"\u00f7 words of {study.systems[0].system}": [
-            _cell(one.to_baseline, 2) if one.to_baseline else "1" for one in study.systems
+            cell(one.to_baseline, 2) if one.to_baseline else "1" for one in study.systems
         ],
-        "Rank correlation": [_cell(one.correlation, 2) for one in study.systems],
+        "Rank correlation": [cell(one.correlation, 2) for one in study.systems],
         "LC drop": [share(one.drop) for one in study.systems],
         f"Repeated {NGRAM}-grams": [share(one.repeated) for one in study.systems],
     }
-    beside = [_cell(study.reference_words, 1), "1", "", "", "", share(study.reference_repeated)]
+    beside = [cell(study.reference_words, 1), "1", "", "", "", share(study.reference_repeated)]
     names = [one.system for one in study.systems]
     table = [[name, *cells, end] for (name, cells), end in zip(rows.items(), beside, strict=True)]
     bins = [
@@ -179,13 +179,3 @@ def _bin_names() -> list[str]:
 
 def _binned(count: int, score: Interval) -> Html:
     return tag("span", score.value(), tag("small", f"{count:,} reports")) if count else Html("-")
-
-
-def _cell(one: Interval, digits: int) -> Html:
-    return tag("span", one.value(digits), tag("small", one.span(digits)))
-
-
-def share(one: Interval) -> Html:
-    """A share in per cent with its interval under it."""
-    ends = f"{number(100 * one.low, 1)} to {number(100 * one.high, 1)}"
-    return tag("span", f"{number(100 * one.mean, 1)} %", tag("small", ends))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from chexjax.data.study import Study
 from chexjax.evaluate import plots, significance, table, verdict
+from chexjax.evaluate.analyses import Section
 from chexjax.evaluate.gallery import RULE, STYLE, gallery
 from chexjax.evaluate.metrics import BLEU, ROUGE_L, Evaluation
 from chexjax.page import Html, Page, figure, grid, join, tag
@@ -19,6 +20,7 @@ def write(
     evaluation: Evaluation,
     studies: Sequence[Study],
     *,
+    sections: Sequence[Section],
     curves: Mapping[str, plots.Curve],
     timings: Sequence[Timing] | None,
     facts: Mapping[str, str],
@@ -29,6 +31,7 @@ def write(
     Args:
       evaluation: The numbers.
       studies: The studies they were measured on, in the same order.
+      sections: What was worked out beside the means.
       curves: `stage -> rows of its metrics log`, each with `step` and any of `plots.CURVES`.
       timings: One row a stage, columns by name; None leaves the table out.
       facts: What else is worth knowing of the run, name and value.
@@ -41,6 +44,8 @@ def write(
     page.section("Length", _length(evaluation), lead=_LENGTH)
     if evaluation.test.labels is not None:
         page.section("Conditions", _labels(evaluation), lead=_LABELS)
+    for section in sections:
+        page.section(*section)
     if pictures := plots.training_curves(curves):
         page.section("Training", grid(*(figure(one) for one in pictures)), lead=_TRAINING)
     page.section("Studies", gallery(evaluation, studies), lead=RULE)

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from chexjax.data.study import Study
+from chexjax.evaluate.cells import cell
 from chexjax.evaluate.metrics import Evaluation
 from chexjax.evaluate.significance import (
     Array,
@@ -229,7 +230,7 @@ def show(found: Sequence[Sliced]) -> Html:
     gaps = [
         [
             tag("span", one.attribute, tag("small", gap.system)),
-            tag("span", gap.size.value(), tag("small", gap.size.span())),
+            cell(gap.size),
             f"{gap.low} to {gap.high}",
             chance(gap.adjusted),
         ]
@@ -246,8 +247,8 @@ def _table(one: Sliced) -> Html:
         [
             each.value,
             f"{each.studies:,}",
-            *(_cell(each.scores[name]) for name in names),
-            *([_cell(each.gain, signed=True)] if len(names) > 1 else []),
+            *(cell(each.scores[name]) for name in names),
+            *([cell(each.gain, signed=True)] if len(names) > 1 else []),
         ]
         for each in one.slices
     ]
@@ -257,7 +258,3 @@ def _table(one: Sliced) -> Html:
     said = f"{number_small} smaller slices, of {studies} studies together, are not shown."
     note = [tag("p", said, class_="note")] if number_small else []
     return join([html_table(header, rows), *note])
-
-
-def _cell(one: Interval, *, signed: bool = False) -> Html:
-    return tag("span", one.value(signed=signed), tag("small", one.span(signed=signed)))

@@ -6,7 +6,7 @@ from chexjax.stages.align import ALIGN
 from chexjax.stages.context import Stage
 from chexjax.stages.control import CONTROL
 from chexjax.stages.drafting import DRAFTING
-from chexjax.stages.evaluate import EVALUATE, OWN, SWAPPED
+from chexjax.stages.evaluate import EVALUATE
 from chexjax.stages.ingest import INGEST
 from chexjax.stages.judge import JUDGE
 from chexjax.stages.pair import PAIR
@@ -14,6 +14,7 @@ from chexjax.stages.reader import READER
 from chexjax.stages.reference import REFERENCE
 from chexjax.stages.sample import SAMPLE
 from chexjax.stages.sft import SFT
+from chexjax.stages.systems import ELSEWHERE, OWN, SWAPPED
 from chexjax.stages.train_judge import TRAIN_JUDGE
 from chexjax.stages.visual import VISUAL
 
@@ -22,7 +23,7 @@ METHOD = (*BEFORE_CONTROL, CONTROL)
 
 COMMANDS: dict[str, tuple[Stage, ...]] = {
     **{stage.name: (stage,) for stage in (*METHOD, TRAIN_JUDGE, READER, DRAFTING)},
-    "evaluate": (*OWN.values(), *SWAPPED.values(), EVALUATE),
+    "evaluate": (*OWN.values(), *SWAPPED.values(), *ELSEWHERE.values(), EVALUATE),
 }
 COMMANDS["run"] = (*METHOD, *COMMANDS["evaluate"])
 """Command -> its stages in order."""

@@ -6,15 +6,19 @@ import dataclasses
 from typing import Literal
 
 from chexjax import losses
-from chexjax.config import ConfigError, local
+from chexjax.config import ConfigError, local, nearest
 from chexjax.data.sources import SourceConfig
 from chexjax.engine import Sampler
+from chexjax.evaluate.analyses import AnalysisConfig
 from chexjax.evaluate.drafting_study import DraftingConfig
 from chexjax.evaluate.reader_study import ReaderConfig
 from chexjax.judges import GreenConfig
 from chexjax.losses import PreferenceLoss
 from chexjax.mesh import MeshConfig
 from chexjax.train import Reference, TrainConfig
+
+POLICIES = ("SFT", "SFT continued", "aligned")
+"""The policies of a run by the names that they have in reports."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -195,6 +199,13 @@ class EvaluateConfig:
         policy may please the judge that it learnt from.
       long_ratio: A report with more than this times its reference's words is over-long.
       unit: Studies decoded together.
+      predictions: Anybody's reports, name of the system -> file of JSON lines, one
+        `{"id": study, "report": text}` a study. What it holds counts, not its place.
+      systems: Policies and names of `predictions`, the baseline first, what is under test last; no
+        policy where there are only files. Empty for all policies, the files before the aligned one.
+      elsewhere: Folder of the studies of another source, which `ingest` has made, on which the
+        policies are evaluated too, to see what they keep there; empty for none.
+      analysis: What is worked out of the scores beside their means.
     """
 
     split: str = "test"
@@ -203,6 +214,33 @@ class EvaluateConfig:
     judge: str = ""
     long_ratio: float = 1.5
     unit: int = 64
+    # What follows decides the report, and not what policies write: `EVALUATE` adds it.
+    predictions: dict[str, str] = dataclasses.field(
+        default_factory=dict, metadata={"content": False}
+    )
+    systems: tuple[str, ...] = local(())
+    elsewhere: str = local("")
+    analysis: AnalysisConfig = local(AnalysisConfig())
+
+    def __post_init__(self) -> None:
+        """Every system is a policy or has a file, and a name of its own."""
+        if taken := set(self.predictions) & set(POLICIES):
+            raise ValueError(f"predictions.{min(taken)}: a policy has this name; give another")
+        if unknown := set(self.systems) - {*POLICIES, *self.predictions}:
+            known = nearest(min(unknown), [*POLICIES, *self.predictions])
+            raise ValueError(f"systems: {min(unknown)!r} has no file in predictions{known}")
+        if left := set(self.predictions) - set(self.names):
+            raise ValueError(f"predictions.{min(left)} is not in systems; add it, or take it out")
+        if self.elsewhere and not set(POLICIES) & set(self.names):
+            raise ValueError(f"elsewhere={self.elsewhere} is for policies, and systems has none")
+        if len(set(self.systems)) < len(self.systems):
+            raise ValueError(f"systems={self.systems}: one stands there twice; leave it in once")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All systems, the baseline first, what is under test last."""
+        first, last = POLICIES[:-1], POLICIES[-1:]
+        return self.systems or (*first, *sorted(self.predictions), *last)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -26,6 +26,7 @@ from chexjax.stages.context import Context
 from chexjax.stages.fitting import length_in_steps
 from chexjax.stages.ingest import INGEST
 from chexjax.stages.start import check_start, is_trained
+from chexjax.stages.systems import check_files
 from chexjax.stages.visual import VISUAL, check_frozen, token_bytes
 from chexjax.train import TrainConfig
 from chexjax.train.optimizer import make_optimizer
@@ -50,6 +51,7 @@ def check(context: Context) -> None:
         for judge in filter(None, (config.judge.name, config.evaluate.judge)):
             judges.build(judge, config.judge.green)
         _check_pairs(config)
+        check_files(config)
         preset(config.train_judge.preset, TextFamily)
         length_in_steps(config.train_judge.train, "train_judge.train", rows=1)
         for name in ("sample", "evaluate"):
