@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -75,11 +75,15 @@ def family(evaluation: Evaluation) -> list[Compared]:
     ]
 
 
-def show(found: Sequence[Compared], titles: dict[str, str]) -> Html:
+def show(found: Sequence[Compared], titles: Mapping[str, str]) -> Html:
     """The family as a table; `titles` names columns."""
     rows = [
         [
-            tag("span", f"{one.of} \u2212 {one.minus}", tag("small", titles[one.column])),
+            tag(
+                "span",
+                f"{one.of} \u2212 {one.minus}",
+                tag("small", titles.get(one.column, one.column)),
+            ),
             cell(one.gap, signed=True),
             chance(one.bootstrap),
             chance(one.randomisation),

@@ -101,7 +101,10 @@ def _draws(system: SystemResult, names: Sequence[str], seed: int) -> Array:
 
 def show(found: Sequence[Gain], titles: Mapping[str, str]) -> Html:
     """Measures in rows, systems in columns, the average last; `titles` names measures."""
-    rows = [[titles[name], *(_shown(one.each[name]) for one in found)] for name in found[0].each]
+    rows = [
+        [titles.get(name, name), *(_shown(one.each[name]) for one in found)]
+        for name in found[0].each
+    ]
     rows.append([AVERAGE, *(_shown(one.average) for one in found)])
     return html_table(["Measure", *map(_heading, found)], rows, strong=len(found))
 
