@@ -18,11 +18,13 @@ LENGTHS = frozenset({"words", "over_long"})
 
 LEVEL = 0.05
 
+_HEADINGS = ("Comparison", "Difference", "p, Holm", "Stands", "p, coins", "p, bootstrap")
+
 LEAD = (
     "The system under test against each other one, in each measure: one family of comparisons. "
-    "p: the chance of a difference this large where there is none, by bootstrap draws of the "
-    "studies and by approximate randomisation (each study's two reports change places by a coin). "
-    "Holm: the second, adjusted for the number of comparisons; below 0.05 the difference stands."
+    "p: the chance of a difference this large where there is none, by approximate randomisation "
+    "(each study's two reports change places by a coin) and by bootstrap draws of the studies. "
+    "Holm: the first, adjusted for the number of comparisons; below 0.05 the difference stands."
 )
 
 
@@ -85,11 +87,11 @@ def show(found: Sequence[Compared], titles: Mapping[str, str]) -> Html:
                 tag("small", titles.get(one.column, one.column)),
             ),
             cell(one.gap, signed=True),
-            chance(one.bootstrap),
-            chance(one.randomisation),
             chance(one.adjusted),
             "yes" if one.adjusted < LEVEL else "no",
+            chance(one.randomisation),
+            chance(one.bootstrap),
         ]
         for one in found
     ]
-    return html_table(["Comparison", "Difference", "p, bootstrap", "p", "Holm", "Stands"], rows)
+    return html_table(_HEADINGS, rows)

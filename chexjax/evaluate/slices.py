@@ -35,7 +35,8 @@ _DISTINCT = 12
 LEAD = (
     "Mean score of the studies that have an attribute in common, with 95 % intervals. A difference "
     "between slices may come from harder cases, other scanners or other radiologists as well as "
-    "from the model."
+    "from the model. Largest gap: between the slices where a system scores lowest and highest; p: "
+    "the chance of one as large where studies are dealt to slices at random, by Holm's steps."
 )
 
 
@@ -238,7 +239,7 @@ def show(found: Sequence[Sliced]) -> Html:
         for gap in one.gaps
     ]
     header = ["Largest gap", "Score", "From, to", "p, Holm"]
-    return join([*(_table(one) for one in found), tag("h3", "Gaps"), html_table(header, gaps)])
+    return join([*(_table(one) for one in found), html_table(header, gaps)])
 
 
 def _table(one: Sliced) -> Html:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from chexjax.artefacts import manifest
 from chexjax.artefacts.files import sha256
 from chexjax.config import ConfigError, nearest
 from chexjax.data.study import Study
@@ -52,13 +53,20 @@ def policies_of(config: RunConfig) -> dict[str, Stage]:
 
 
 def check_files(config: RunConfig) -> None:
-    """Finds what is wrong with files of reports before any work is done.
+    """Finds what is wrong with reports and studies from elsewhere before any work is done.
 
     Raises:
-      ConfigError: one cannot be read.
+      ConfigError: a file of reports cannot be read, or the other source's studies are not there.
     """
     for name, file in config.evaluate.predictions.items():
         _read(name, file)
+    if folder := config.evaluate.elsewhere:
+        found = manifest.read(Path(folder))
+        if found is None or found.kind != "studies":
+            raise ConfigError(
+                f"config.evaluate.elsewhere={folder} holds no studies; give the folder `studies` "
+                "of a workdir where `chexjax ingest` has read the other source"
+            )
 
 
 def files_read(config: RunConfig, names: Sequence[str]) -> Mapping[str, Any]:
