@@ -105,6 +105,7 @@ class PhantomSource:
             views=views,
             indication=grammar.indication(content, rng),
             findings=grammar.write(content, rng),
+            attributes={"exposure": _exposure(scene)},
             labels=findings.labels(f.kind for f in scene.findings),
             truth={
                 "findings": [f.to_dict() for f in scene.findings],
@@ -118,6 +119,12 @@ class PhantomSource:
             if index < 0:
                 return split
         raise IndexError("index is past the last split")
+
+
+def _exposure(scene: Scene) -> str:
+    """How dark the film is: what is known of a phantom beside its findings."""
+    value = scene.body.exposure
+    return "dark" if value > 1 / 3 else "light" if value < -1 / 3 else "middle"
 
 
 def png(scene: Scene, view: str, size: int) -> bytes:

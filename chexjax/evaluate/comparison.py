@@ -13,6 +13,14 @@ from rich.console import Console
 from rich.table import Table
 
 from chexjax.evaluate import plots
+from chexjax.evaluate.cells import cell, share
+from chexjax.evaluate.length_study import (
+    LEAD,
+    NGRAM,
+    lc_drop,
+    rank_correlation,
+    repetition,
+)
 from chexjax.evaluate.significance import Interval, mean_intervals, number
 from chexjax.judges import Judge, length_controlled
 from chexjax.page import Html, Page, figure, grid, tag
@@ -30,6 +38,11 @@ class Entry:
       score: Held-out mean of the judge's scores.
       controlled: The same divided by excess length.
       length: Words over those of the reference, mean.
+      words: Words a report.
+      to_sft: Mean words over the SFT policy's; 1 of SFT itself.
+      correlation: Rank correlation of score and `length`.
+      drop: Share of the mean score that division by excess length takes away.
+      repeated: Share of n-grams that a report has said before.
       divergence: From the SFT policy, nats a report, with its standard error; 0 of SFT itself.
       selection: Mean on the validation split by which one run is selected; None of SFT.
     """
@@ -38,6 +51,11 @@ class Entry:
     score: Interval
     controlled: Interval
     length: Interval
+    words: Interval
+    to_sft: float
+    correlation: Interval
+    drop: Interval
+    repeated: Interval
     divergence: tuple[float, float]
     selection: float | None
 
@@ -51,25 +69,43 @@ def measured(
     divergence: tuple[float, float],
     selection: float | None,
     seed: int,
+    sft: Entry | None = None,
 ) -> Entry:
     """An entry from held-out reports; those that the judge, without `lc_`, scores not are left out.
+
+    `sft` is the entry of the policy that the run started from, None of that itself.
 
     Raises:
       ValueError: it gave no report a score.
     """
-    rows = [
-        (score, length_controlled(score, c, r), len(c.split()) / max(len(r.split()), 1))
-        for score, c, r in zip(
-            _scores(judge, references, reports), reports, references, strict=True
-        )
-        if math.isfinite(score)
-    ]
-    if not rows:
+    scores = _scores(judge, references, reports)
+    kept = [k for k, score in enumerate(scores) if math.isfinite(score)]
+    if not kept:
         raise ValueError(f"{judge.name} gave no report of {name} a score: nothing to compare")
-    columns = np.asarray(rows, np.float64).T
-    named = dict(zip(("score", "controlled", "length"), columns, strict=True))
-    found = mean_intervals(named, seed=seed)
-    return Entry(name=name, divergence=divergence, selection=selection, **found)
+    told = [reports[k] for k in kept]
+    columns = np.asarray([_row(scores[k], references[k], reports[k]) for k in kept]).T
+    score, controlled, length, words = columns
+    means = mean_intervals(dict(zip(_MEANS, columns, strict=True)), seed=seed)
+    return Entry(
+        name=name,
+        **means,
+        to_sft=float(words.mean() / sft.words.mean) if sft else 1.0,
+        correlation=rank_correlation(score, length, seed=seed),
+        drop=lc_drop(controlled, score, seed=seed),
+        repeated=repetition(told, seed=seed),
+        divergence=divergence,
+        selection=selection,
+    )
+
+
+_MEANS = ("score", "controlled", "length", "words")
+
+
+def _row(score: float, reference: str, report: str) -> tuple[float, ...]:
+    """Values of `_MEANS` of one report."""
+    words = len(report.split())
+    relative = words / max(len(reference.split()), 1)
+    return score, length_controlled(score, report, reference), relative, float(words)
 
 
 def mean_score(judge: Judge, references: Sequence[str], reports: Sequence[str]) -> float:
@@ -106,6 +142,8 @@ def write(entries: Sequence[Entry], facts: Mapping[str, str], folder: Path) -> N
     table = html_table(_HEADINGS, [_cells(entry, best) for entry in entries])
     page.section("Runs", table, lead=_LEAD)
     page.section("Length and divergence", _pictures(entries))
+    lengths = html_table(_LENGTH_HEADINGS, [_length_cells(entry) for entry in entries])
+    page.section("Length exploitation", lengths, lead=_LENGTH_LEAD)
     made = [tag("li", f"{name}: {value}") for name, value in facts.items()]
     page.section("How it was made", tag("ul", *made))
     page.write(folder / "comparison.html")
@@ -151,6 +189,34 @@ _LEAD = (
     "nats a report, of reports sampled at temperature 1, with its standard error. The last column "
     "is the mean on the validation split, by which a run is selected."
 )
+
+
+_LENGTH_HEADINGS = (
+    "run",
+    "words",
+    "\u00f7 SFT",
+    "\u00f7 reference",
+    "rank correlation",
+    "LC drop",
+    f"repeated {NGRAM}-grams",
+)
+
+_LENGTH_LEAD = (
+    f"{LEAD} A loss that bought its score with words, or with what it had said before, stands out "
+    "from SFT here; what it paid in distance from SFT stands above."
+)
+
+
+def _length_cells(entry: Entry) -> tuple[str, ...]:
+    return (
+        entry.name,
+        entry.words.value(1),
+        number(entry.to_sft, 2),
+        entry.length.value(2),
+        cell(entry.correlation, 2),
+        share(entry.drop),
+        share(entry.repeated),
+    )
 
 
 def _verdict(best: Entry | None, facts: Mapping[str, str]) -> str:

@@ -24,6 +24,7 @@ class LabelScores:
       micro: F1 of all labels' counts together.
       labeler: Who read the labels.
       averages: The averages that papers quote, as scikit-learn defines them; see `label_f1`.
+      draws: Of `macro` and `micro`, the value in each bootstrap draw, `f64[RESAMPLES]`.
     """
 
     names: tuple[str, ...]
@@ -34,6 +35,7 @@ class LabelScores:
     micro: Interval
     labeler: str
     averages: Mapping[str, Interval]
+    draws: Mapping[str, Array]
 
 
 def label_scores(
@@ -48,17 +50,18 @@ def label_scores(
     means = resampled_means(rows, seed=seed)
     resampled, totals = _counts(means), _counts(rows.sum(0, keepdims=True))
     each, each_resampled = _f1(totals), _f1(resampled)
+    pooled = _f1(resampled.sum(-1, keepdims=True))[:, 0]
+    draws = {"macro": _mean(each_resampled), "micro": pooled}
     return LabelScores(
         names=CHEXPERT_14,
         support=tuple(int(n) for n in totals[0, 1]),
         predicted=tuple(int(n) for n in totals[0, 2]),
         f1=tuple(interval(each[0, k], each_resampled[:, k]) for k in range(len(CHEXPERT_14))),
-        macro=interval(_mean(each)[0], _mean(each_resampled)),
-        micro=interval(
-            _f1(totals.sum(-1, keepdims=True))[0, 0], _f1(resampled.sum(-1, keepdims=True))[:, 0]
-        ),
+        macro=interval(_mean(each)[0], draws["macro"]),
+        micro=interval(_f1(totals.sum(-1, keepdims=True))[0, 0], draws["micro"]),
         labeler=f"{labeling.name}, uncertain {labeling.uncertain}",
         averages=_averages(rows.mean(0, keepdims=True), means),
+        draws=draws,
     )
 
 

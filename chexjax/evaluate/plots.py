@@ -103,10 +103,21 @@ def differences(evaluation: Evaluation) -> Html:
         for one in evaluation.systems
         if one.image_gain is not None
     ]
+    return intervals(gaps, "Difference of means")
+
+
+def intervals(gaps: Sequence[tuple[str, Interval]], across: str, *, good: int = 1) -> Html:
+    """Named differences, each with its interval, against zero.
+
+    Args:
+      gaps: Name and difference, from the top.
+      across: Name of the axis.
+      good: 1 where more is better, -1 where less is.
+    """
     with matplotlib.rc_context(_STYLE | {"axes.grid.axis": "x"}):
         figure, axes = _figure(5.2, 1.1 + 0.52 * len(gaps))
         for row, (label, gap) in enumerate(gaps):
-            shown = _MARK["accent" if gap.sign > 0 else "wrong" if gap.sign < 0 else "neutral"]
+            shown = _MARK[("neutral", "accent", "wrong")[good * gap.sign]]
             axes.plot([gap.low, gap.high], [row, row], color=shown, lw=2, solid_capstyle="round")
             axes.plot([gap.mean], [row], "o", color=shown, ms=6)
             for text, side, shift in ((label, 0, 2), (gap.value(signed=True), 1, -2)):
@@ -121,9 +132,9 @@ def differences(evaluation: Evaluation) -> Html:
                     bbox={"fc": _MARK["paper"], "ec": "none", "pad": 1.0},
                 )
         axes.axvline(0, color=_MARK["muted"], lw=1)
-        axes.set(ylim=(len(gaps) - 0.4, -0.85), yticks=[], xlabel="Difference of means")
+        axes.set(ylim=(len(gaps) - 0.4, -0.85), yticks=[], xlabel=across)
         axes.margins(x=0.08)
-        return _svg(figure, "Differences of mean score with 95 % intervals")
+        return _svg(figure, f"{across} with 95 % intervals")
 
 
 def score_against_length(evaluation: Evaluation) -> Html:

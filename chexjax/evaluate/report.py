@@ -7,6 +7,7 @@ from pathlib import Path
 
 from chexjax.data.study import Study
 from chexjax.evaluate import chexbench_section, plots, significance, table, verdict
+from chexjax.evaluate.analyses import Section
 from chexjax.evaluate.chexbench import Bench
 from chexjax.evaluate.gallery import RULE, STYLE, gallery
 from chexjax.evaluate.metrics import Evaluation
@@ -22,6 +23,7 @@ def write(
     evaluation: Evaluation,
     studies: Sequence[Study],
     *,
+    sections: Sequence[Section],
     curves: Mapping[str, plots.Curve],
     timings: Sequence[Timing] | None,
     facts: Mapping[str, str],
@@ -33,6 +35,7 @@ def write(
     Args:
       evaluation: The numbers.
       studies: The studies they were measured on, in the same order.
+      sections: What was worked out beside the means.
       curves: `stage -> rows of its metrics log`, each with `step` and any of `plots.CURVES`.
       timings: One row a stage, columns by name; None leaves the table out.
       facts: What else is worth knowing of the run, name and value.
@@ -50,6 +53,8 @@ def write(
     if bench is not None:
         lead = chexbench_section.LEAD
         page.section(chexbench_section.TITLE, chexbench_section.section(bench), lead=lead)
+    for section in sections:
+        page.section(*section)
     if pictures := plots.training_curves(curves):
         page.section("Training", grid(*(figure(one) for one in pictures)), lead=_TRAINING)
     page.section("Studies", gallery(evaluation, studies), lead=RULE)

@@ -7,7 +7,7 @@ from chexjax.stages.align import ALIGN
 from chexjax.stages.context import Stage
 from chexjax.stages.control import CONTROL
 from chexjax.stages.drafting import DRAFTING
-from chexjax.stages.evaluate import EVALUATE, OWN, SWAPPED
+from chexjax.stages.evaluate import EVALUATE
 from chexjax.stages.ingest import INGEST
 from chexjax.stages.judge import JUDGE
 from chexjax.stages.pair import PAIR
@@ -15,6 +15,7 @@ from chexjax.stages.reader import READER
 from chexjax.stages.reference import REFERENCE
 from chexjax.stages.sample import SAMPLE
 from chexjax.stages.sft import SFT
+from chexjax.stages.systems import ELSEWHERE, OWN, SWAPPED
 from chexjax.stages.train_judge import TRAIN_JUDGE
 from chexjax.stages.visual import VISUAL
 
@@ -24,7 +25,13 @@ METHOD = (*BEFORE_CONTROL, CONTROL)
 COMMANDS: dict[str, tuple[Stage, ...]] = {
     **{stage.name: (stage,) for stage in (*METHOD, TRAIN_JUDGE, READER, DRAFTING)},
     "chexbench": chexbench.ALL,
-    "evaluate": (*OWN.values(), *SWAPPED.values(), *chexbench.ALL, EVALUATE),
+    "evaluate": (
+        *OWN.values(),
+        *SWAPPED.values(),
+        *ELSEWHERE.values(),
+        *chexbench.ALL,
+        EVALUATE,
+    ),
 }
 COMMANDS["run"] = (*METHOD, *COMMANDS["evaluate"])
 """Command -> its stages in order."""

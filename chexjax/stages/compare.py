@@ -18,12 +18,12 @@ from chexjax.judges import uncontrolled
 from chexjax.stages.align import ALIGN
 from chexjax.stages.context import Context, Stage
 from chexjax.stages.divergence import DIVERGENCE
-from chexjax.stages.evaluate import OWN
 from chexjax.stages.ingest import INGEST
 from chexjax.stages.judge import JUDGE, files_of, judge_of
 from chexjax.stages.predict import predict
 from chexjax.stages.sft import SFT
 from chexjax.stages.sweep import Run, runs
+from chexjax.stages.systems import OWN
 
 _VALIDATION = predict(ALIGN, split="validate")
 _LAST = (OWN["SFT"], OWN["aligned"], _VALIDATION, DIVERGENCE)
@@ -44,6 +44,11 @@ def contexts(context: Context) -> dict[str, Context]:
         raise ConfigError(
             "config.source.phantom.validate=0: a sweep selects a run on the validation split; "
             "draw some studies for it"
+        )
+    if lacking := {"SFT", "aligned"} - set(context.config.evaluate.names):
+        raise ConfigError(
+            f"config.evaluate.systems lacks {min(lacking)!r}: a sweep compares each aligned policy "
+            "with SFT; leave both in"
         )
     return found
 
@@ -109,6 +114,7 @@ def _compare(context: Context, inside: dict[str, Context]) -> list[Entry]:
             divergence=(gone.statistics["kl"], gone.statistics["kl_error"]),
             selection=comparison.mean_score(selects, *_reports(one, _VALIDATION)),
             seed=seed,
+            sft=entries[start],
         )
         inputs |= {one.place(stage): one.artefact(stage) for stage in _LAST}
     judges = {**JUDGE.content(context.config), **files_of(context.config, by)}

@@ -7,9 +7,10 @@ from typing import Literal
 
 from chexjax import losses
 from chexjax.artefacts import Share
-from chexjax.config import ConfigError, local
+from chexjax.config import ConfigError, local, nearest
 from chexjax.data.sources import SourceConfig
 from chexjax.engine import Sampler
+from chexjax.evaluate.analyses import AnalysisConfig
 from chexjax.evaluate.chexbench import ChexbenchConfig
 from chexjax.evaluate.drafting_study import DraftingConfig
 from chexjax.evaluate.reader_study import ReaderConfig
@@ -17,6 +18,9 @@ from chexjax.judges import JudgeSettings, uncontrolled
 from chexjax.losses import PreferenceLoss
 from chexjax.mesh import MeshConfig
 from chexjax.train import Reference, TrainConfig
+
+POLICIES = ("SFT", "SFT continued", "aligned")
+"""The policies of a run by the names that they have in reports."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -210,6 +214,13 @@ class EvaluateConfig:
         "rule_labels", which needs no weights; the "grammar" of phantoms; or "none". Where it is
         empty, phantoms have their grammar, and other sources the rules.
       metrics: Judges whose means are reported beside the score, by their names.
+      predictions: Anybody's reports, name of the system -> file of JSON lines, one
+        `{"id": study, "report": text}` a study. What it holds counts, not its place.
+      systems: Policies and names of `predictions`, the baseline first, what is under test last; no
+        policy where there are only files. Empty for all policies, the files before the aligned one.
+      elsewhere: Folder of the studies of another source, which `ingest` has made, on which the
+        policies are evaluated too, to see what they keep there; empty for none.
+      analysis: What is worked out of the scores beside their means.
     """
 
     split: str = "test"
@@ -218,14 +229,37 @@ class EvaluateConfig:
     judge: str = ""
     long_ratio: float = 1.5
     unit: int = 64
-    # Decides the report, and not what policies write: `EVALUATE` adds it to its content.
+    # What follows decides the report, and not what policies write: `EVALUATE` adds it.
     labeler: str = local("")
     metrics: tuple[str, ...] = local(("rouge_l", "bleu"))
+    predictions: dict[str, str] = dataclasses.field(
+        default_factory=dict, metadata={"content": False}
+    )
+    systems: tuple[str, ...] = local(())
+    elsewhere: str = local("")
+    analysis: AnalysisConfig = local(AnalysisConfig())
 
     def __post_init__(self) -> None:
-        """A metric has one column."""
+        """A metric has one column; a system is a policy or has a file, and a name of its own."""
         if len(set(self.metrics)) < len(self.metrics):
             raise ValueError(f"metrics={self.metrics}: one stands there twice; leave it in once")
+        if taken := set(self.predictions) & set(POLICIES):
+            raise ValueError(f"predictions.{min(taken)}: a policy has this name; give another")
+        if unknown := set(self.systems) - {*POLICIES, *self.predictions}:
+            known = nearest(min(unknown), [*POLICIES, *self.predictions])
+            raise ValueError(f"systems: {min(unknown)!r} has no file in predictions{known}")
+        if left := set(self.predictions) - set(self.names):
+            raise ValueError(f"predictions.{min(left)} is not in systems; add it, or take it out")
+        if self.elsewhere and not set(POLICIES) & set(self.names):
+            raise ValueError(f"elsewhere={self.elsewhere} is for policies, and systems has none")
+        if len(set(self.systems)) < len(self.systems):
+            raise ValueError(f"systems={self.systems}: one stands there twice; leave it in once")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All systems, the baseline first, what is under test last."""
+        first, last = POLICIES[:-1], POLICIES[-1:]
+        return self.systems or (*first, *sorted(self.predictions), *last)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

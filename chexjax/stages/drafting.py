@@ -10,7 +10,7 @@ from chexjax.evaluate.reader_key import KEY
 from chexjax.stages.config import RunConfig
 from chexjax.stages.context import Context, Stage
 from chexjax.stages.ingest import INGEST
-from chexjax.stages.reader import policy_reports, reports_of
+from chexjax.stages.systems import files_read, policy_reports, reports_of
 from chexjax.trackers import StageTimer
 
 
@@ -32,7 +32,7 @@ def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
 
 
 def _reads(config: RunConfig) -> tuple[Stage, ...]:
-    return (INGEST, policy_reports(config.drafting.system))
+    return (INGEST, *policy_reports(config, config.drafting.system))
 
 
 DRAFTING = Stage(
@@ -40,6 +40,7 @@ DRAFTING = Stage(
     folder="drafting",
     kind=DraftingKey.kind,
     fields=("seed", "drafting"),
+    extra=lambda config: files_read(config, (config.drafting.system,)),
     reads=_reads,
     work=_work,
 )

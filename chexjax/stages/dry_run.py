@@ -29,6 +29,7 @@ from chexjax.stages.ingest import INGEST
 from chexjax.stages.judge import labeler_name
 from chexjax.stages.questions import QUESTIONS, is_asked, official
 from chexjax.stages.start import check_start, is_trained
+from chexjax.stages.systems import check_files
 from chexjax.stages.visual import VISUAL, check_frozen, token_bytes
 from chexjax.train import TrainConfig
 from chexjax.train.optimizer import make_optimizer
@@ -56,6 +57,7 @@ def check(context: Context) -> None:
         if labeler := labeler_name(config):
             judges.build_labeler(labeler, config.judge)
         _check_pairs(config)
+        check_files(config)
         preset(config.train_judge.preset, TextFamily)
         length_in_steps(config.train_judge.train, "train_judge.train", rows=1)
         if is_asked(config):
@@ -91,7 +93,7 @@ def _check_questions(context: Context) -> None:
     if config.questions == "official" and not context.is_finished(QUESTIONS):
         official(context.config)
     for judge in config.judges:
-        judges.build(judge, context.config.judge.green)
+        judges.build(judge, context.config.judge)
     if writes_answers(context.config):
         _check_room(context.family, "chexbench", config.max_new_tokens)
     check_batch(config.unit, context.mesh, "chexbench.unit")

@@ -1,58 +1,80 @@
-"""`evaluate`: what the policies wrote about held-out studies, in tables and on a page."""
+"""`evaluate`: what policies, or anybody, wrote about held-out studies, in tables and on a page."""
 
 from __future__ import annotations
-
-from collections.abc import Mapping
-from typing import Any
 
 from rich.console import Console
 
 from chexjax.artefacts import Artefact, Draft, write_atomic
-from chexjax.data.study import Study
+from chexjax.config import ConfigError, content
 from chexjax.evaluate import plots, report, table
-from chexjax.evaluate.metrics import System, evaluate
+from chexjax.evaluate.analyses import analyse
+from chexjax.evaluate.generalisation import Generalisation, generalisation
+from chexjax.evaluate.metrics import Evaluation, evaluate
 from chexjax.judges import build_labeler, uncontrolled
 from chexjax.page import standalone
-from chexjax.stages.align import ALIGN
 from chexjax.stages.chexbench import CHEXBENCH, bench_of
 from chexjax.stages.config import RunConfig
-from chexjax.stages.context import Context, Stage
-from chexjax.stages.control import CONTROL
+from chexjax.stages.context import Content, Context, Stage
+from chexjax.stages.fitting import write_rejects
 from chexjax.stages.ingest import INGEST
 from chexjax.stages.judge import files_of, judge_of, labeler_name
 from chexjax.stages.pair import PAIR
-from chexjax.stages.predict import predict
+from chexjax.stages.predict import studies_elsewhere
 from chexjax.stages.sft import SFT
+from chexjax.stages.systems import (
+    ELSEWHERE,
+    OWN,
+    SWAPPED,
+    HeldOut,
+    files_read,
+    held_out,
+    held_out_elsewhere,
+    policies_of,
+)
 from chexjax.trackers import JsonlTracker, StageTimer
-
-POLICIES = {"SFT": SFT, "SFT continued": CONTROL, "aligned": ALIGN}
-"""Systems of the report: the baseline first, the one under test last."""
-
-NOTES = {"SFT continued": "more SFT, for the compute that alignment took"}
-
-OWN = {name: predict(policy, shuffled=False) for name, policy in POLICIES.items()}
-SWAPPED = {name: predict(POLICIES[name], shuffled=True) for name in ("SFT", "aligned")}
 
 
 def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
     config = context.config
-    own = {name: _reports(context, stage) for name, stage in OWN.items()}
-    swapped = {name: _reports(context, stage) for name, stage in SWAPPED.items()}
-    ids = own["SFT"].keys()
-    rows = context.artefact(INGEST).rows()
-    studies = [Study.from_row(row) for row in rows if row["id"] in ids]
-    systems = [
-        System(
-            name=name,
-            reports=[reports[study.id] for study in studies],
-            shuffled=[swapped[name][s.id] for s in studies] if name in swapped else None,
-            note=NOTES.get(name, ""),
+    found = held_out(context)
+    evaluation = _measured(context, found)
+    studies = [study for study in found.studies if study.id in evaluation.ids]
+    write_rejects(draft, found.rejects)
+    if found.rejects:
+        print(
+            f"evaluate: {len(found.rejects):,} left out, see {draft.path}/rejects.jsonl", flush=True
         )
-        for name, reports in own.items()
-    ]
-    evaluation = evaluate(
+    away = _elsewhere(context, evaluation) if config.evaluate.elsewhere else None
+    try:
+        analyses = analyse(evaluation, studies, config.evaluate.analysis, away)
+    except ValueError as error:
+        raise ConfigError(f"config.evaluate.analysis: {error}") from error
+    analyses.write(draft.path)
+    table.write(evaluation, draft.path)
+    table.show(evaluation, Console())
+    logs = {
+        name: context.path(stage) / "metrics.jsonl" for name, stage in policies_of(config).items()
+    }
+    curves = {name: JsonlTracker.read(log) for name, log in logs.items() if log.exists()}
+    report.write(
+        evaluation,
         studies,
-        systems,
+        sections=analyses.sections(),
+        bench=bench_of(context),
+        curves=curves,
+        timings=context.clock.rows(),
+        facts={**_facts(context), **found.facts},
+        path=draft.path / "report.html",
+    )
+    write_atomic(draft.path / "four_bars.svg", standalone(plots.four_bars(evaluation)))
+    return draft.finish(rows=len(studies), rejects=len(found.rejects))
+
+
+def _measured(context: Context, found: HeldOut) -> Evaluation:
+    config = context.config
+    return evaluate(
+        found.studies,
+        found.systems,
         # Pairs may be controlled for length; the score is shown as it is, and controlled beside it.
         judge_of(context, uncontrolled(config.evaluate.judge or config.judge.name)),
         build_labeler(name, config.judge) if (name := labeler_name(config)) else None,
@@ -60,49 +82,52 @@ def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
         long_ratio=config.evaluate.long_ratio,
         metrics={name: judge_of(context, name) for name in config.evaluate.metrics},
     )
-    studies = [study for study in studies if study.id in evaluation.ids]
-    table.write(evaluation, draft.path)
-    table.show(evaluation, Console())
-    logs = {name: context.path(stage) / "metrics.jsonl" for name, stage in POLICIES.items()}
-    curves = {name: JsonlTracker.read(log) for name, log in logs.items() if log.exists()}
-    report.write(
-        evaluation,
-        studies,
-        curves=curves,
-        bench=bench_of(context),
-        timings=context.clock.rows(),
-        facts=_facts(context),
-        path=draft.path / "report.html",
-    )
-    write_atomic(draft.path / "four_bars.svg", standalone(plots.four_bars(evaluation)))
-    return draft.finish(rows=len(studies))
 
 
-def _reports(context: Context, stage: Stage) -> dict[str, str]:
-    rows = context.artefact(stage).rows()
-    return {row["id"]: row["candidates"][0]["report"] for row in rows}
+def _elsewhere(context: Context, home: Evaluation) -> Generalisation:
+    """The policies on the other source, beside what they score at home."""
+    away = _measured(context, held_out_elsewhere(context))
+    made = studies_elsewhere(context.config.evaluate).manifest.config["source"]["name"]
+    return generalisation(home, away, (f"{context.config.source.name}, own", f"{made}, other"))
 
 
-def _facts(context: Context) -> Mapping[str, str]:
+def _facts(context: Context) -> dict[str, str]:
     config = context.config
-    trained = context.artefact(SFT).statistics
-    pairs = context.artefact(PAIR)
-    return {
-        "policy": f"{config.policy.preset}, {trained['parameters']:,} parameters",
+    facts = {
         "source": f"{config.source.name}, {context.artefact(INGEST).manifest.rows:,} studies",
-        "judge of candidates": config.judge.name,
-        "loss": f"{config.loss.name} {dict(config.loss.options)}",
-        "pairs": f"{pairs.manifest.rows:,}",
-        "studies dropped as ties": f"{pairs.statistics['share_dropped']:.1%}",
         "seed": str(config.seed),
     }
+    if "SFT" in config.evaluate.names:
+        trained = context.artefact(SFT).statistics
+        facts["policy"] = f"{config.policy.preset}, {trained['parameters']:,} parameters"
+    if "aligned" in config.evaluate.names:
+        pairs = context.artefact(PAIR)
+        facts |= {
+            "judge of candidates": config.judge.name,
+            "loss": f"{config.loss.name} {dict(config.loss.options)}",
+            "pairs": f"{pairs.manifest.rows:,}",
+            "studies dropped as ties": f"{pairs.statistics['share_dropped']:.1%}",
+        }
+    return facts
 
 
-def _read_beside(config: RunConfig) -> Mapping[str, Any]:
+def _reads(config: RunConfig) -> list[Stage]:
+    pairs = [PAIR] if "aligned" in config.evaluate.names else []
+    written = (*OWN.values(), *SWAPPED.values(), *ELSEWHERE.values())
+    return [INGEST, *pairs, *policies_of(config).values(), *written, CHEXBENCH]
+
+
+def _content(config: RunConfig) -> Content:
     judge, labeler = config.evaluate.judge or config.judge.name, labeler_name(config)
     metrics = config.evaluate.metrics
-    read = files_of(config, judge, *metrics, labeler)
-    return {"metrics": list(metrics), "labeler": labeler, **read}
+    return {
+        "systems": config.evaluate.names,
+        "analysis": content(config.evaluate.analysis),
+        "metrics": list(metrics),
+        "labeler": labeler,
+        **files_read(config, config.evaluate.names),
+        **files_of(config, judge, *metrics, labeler),
+    }
 
 
 EVALUATE = Stage(
@@ -110,7 +135,7 @@ EVALUATE = Stage(
     folder="report",
     kind="report",
     fields=("judge", "evaluate"),
-    extra=_read_beside,
-    reads=(INGEST, PAIR, *POLICIES.values(), *OWN.values(), *SWAPPED.values(), CHEXBENCH),
+    extra=_content,
+    reads=_reads,
     work=_work,
 )

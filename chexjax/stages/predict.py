@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
-from chexjax.artefacts import Artefact, Draft
+from chexjax.artefacts import Artefact, Draft, load, manifest
 from chexjax.data.examples import Example
 from chexjax.engine import Sampler
 from chexjax.rows import Unit, map_units
-from chexjax.stages.context import Context, Stage
+from chexjax.stages.config import EvaluateConfig, RunConfig
+from chexjax.stages.context import Content, Context, Stage
 from chexjax.stages.generation import Writer
 from chexjax.stages.ingest import INGEST
 from chexjax.stages.policies import load_policy, load_tokens
@@ -23,13 +25,24 @@ from chexjax.stages.sample import prompts, summary
 from chexjax.trackers import StageTimer
 
 
-def predict(policy: Stage, *, shuffled: bool = False, split: str | None = None) -> Stage:
-    """The stage that writes one policy's held-out reports, of the config's split or of another."""
+def predict(
+    policy: Stage, *, shuffled: bool = False, split: str | None = None, elsewhere: bool = False
+) -> Stage:
+    """The stage that writes one policy's held-out reports.
+
+    Args:
+      policy: What makes the policy.
+      shuffled: It is shown images of other studies.
+      split: Whose studies; the config's where it is None.
+      elsewhere: It writes about the studies of another source, `config.evaluate.elsewhere`.
+    """
     name = policy.folder + ("_shuffled" if shuffled else "") + (f"_{split}" if split else "")
+    name += "_elsewhere" if elsewhere else ""
 
     def work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
         config = context.config.evaluate
-        studies, source = context.artefact(INGEST).rows(), context.artefact(policy)
+        made = studies_elsewhere(config) if elsewhere else context.artefact(INGEST)
+        studies, source = made.rows(), context.artefact(policy)
         tokens = load_tokens(context.family, source)
         limit = config.max_new_tokens
         examples, rejects = prompts(studies, split or config.split, config.studies, tokens, limit)
@@ -58,11 +71,27 @@ def predict(policy: Stage, *, shuffled: bool = False, split: str | None = None) 
         folder=f"predictions/{name}",
         kind="predictions",
         fields=("seed", "policy", "evaluate"),
-        reads=(INGEST, policy),
+        reads=(policy,) if elsewhere else (INGEST, policy),
         work=work,
         shared=True,
+        outside=_identity_elsewhere if elsewhere else lambda _: {},
         extra=lambda _: {"shuffled": shuffled} | ({"split": split} if split else {}),
     )
+
+
+def studies_elsewhere(config: EvaluateConfig) -> Artefact:
+    """The studies of the other source.
+
+    Raises:
+      ArtefactError: there are none in the folder.
+    """
+    return load(Path(config.elsewhere), "studies")
+
+
+def _identity_elsewhere(config: RunConfig) -> Content | None:
+    """Which studies of another source are written about; None where they are out of reach."""
+    found = manifest.read(Path(config.evaluate.elsewhere))
+    return {"studies": found.identity} if found else None
 
 
 def swap_images(examples: Sequence[Example], seed: int) -> list[Example]:

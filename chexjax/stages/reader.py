@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from chexjax.artefacts import Artefact, Draft
-from chexjax.config import ConfigError, nearest
+from chexjax.config import ConfigError
 from chexjax.data.study import Study
 from chexjax.evaluate.reader_key import KEY
 from chexjax.evaluate.reader_study import PAGE, ReaderKey, write_study
 from chexjax.stages.config import RunConfig
 from chexjax.stages.context import Context, Stage
-from chexjax.stages.evaluate import OWN
 from chexjax.stages.ingest import INGEST
+from chexjax.stages.systems import files_read, policy_reports, reports_of
 from chexjax.trackers import StageTimer
 
 
@@ -32,25 +32,8 @@ def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
     return draft.finish(rows=len(key.cases))
 
 
-def reports_of(context: Context, system: str) -> dict[str, str]:
-    """Study id -> the held-out report of one of the run's policies."""
-    rows = context.artefact(policy_reports(system)).rows()
-    return {row["id"]: row["candidates"][0]["report"] for row in rows}
-
-
-def policy_reports(system: str) -> Stage:
-    """The stage that writes a system's held-out reports.
-
-    Raises:
-      ConfigError: a run has no such system.
-    """
-    if system not in OWN:
-        raise ConfigError(f"no system {system!r} in a run{nearest(system, OWN)}")
-    return OWN[system]
-
-
-def _reads(config: RunConfig) -> tuple[Stage, ...]:
-    return (INGEST, *(policy_reports(name) for name in config.reader.systems))
+def _reads(config: RunConfig) -> list[Stage]:
+    return [INGEST, *(s for name in config.reader.systems for s in policy_reports(config, name))]
 
 
 READER = Stage(
@@ -58,6 +41,7 @@ READER = Stage(
     folder="reader",
     kind=ReaderKey.kind,
     fields=("seed", "reader"),
+    extra=lambda config: files_read(config, config.reader.systems),
     reads=_reads,
     work=_work,
 )

@@ -9,8 +9,10 @@ import pytest
 
 from chexjax.data.study import Study
 from chexjax.evaluate import report
+from chexjax.evaluate.analyses import Section
 from chexjax.evaluate.metrics import Evaluation, System, evaluate
 from chexjax.judges.base import Judge
+from chexjax.page import Html
 
 CURVE = [{"step": 0.0, "loss": 2.0}, {"step": 1.0, "loss": 1.0}]
 
@@ -23,6 +25,7 @@ def page(
     report.write(
         evaluation,
         studies,
+        sections=[Section("Slices", Html("<p>by age</p>"), "Means of some studies.")],
         curves={"sft": CURVE},
         timings=[{"stage": "sft", "wall, s": 160.25}],
         facts={"policy": "2.1 M parameters", "source": "<phantom>"},
@@ -37,6 +40,7 @@ def test_it_opens_with_the_result_and_shows_all_parts_in_order(page: str) -> Non
         "Result",
         "Length",
         "Conditions",
+        "Slices",
         "Training",
         "Studies",
         "How it was made",
@@ -66,7 +70,7 @@ def test_one_system_and_nothing_else_known(
 ) -> None:
     found = evaluate(studies, [System(name="only", reports=["edema"] * 4)], judge, None, seed=0)
     path = tmp_path / "report.html"
-    report.write(found, studies, curves={}, timings=None, facts={}, path=path)
+    report.write(found, studies, sections=[], curves={}, timings=None, facts={}, path=path)
     text = path.read_text(encoding="utf-8")
     assert "<h1>Only scores" in text
     assert "<h2>Conditions</h2>" not in text and "<h2>Training</h2>" not in text

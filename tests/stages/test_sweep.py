@@ -108,6 +108,24 @@ def test_length_control_can_select_another_run():
     assert selected([dataclasses.replace(entries[0], selection=None)]) is None
 
 
+def test_what_a_run_pays_in_words_stands_beside_its_score():
+    references = ["the heart is large", "no effusion"]
+    given = {"divergence": (0.0, 0.0), "selection": None, "seed": 0}
+    told = ["the heart is", "no effusion"]
+    sft = measured("SFT", build("rouge_l"), references, told, **given)
+    told = ["the heart is large the heart is large", "no effusion"]
+    run = measured("run", build("rouge_l"), references, told, sft=sft, **given)
+    assert (sft.to_sft, sft.drop.mean, sft.repeated.mean) == (
+        1.0,
+        0.0,
+        pytest.approx(float("nan"), nan_ok=True),
+    )
+    assert run.to_sft == pytest.approx(10 / 5) and run.words.mean == 5
+    # ROUGE-L 2 / 3 and 1, controlled 1 / 3 and 1: of 5 / 3 are 4 / 3 left.
+    assert run.drop.mean == pytest.approx(1 / 5)
+    assert run.repeated.mean == pytest.approx(1 / 5)
+
+
 def test_divergence_is_the_mean_of_log_ratios():
     rows = [{"logp_aligned": -4.0, "logp_sft": -6.0}, {"logp_aligned": -3.0, "logp_sft": -3.0}]
     assert summary(rows) == {"kl": 1.0, "kl_error": 1.0}

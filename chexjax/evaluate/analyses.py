@@ -1,0 +1,110 @@
+"""What is worked out of an evaluation beside its means: a file and a section of the page each."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from chexjax.artefacts.manifest import plain
+from chexjax.data.study import Study
+from chexjax.evaluate import error_shift, family, gain, generalisation, length_study, slices
+from chexjax.evaluate.error_shift import ErrorShift
+from chexjax.evaluate.family import Compared
+from chexjax.evaluate.gain import Gain
+from chexjax.evaluate.generalisation import Generalisation
+from chexjax.evaluate.length_study import LengthStudy
+from chexjax.evaluate.metrics import Evaluation
+from chexjax.evaluate.slices import SliceConfig, Sliced
+from chexjax.evaluate.table import TITLES
+from chexjax.page import Html
+
+FILE = "analyses.json"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AnalysisConfig:
+    """What is worked out, where there is a choice.
+
+    Attributes:
+      gain: Measures whose relative gains are averaged, such as `("score", "rouge_l", "bleu")`;
+        empty for all columns of quality but the one controlled for length, and macro F1.
+      slices: Fairness slices.
+    """
+
+    gain: tuple[str, ...] = ()
+    slices: SliceConfig = SliceConfig()
+
+
+class Section(NamedTuple):
+    """A section of the page."""
+
+    title: str
+    body: Html
+    lead: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Analyses:
+    """All of them; what the data do not allow is empty or None."""
+
+    significance: Sequence[Compared]
+    gains: Sequence[Gain]
+    length: LengthStudy
+    errors: ErrorShift | None
+    slices: Sequence[Sliced]
+    elsewhere: Generalisation | None
+
+    def sections(self) -> list[Section]:
+        """The sections of those that have anything to show."""
+        found = []
+        if self.significance:
+            body = family.show(self.significance, TITLES)
+            found.append(Section("Significance", body, family.LEAD))
+        if self.gains:
+            found.append(Section(gain.AVERAGE, gain.show(self.gains, TITLES), gain.LEAD))
+        body = length_study.show(self.length)
+        found.append(Section("Length exploitation", body, length_study.LEAD))
+        if self.errors:
+            found.append(Section("Errors", error_shift.show(self.errors), error_shift.LEAD))
+        if self.slices:
+            found.append(Section("Slices", slices.show(self.slices), slices.LEAD))
+        if self.elsewhere:
+            body = generalisation.show(self.elsewhere)
+            found.append(Section("Generalisation", body, generalisation.LEAD))
+        return found
+
+    def write(self, folder: Path) -> None:
+        """Writes all numbers as JSON; null where one is not defined."""
+        values: Any = plain(dataclasses.asdict(self))
+        text = json.dumps(values, indent=1, ensure_ascii=False)
+        (folder / FILE).write_text(text + "\n", encoding="utf-8")
+
+
+def analyse(
+    evaluation: Evaluation,
+    studies: Sequence[Study],
+    config: AnalysisConfig,
+    elsewhere: Generalisation | None = None,
+) -> Analyses:
+    """Works them out.
+
+    Args:
+      evaluation: The numbers.
+      studies: The studies they were measured on, in the same order.
+      config: Where there is a choice.
+      elsewhere: The policies on another source, if they were tried on one.
+
+    Raises:
+      ValueError: a measure or an attribute that was asked for is not there.
+    """
+    return Analyses(
+        significance=family.family(evaluation),
+        gains=gain.gains(evaluation, config.gain),
+        length=length_study.length_study(evaluation),
+        errors=error_shift.error_shift(evaluation),
+        slices=slices.sliced(evaluation, studies, config.slices),
+        elsewhere=elsewhere,
+    )

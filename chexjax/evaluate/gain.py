@@ -1,0 +1,117 @@
+"""Average gain: how much higher than the baseline a system is over a set of measures.
+
+CheXalign's first abstract gives one number for six of them. It does not say whether means were
+averaged before or after they were compared; here each measure's relative gain counts the same.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from chexjax.evaluate.cells import cell
+from chexjax.evaluate.family import quality_columns
+from chexjax.evaluate.metrics import Evaluation, SystemResult
+from chexjax.evaluate.significance import Array, Interval, interval, resampled_means
+from chexjax.page import Html, tag
+from chexjax.page import table as html_table
+
+LEAD = (
+    "How much higher than the baseline's each mean is, in per cent of it, and the plain mean of "
+    "these gains over the measures named here. Small figures: 95 % intervals, the same draws of "
+    "the studies for all measures. A gain on a mean that is not above zero is not defined."
+)
+AVERAGE = "Average gain"
+
+_LABELS = {"macro_f1": "macro", "micro_f1": "micro"}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Gain:
+    """What one system gained on the baseline, in per cent.
+
+    Attributes:
+      each: Measure -> mean of `of` over that of `minus`, less 1.
+      average: Mean of `each`.
+    """
+
+    of: str
+    minus: str
+    each: Mapping[str, Interval]
+    average: Interval
+
+
+def measures_of(evaluation: Evaluation, asked: Sequence[str]) -> list[str]:
+    """The measures that gains are averaged over.
+
+    Without any asked for: all columns of quality but the one controlled for length, which is the
+    score again, and macro F1 where reports were labelled.
+
+    Raises:
+      ValueError: one of those asked for was not measured.
+    """
+    columns = quality_columns(evaluation)
+    labelled = evaluation.baseline.labels is not None
+    known = [*columns, *(_LABELS if labelled else ())]
+    if unknown := [name for name in asked if name not in known]:
+        raise ValueError(f"{unknown[0]!r} was not measured; choose from {', '.join(known)}")
+    plain = [name for name in columns if name != "lc_score"]
+    return list(asked) or [*plain, *(["macro_f1"] if labelled else [])]
+
+
+def gains(evaluation: Evaluation, asked: Sequence[str] = ()) -> list[Gain]:
+    """Each system's gain on the baseline; empty for one system.
+
+    Raises:
+      ValueError: a measure asked for was not measured.
+    """
+    names = measures_of(evaluation, asked)
+    base, others = evaluation.baseline, evaluation.systems[1:]
+    before = _draws(base, names, evaluation.seed)
+    return [_gain(one, base, names, _draws(one, names, evaluation.seed), before) for one in others]
+
+
+def _gain(
+    of: SystemResult, minus: SystemResult, names: Sequence[str], after: Array, before: Array
+) -> Gain:
+    undefined = np.full_like(before, np.nan)
+    relative = 100 * (np.divide(after, before, out=undefined, where=before > 0) - 1)
+    each = {name: interval(relative[0, k], relative[1:, k]) for k, name in enumerate(names)}
+    average = relative.mean(1)
+    whole = interval(average[0], average[1:])
+    return Gain(of=of.name, minus=minus.name, each=each, average=whole)
+
+
+def _draws(system: SystemResult, names: Sequence[str], seed: int) -> Array:
+    """Means of the measures: as seen in row 0, in each draw of the studies below."""
+    columns = [name for name in names if name not in _LABELS]
+    found: dict[str, Array] = {}
+    if columns:
+        values = np.stack([system.columns[name] for name in columns], axis=1)
+        means = np.concatenate([values.mean(0)[None], resampled_means(values, seed=seed)])
+        found = dict(zip(columns, means.T, strict=True))
+    for name in set(names) - set(columns):
+        assert system.labels is not None
+        seen = getattr(system.labels, _LABELS[name]).mean
+        found[name] = np.concatenate([[seen], system.labels.draws[_LABELS[name]]])
+    return np.stack([found[name] for name in names], axis=1)
+
+
+def show(found: Sequence[Gain], titles: Mapping[str, str]) -> Html:
+    """Measures in rows, systems in columns, the average last; `titles` names measures."""
+    rows = [
+        [titles.get(name, name), *(_shown(one.each[name]) for one in found)]
+        for name in found[0].each
+    ]
+    rows.append([AVERAGE, *(_shown(one.average) for one in found)])
+    return html_table(["Measure", *map(_heading, found)], rows, strong=len(found))
+
+
+def _shown(gain: Interval) -> Html:
+    return cell(gain, 1, signed=True, unit=" %")
+
+
+def _heading(one: Gain) -> Html:
+    return tag("span", one.of, tag("small", f"over {one.minus}"))
