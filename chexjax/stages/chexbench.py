@@ -15,7 +15,7 @@ from chexjax.evaluate import chexbench, chexbench_section
 from chexjax.evaluate.chexbench import Answer, Bench
 from chexjax.page import Page
 from chexjax.stages.align import ALIGN
-from chexjax.stages.answers import option_scores, scores_options, written_answers
+from chexjax.stages.chexbench_answers import option_scores, scores_options, written_answers
 from chexjax.stages.config import RunConfig
 from chexjax.stages.context import Context, Stage
 from chexjax.stages.judge import files_of, judge_of

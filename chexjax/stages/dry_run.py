@@ -21,7 +21,7 @@ from chexjax.data.sources import open_source
 from chexjax.families import Family, TextFamily, preset
 from chexjax.mesh import check_batch, parameter_names, parameter_shardings, path_name
 from chexjax.models import VLM, add_lora
-from chexjax.stages.answers import writes_answers
+from chexjax.stages.chexbench_answers import writes_answers
 from chexjax.stages.config import RunConfig
 from chexjax.stages.context import Context
 from chexjax.stages.fitting import length_in_steps

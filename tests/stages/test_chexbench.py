@@ -17,7 +17,7 @@ from chexjax.data.study import Study
 from chexjax.families import Family, preset
 from chexjax.mesh import MeshConfig, make_mesh
 from chexjax.models import Prefix
-from chexjax.stages.answers import plan_by_images
+from chexjax.stages.chexbench_answers import plan_by_images
 from chexjax.stages.policies import load_tokens, place_policy
 from tests.stages.conftest import CONFIG
 
