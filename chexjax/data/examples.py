@@ -135,7 +135,7 @@ class Collator:
         if self.visual is not None:
             return {"visual": self.visual([example.id for example in examples])}
         family = self.tokens.family
-        files = [Study.from_row(self.studies[example.row]).images for example in examples]
+        files = [self.studies[example.row]["images"] for example in examples]
         return {"images": pixel_stacks(files, self.slots, family.vision, family.image)}
 
 
