@@ -101,6 +101,7 @@ class PhantomSource:
             views=views,
             indication=grammar.indication(content, rng),
             findings=grammar.write(content, rng),
+            impression=grammar.conclude(scene.findings),
             labels=findings.labels(f.kind for f in scene.findings),
             truth={
                 "findings": [f.to_dict() for f in scene.findings],
