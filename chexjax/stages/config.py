@@ -7,6 +7,7 @@ from typing import Literal
 
 from chexjax import losses
 from chexjax.config import ConfigError, local
+from chexjax.data.mixture import MixtureConfig
 from chexjax.data.sources import SourceConfig
 from chexjax.engine import Sampler
 from chexjax.evaluate.drafting_study import DraftingConfig
@@ -259,6 +260,7 @@ class RunConfig:
     Attributes:
       seed: Of everything that is random after the source.
       source: Where studies come from.
+      mixture: Instructions for supervised fine-tuning, where it shall learn more than reports.
       policy: The model.
       sft: Supervised fine-tuning.
       sample: Candidates.
@@ -280,6 +282,7 @@ class RunConfig:
 
     seed: int = 0
     source: SourceConfig = SourceConfig()
+    mixture: MixtureConfig = MixtureConfig()
     policy: PolicyConfig = PolicyConfig()
     sft: TrainConfig = TrainConfig(total_epochs=1.0)
     sample: SampleConfig = SampleConfig()
