@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, overload
 
 from chexjax.data.examples import Example, check_context
-from chexjax.data.study import UnusableStudy
 from chexjax.data.tokens import Tokens
 
 
@@ -38,11 +37,6 @@ class Triplet:
     instruction: str = ""
     indication: str = ""
     answer: str
-
-    def check(self) -> None:
-        """Raises UnusableStudy where there is nothing to be answered."""
-        if not self.answer.strip():
-            raise UnusableStudy("the answer is empty")
 
     def to_row(self) -> dict[str, Any]:
         """The triplet as a row of the `mixture` artefact."""

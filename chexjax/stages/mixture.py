@@ -20,14 +20,13 @@ from chexjax.data.exclusion import excluded_ids
 from chexjax.data.mix import Mix, make_mix
 from chexjax.data.mixture import Group
 from chexjax.data.questions import Questions
-from chexjax.data.study import Rejected
 from chexjax.data.tokens import Tokens
 from chexjax.data.triplet_tables import TripletSource, read_triplets
 from chexjax.data.triplets import Shown, Triplet, triplet_example
-from chexjax.rows import Reject, Rows, Unit, map_units
+from chexjax.rows import Reject, Rows, map_units
 from chexjax.stages.config import RunConfig
 from chexjax.stages.context import Context, Stage
-from chexjax.stages.ingest import INGEST
+from chexjax.stages.ingest import INGEST, sort_out
 from chexjax.trackers import StageTimer
 
 
@@ -75,7 +74,7 @@ def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
     return map_units(
         draft,
         len(parts),
-        lambda number: _sorted_out(parts[number]()),
+        lambda number: sort_out(parts[number]()),
         describe="mixture",
         summarise=_summarise,
     )
@@ -83,17 +82,6 @@ def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
 
 def _cut(rows: range, size: int) -> Iterator[range]:
     return (rows[first : first + size] for first in range(0, len(rows), size))
-
-
-def _sorted_out(found: Iterable[Triplet | Rejected]) -> Unit:
-    """Rows of the triplets, and the rejects with their reasons."""
-    done = Unit([], [])
-    for one in found:
-        if isinstance(one, Triplet):
-            done.rows.append(one.to_row())
-        else:
-            done.rejects.append(Reject(one.id, one.reason))
-    return done
 
 
 def _summarise(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
