@@ -15,11 +15,11 @@ from rich.table import Table
 from chexjax.artefacts import Artefact, Draft
 from chexjax.artefacts.files import sha256
 from chexjax.config import ConfigError
+from chexjax.data.asking import Questions
 from chexjax.data.examples import Example, UnusableExample
 from chexjax.data.exclusion import excluded_ids
 from chexjax.data.mix import Mix, make_mix
 from chexjax.data.mixture import Group
-from chexjax.data.questions import Questions
 from chexjax.data.tokens import Tokens
 from chexjax.data.triplet_tables import TripletSource, read_triplets
 from chexjax.data.triplets import Shown, Triplet, triplet_example

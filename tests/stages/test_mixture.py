@@ -9,9 +9,9 @@ import pytest
 from chexjax import artefacts
 from chexjax.__main__ import main
 from chexjax.config import config_dict, freeze
+from chexjax.data.asking import Questions
 from chexjax.data.batches import Bucket, PlannedBatch
 from chexjax.data.examples import Collator, image_slots, lengths_of
-from chexjax.data.questions import Questions
 from chexjax.data.tasks import TASKS
 from chexjax.data.tokens import Tokens
 from chexjax.families import Family, preset
