@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 import grain
 import numpy as np
 
+from chexjax.data.mix import Mix
+
 PADDING = -1
 """Row id that fills the last batch of an epoch; such a row has weight zero."""
 
@@ -42,35 +44,40 @@ class Plan:
       buckets: From the smallest to one that holds every row.
       batch_size: Rows of a global batch.
       seed: Of the shuffling; None keeps the rows in order.
+      mix: What an epoch has of each group of rows; None for every row once.
     """
 
     lengths: np.ndarray
     buckets: tuple[Bucket, ...]
     batch_size: int
     seed: int | None
+    mix: Mix | None = None
 
     @property
     def batches_per_epoch(self) -> int:
-        """The same in every epoch, since it depends on bucket counts alone."""
-        return -(-len(self.lengths) // self.batch_size)
+        """The same in every epoch, since it depends on the number of its rows alone."""
+        rows = len(self.lengths) if self.mix is None else sum(self.mix.counts)
+        return -(-rows // self.batch_size)
 
     def epoch(self, number: int) -> list[PlannedBatch]:
-        """The batches of one epoch; each row stands in exactly one of them.
+        """The batches of one epoch; without a mix each row stands in exactly one of them.
 
         What does not fill a batch of its bucket moves up to the next larger one, so only the
         last batch is padded.
         """
-        count = len(self.lengths)
+        rows = np.arange(len(self.lengths))
+        if self.mix is not None:
+            rows = self.mix.epoch(number, self.seed)
         rng = None if self.seed is None else np.random.default_rng((self.seed, number))
-        order = np.arange(count) if rng is None else rng.permutation(count)
+        order = rows if rng is None else rng.permutation(rows)
         home = self._home(order)
         batches: list[PlannedBatch] = []
         left = np.zeros(0, order.dtype)
         for index, bucket in enumerate(self.buckets):
-            rows = np.concatenate([left, order[home == index]])
-            whole = len(rows) // self.batch_size * self.batch_size
-            batches += [PlannedBatch(bucket, r) for r in rows[:whole].reshape(-1, self.batch_size)]
-            left = rows[whole:]
+            held = np.concatenate([left, order[home == index]])
+            whole = len(held) // self.batch_size * self.batch_size
+            batches += [PlannedBatch(bucket, r) for r in held[:whole].reshape(-1, self.batch_size)]
+            left = held[whole:]
         if len(left):
             padded = np.pad(left, (0, self.batch_size - len(left)), constant_values=PADDING)
             batches.append(PlannedBatch(self.buckets[-1], padded))

@@ -55,6 +55,7 @@ KINDS: Mapping[str, Kind] = {
 }
 
 LUNG_KINDS = ("consolidation", "atelectasis", "edema", "lesion")
+DEVICES = ("pacemaker", "catheter", "tube")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from chexjax.data import phrases
-from chexjax.data.findings import LUNG_KINDS, Finding
+from chexjax.data.findings import DEVICES, LUNG_KINDS, Finding
 from chexjax.data.phrases import PHANTOM, Phrasebook
 
 CHANGES = ("unchanged", "worse", "improved")
@@ -44,7 +44,7 @@ def plan(findings: Sequence[Finding], rng: np.random.Generator, *, prior: float 
     denied = [d for d in _denials(present, rng) if d]
     comparison = None
     if rng.random() < prior:
-        odds = (0.4, 0.3, 0.3) if present - {"pacemaker", "catheter", "tube"} else (0.5, 0.0, 0.5)
+        odds = (0.4, 0.3, 0.3) if present - set(DEVICES) else (0.5, 0.0, 0.5)
         comparison = str(rng.choice(CHANGES, p=odds))
     return Content(findings=tuple(findings), denied=tuple(denied), comparison=comparison)
 
@@ -104,7 +104,39 @@ def write(content: Content, rng: np.random.Generator, book: Phrasebook = PHANTOM
         opens = rng.random() < 0.9
         templates = (book.opening if opens else book.closing)[content.comparison]
         sentences.insert(0 if opens else len(sentences), _compared(content, templates, rng))
-    return " ".join(s[0].upper() + s[1:] + "." for s in sentences)
+    return " ".join(map(sentence, sentences))
+
+
+def conclude(findings: Sequence[Finding]) -> str:
+    """The impression: every finding by its name, devices left out."""
+    named = [name(f) for f in findings if f.kind not in DEVICES]
+    return " ".join(map(sentence, named or phrases.NEGATIVE[phrases.SUMMARY][:1]))
+
+
+def name(finding: Finding) -> str:
+    """A finding without a sentence: `moderate left pleural effusion`."""
+    grade, noun = grade_word(finding), phrases.NOUNS[finding.kind]
+    if finding.kind == "lesion" and grade:
+        grade, noun = "", grade  # a nodule or a mass
+    zone = f"{finding.zone} zone" if finding.zone else ""
+    return " ".join(word for word in (grade, finding.side, zone, noun) if word)
+
+
+def place(finding: Finding) -> str:
+    """Where a finding is: `right lower zone`, `left`, `both sides`; empty for one with no place."""
+    side = "both sides" if finding.side == "bilateral" else finding.side
+    return " ".join(word for word in (side, finding.zone, finding.zone and "zone") if word)
+
+
+def grade_word(finding: Finding) -> str:
+    """How the grade of a finding is spoken of; empty where it has none."""
+    words = phrases.GRADE_WORDS.get(finding.kind, {}).get(finding.severity or "", ("",))
+    return words[0]
+
+
+def sentence(words: str) -> str:
+    """Words with a capital letter and a full stop."""
+    return words[0].upper() + words[1:] + "."
 
 
 def _positive(finding: Finding, rng: np.random.Generator, book: Phrasebook) -> str:

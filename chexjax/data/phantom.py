@@ -105,6 +105,7 @@ class PhantomSource:
             views=views,
             indication=grammar.indication(content, rng),
             findings=grammar.write(content, rng),
+            impression=grammar.conclude(scene.findings),
             attributes={"exposure": _exposure(scene)},
             labels=findings.labels(f.kind for f in scene.findings),
             truth={

@@ -109,6 +109,22 @@ POSITIVE: Mapping[str, tuple[str, ...]] = {
 }
 """Statements of presence, by kind; those for both sides apart."""
 
+NOUNS: Mapping[str, str] = {
+    "cardiomegaly": "cardiomegaly",
+    "mediastinum": "widened mediastinum",
+    "effusion": "pleural effusion",
+    "pneumothorax": "pneumothorax",
+    "consolidation": "consolidation",
+    "atelectasis": "atelectasis",
+    "edema": "pulmonary edema",
+    "lesion": "lung lesion",
+    "fracture": "rib fractures",
+    "pacemaker": "pacemaker",
+    "catheter": "central venous catheter",
+    "tube": "endotracheal tube",
+}
+"""What a finding is called where it does not stand in a sentence, by kind."""
+
 HEART, MEDIASTINUM = ("cardiomegaly",), ("mediastinum",)
 SILHOUETTE = HEART + MEDIASTINUM
 PLEURA = ("effusion", "pneumothorax")

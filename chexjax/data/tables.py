@@ -152,15 +152,20 @@ def is_table(path: Path) -> bool:
     return _suffix(path) in (*JSON_LINES, *SEPARATORS)
 
 
-def read_table(path: Path, ids: Sequence[str]) -> Table:
+def read_table(path: Path, ids: Sequence[str], field: str = "source.path") -> Table:
     """The table of a file, by the ending of its name.
+
+    Args:
+      path: The file.
+      ids: Names that the column of ids may have.
+      field: What a message calls the path.
 
     Raises:
       ValueError: it is of another kind, or cannot be read.
     """
     if not is_table(path):
         known = ", ".join((*JSON_LINES, *SEPARATORS))
-        raise ValueError(f"source.path={path}: no table; its name must end in {known}, or .gz")
+        raise ValueError(f"{field}={path}: no table; its name must end in {known}, or .gz")
     return JsonLines(path, ids) if _suffix(path) in JSON_LINES else Csv(path, ids)
 
 

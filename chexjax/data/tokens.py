@@ -28,11 +28,27 @@ def prompt_text(template: Template, images: int, tokens_per_image: int, indicati
 
     Special tokens in the indication are taken out: only the template places them.
     """
+    asked = template.question.format(indication=_harmless(template, indication) or "None")
+    return _around(template, images, tokens_per_image, asked)
+
+
+def question_text(template: Template, images: int, tokens_per_image: int, question: str) -> str:
+    """The prompt that asks a question of one's own about images, or about none.
+
+    Special tokens in the question are taken out, too.
+    """
+    return _around(template, images, tokens_per_image, _harmless(template, question))
+
+
+def _harmless(template: Template, text: str) -> str:
     for token in template.special:
-        indication = indication.replace(token, " ")
+        text = text.replace(token, " ")
+    return text.strip()
+
+
+def _around(template: Template, images: int, tokens_per_image: int, question: str) -> str:
     pixels = template.placeholder * tokens_per_image
     pictures = (template.image.format(number=k + 1, pixels=pixels) for k in range(images))
-    question = template.question.format(indication=indication.strip() or "None")
     opening = template.opening.format(pixels=pixels if images else "")
     return opening + "".join(pictures) + question + template.closing
 
@@ -100,19 +116,15 @@ class Tokens:
         return self.tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True)
 
     def prompt(self, images: int, indication: str) -> list[int]:
-        """Ids of the whole prompt of a study that shows `images` images.
-
-        Hundreds of placeholders are read as one, which is repeated in their place.
-        """
-        return self._prompt(self.family.template, images, indication)
+        """Ids of the whole prompt of a study that shows `images` images."""
+        return self._prompt(prompt_text(self.family.template, images, 1, indication))
 
     def question(self, images: int, text: str) -> list[int]:
-        """Ids of a prompt that asks `text` in the place of the family's own question."""
-        template = dataclasses.replace(self.family.template, question="{indication}")
-        return self._prompt(template, images, text)
+        """Ids of the whole prompt that asks a question of one's own about `images` images."""
+        return self._prompt(question_text(self.family.template, images, 1, text))
 
-    def _prompt(self, template: Template, images: int, words: str) -> list[int]:
-        text = prompt_text(template, images, 1, words)
+    def _prompt(self, text: str) -> list[int]:
+        """Ids of a prompt: hundreds of placeholders are read as one, repeated in their place."""
         found = self.tokenizer.encode(text, add_special_tokens=False)
         pixels = self.placeholder
         run = [pixels] * self.family.visual_tokens(1)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from chexjax.stages import chexbench
 from chexjax.stages.align import ALIGN
+from chexjax.stages.answers import ANSWERS
 from chexjax.stages.context import Stage
 from chexjax.stages.control import CONTROL
 from chexjax.stages.drafting import DRAFTING
 from chexjax.stages.evaluate import EVALUATE
 from chexjax.stages.ingest import INGEST
 from chexjax.stages.judge import JUDGE
+from chexjax.stages.mixture import MIXTURE
 from chexjax.stages.pair import PAIR
 from chexjax.stages.reader import READER
 from chexjax.stages.reference import REFERENCE
@@ -19,11 +21,11 @@ from chexjax.stages.systems import ELSEWHERE, OWN, SWAPPED
 from chexjax.stages.train_judge import TRAIN_JUDGE
 from chexjax.stages.visual import VISUAL
 
-BEFORE_CONTROL = (INGEST, SFT, SAMPLE, JUDGE, PAIR, VISUAL, REFERENCE, ALIGN)
+BEFORE_CONTROL = (INGEST, MIXTURE, SFT, SAMPLE, JUDGE, PAIR, VISUAL, REFERENCE, ALIGN)
 METHOD = (*BEFORE_CONTROL, CONTROL)
 
 COMMANDS: dict[str, tuple[Stage, ...]] = {
-    **{stage.name: (stage,) for stage in (*METHOD, TRAIN_JUDGE, READER, DRAFTING)},
+    **{stage.name: (stage,) for stage in (*METHOD, ANSWERS, TRAIN_JUDGE, READER, DRAFTING)},
     "chexbench": chexbench.ALL,
     "evaluate": (
         *OWN.values(),

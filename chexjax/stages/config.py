@@ -8,6 +8,7 @@ from typing import Literal
 from chexjax import losses
 from chexjax.artefacts import Share
 from chexjax.config import ConfigError, local, nearest
+from chexjax.data.mixture import MixtureConfig
 from chexjax.data.sources import SourceConfig
 from chexjax.engine import Sampler
 from chexjax.evaluate.analyses import AnalysisConfig
@@ -316,6 +317,7 @@ class RunConfig:
     Attributes:
       seed: Of everything that is random after the source.
       source: Where studies come from.
+      mixture: Instructions for supervised fine-tuning, where it shall learn more than reports.
       policy: The model.
       sft: Supervised fine-tuning.
       sample: Candidates.
@@ -339,6 +341,7 @@ class RunConfig:
 
     seed: int = 0
     source: SourceConfig = SourceConfig()
+    mixture: MixtureConfig = MixtureConfig()
     policy: PolicyConfig = PolicyConfig()
     sft: TrainConfig = TrainConfig(total_epochs=1.0)
     sample: SampleConfig = SampleConfig()

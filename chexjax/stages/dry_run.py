@@ -27,6 +27,7 @@ from chexjax.stages.context import Context
 from chexjax.stages.fitting import length_in_steps
 from chexjax.stages.ingest import INGEST
 from chexjax.stages.judge import labeler_name
+from chexjax.stages.mixture import MIXTURE, check_mixture, most_triplets
 from chexjax.stages.questions import QUESTIONS, is_asked, official
 from chexjax.stages.start import check_start, is_trained
 from chexjax.stages.systems import check_files
@@ -48,6 +49,8 @@ def check(context: Context) -> None:
     with _as_config_error():
         if not context.is_finished(INGEST):
             open_source(config.source)
+        if not context.is_finished(MIXTURE):
+            check_mixture(config)
         _ = context.pair_family  # a template that its family does not have
         check_start(context)
         _ = context.attention  # a kernel that the devices do not have
@@ -185,9 +188,18 @@ def _training(context: Context) -> Table:
     table = Table(title="Training")
     for heading in ("stage", "batch", "rows at most", "steps", "trained", "state per device"):
         table.add_column(heading, justify="left" if heading == "stage" else "right")
-    table.add_row(*_row(context, "sft", config.sft, _studies(context)))
+    table.add_row(*_row(context, "sft", config.sft, _lessons(context)))
     table.add_row(*_row(context, "align", config.align, _most_pairs(context)))
     return table
+
+
+def _lessons(context: Context) -> int:
+    """What fine-tuning learns from, at most: reports, or the triplets of a mixture."""
+    if not MIXTURE.needed(context.config):
+        return _studies(context)
+    if context.is_finished(MIXTURE):
+        return context.artefact(MIXTURE).manifest.rows
+    return most_triplets(context.config, _studies(context))
 
 
 def _studies(context: Context) -> int:

@@ -24,6 +24,7 @@ from chexjax.data.examples import (
     make_example,
     response_lengths,
 )
+from chexjax.data.mix import Mix
 from chexjax.data.packing import Groups, Packer
 from chexjax.data.study import Study
 from chexjax.data.tokens import Tokens
@@ -86,6 +87,7 @@ def fit(
     studies: Sequence[Mapping[str, Any]],
     tokens: Tokens,
     visual: VisualTokens | None = None,
+    mix: Mix | None = None,
 ) -> Artefact:
     """Trains on examples, or on what a cache has of their images, and finishes the policy artefact.
 
@@ -97,7 +99,7 @@ def fit(
     write_rejects(draft, rejects)
     if not examples:
         raise _nothing_left(draft, label, rejects)
-    plan, slots = _plan(examples, config, context.config.seed), image_slots(examples)
+    plan, slots = _plan(examples, config, context.config.seed, mix), image_slots(examples)
     packer = functools.partial(_packer, plan, examples, context, config, objective.scored_only)
     if config.lora.rank:
         add_lora(model, config.lora, seed=context.config.seed)
@@ -158,13 +160,14 @@ def _packer(
     return Packer.of(batches, response_lengths(examples), groups, parts)
 
 
-def _plan(examples: Sequence[Example], config: TrainConfig, seed: int) -> Plan:
+def _plan(examples: Sequence[Example], config: TrainConfig, seed: int, mix: Mix | None) -> Plan:
     lengths = lengths_of(examples)
     return Plan(
         lengths=lengths,
         buckets=make_buckets(lengths, config.buckets),
         batch_size=config.batch_size,
         seed=seed,
+        mix=mix,
     )
 
 

@@ -14,7 +14,8 @@ from chexjax.config import ConfigError
 from chexjax.data.census import census
 from chexjax.data.intake import Checked, reader
 from chexjax.data.sources import SourceConfig, open_source
-from chexjax.data.study import Study
+from chexjax.data.study import Rejected, Study
+from chexjax.data.triplets import Triplet
 from chexjax.evaluate import data_card
 from chexjax.rows import Reject, Unit, map_units
 from chexjax.stages.config import RunConfig
@@ -50,14 +51,14 @@ def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
             ) from error
 
 
-def sort_out(studies: Iterable[Checked]) -> Unit:
-    """Rows of the usable studies, and the others with their reasons."""
+def sort_out(found: Iterable[Checked | Triplet]) -> Unit:
+    """Rows of what can be used, and the rest with its reasons."""
     done = Unit([], [])
-    for study in studies:
-        if isinstance(study, Study):
-            done.rows.append(study.to_row())
+    for one in found:
+        if isinstance(one, Rejected):
+            done.rejects.append(Reject(one.id, one.reason))
         else:
-            done.rejects.append(Reject(study.id, study.reason))
+            done.rows.append(one.to_row())
     return done
 
 

@@ -1,4 +1,4 @@
-"""`sft`: supervised fine-tuning on the reference reports of the training studies.
+"""`sft`: supervised fine-tuning on the reference reports of the training studies, or a mixture.
 
 Of no steps it is the import of a policy that has been fine-tuned elsewhere.
 """
@@ -15,8 +15,15 @@ from chexjax.rows import Rows
 from chexjax.stages.context import Context, Stage
 from chexjax.stages.fitting import Item, fit, length_in_steps, make_examples
 from chexjax.stages.ingest import INGEST
+from chexjax.stages.mixture import MIXTURE, Lessons, mixture_lessons, mixture_texts
 from chexjax.stages.policies import save_policy
-from chexjax.stages.start import is_trained, new_model, new_tokens, start_content
+from chexjax.stages.start import (
+    is_trained,
+    new_model,
+    new_tokens,
+    report_texts,
+    start_content,
+)
 from chexjax.trackers import StageTimer
 from chexjax.train import SFT as Supervised
 
@@ -28,13 +35,18 @@ def references(studies: Rows) -> list[Item]:
 
 
 def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
-    config = context.config.sft
+    config, family = context.config.sft, context.family
     studies = context.artefact(INGEST).rows()
-    tokens = new_tokens(context, draft.path / "tokenizer", studies)
+    mixture = context.artefact(MIXTURE).rows() if MIXTURE.needed(context.config) else None
+    texts = report_texts(studies, family.template) if mixture is None else mixture_texts(mixture)
+    tokens = new_tokens(context, draft.path / "tokenizer", texts)
     model = new_model(context, remat=config.remat)
     if not is_trained(context.config):
         return _untrained(context, draft, model)
-    examples, rejects = make_examples(references(studies), tokens)
+    if mixture is None:
+        lessons = Lessons(*make_examples(references(studies), tokens), studies)
+    else:
+        lessons = mixture_lessons(context.config, mixture, studies, tokens)
     return fit(
         context,
         draft,
@@ -43,11 +55,12 @@ def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
         model=model,
         objective=Supervised(keep=config.keep_exponentials),
         config=config,
-        total=length_in_steps(config, "sft", len(examples)),
-        examples=examples,
-        rejects=rejects,
-        studies=studies,
+        total=length_in_steps(config, "sft", len(lessons.examples)),
+        examples=lessons.examples,
+        rejects=lessons.rejects,
+        studies=lessons.pictures,
         tokens=tokens,
+        mix=lessons.mix,
     )
 
 
@@ -64,7 +77,7 @@ SFT = Stage(
     folder="sft",
     kind="policy",
     fields=("seed", "policy", "sft"),
-    reads=(INGEST,),
+    reads=(INGEST, MIXTURE),
     work=_work,
     extra=start_content,
 )

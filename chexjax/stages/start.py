@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from chexjax.artefacts.files import sha256
 from chexjax.config import ConfigError
 from chexjax.data.bpe import train_bpe
 from chexjax.data.tokens import Tokens, prompt_text, tokenizer_files
+from chexjax.families import Template
 from chexjax.mesh import parameter_shardings
 from chexjax.models import VLM, random_params
 from chexjax.stages.config import PolicyConfig, RunConfig
@@ -69,23 +70,28 @@ def start_content(config: RunConfig) -> Mapping[str, Any]:
     return {"start": found} if found else {}
 
 
-def new_tokens(context: Context, folder: Path, studies: Sequence[Mapping[str, Any]]) -> Tokens:
+def new_tokens(context: Context, folder: Path, texts: Iterable[str]) -> Tokens:
     """Puts the tokenizer of the config into `folder`.
 
-    Where it names none, one is trained on the training studies' prompts and reports.
+    Where it names none, one is trained on the texts that the policy is going to read and write.
     """
     family = context.family
     if source := _tokenizer(context.config.policy):
         Tokens.load(source, family).tokenizer.save_pretrained(folder)
         return Tokens.load(folder, family)
-    texts = []
+    read = list(texts)
+    if not read:
+        raise ArtefactError("nothing is left to train on; see rejects.jsonl of the stages before")
+    train_bpe(read, family.template, family.decoder.vocabulary).save_pretrained(folder)
+    return Tokens.load(folder, family)
+
+
+def report_texts(studies: Iterable[Mapping[str, Any]], template: Template) -> Iterator[str]:
+    """The reports of the training studies, and the prompts that ask for them."""
     for row in studies:
         if row["split"] == "train":
-            texts += [row["findings"], prompt_text(family.template, 0, 0, row["indication"])]
-    if not texts:
-        raise ArtefactError("no training study is left after ingest; see studies/rejects.jsonl")
-    train_bpe(texts, family.template, family.decoder.vocabulary).save_pretrained(folder)
-    return Tokens.load(folder, family)
+            yield row["findings"]
+            yield prompt_text(template, 0, 0, row["indication"])
 
 
 def new_model(context: Context, *, remat: str) -> VLM:

@@ -1,0 +1,267 @@
+"""What is asked about phantoms is right: answers against the scenes that were drawn."""
+
+import itertools
+import re
+import string
+
+import numpy as np
+import pytest
+
+from chexjax.data.changes import altered, changes
+from chexjax.data.findings import DEVICES, KINDS, Finding, labels
+from chexjax.data.instructions import INSTRUCTIONS
+from chexjax.data.phantom import PhantomConfig, PhantomSource
+from chexjax.data.phantom_scene import sample_scene
+from chexjax.data.reading import read
+from chexjax.data.signs import SIGNS
+from chexjax.data.study import Study
+from chexjax.data.tasks import REGIONS, TASKS
+
+COUNT, SEED = 60, 3
+CONFIG = PhantomConfig(train=COUNT, validate=0, test=0, size=32, lateral=0.5, seed=SEED)
+
+
+NAMES = {kind: kind for kind in KINDS} | {"fracture": "fractures"}
+"""What stands in the name of a finding, whatever else does."""
+
+
+@pytest.fixture(scope="module")
+def studies():
+    source = PhantomSource(CONFIG)
+    return [source[k] for k in range(COUNT)]
+
+
+@pytest.fixture(scope="module")
+def scenes():
+    return [set(sample_scene(SEED, k).findings) for k in range(COUNT)]
+
+
+def asked(name, studies, scenes):
+    """(study, its scene, what is asked, the next study's scene) wherever something is."""
+    rng = np.random.default_rng(0)
+    found = []
+    for k in range(COUNT):
+        other = (k + 1) % COUNT
+        question = TASKS[name].make(studies[k], studies[other], rng)
+        if question is not None:
+            found.append((studies[k], scenes[k], question, scenes[other]))
+    assert found
+    return found
+
+
+def stated(text):
+    """What a text says is there, by the reader of reports."""
+    return set(read(text).findings)
+
+
+def kinds(findings):
+    return {f.kind for f in findings}
+
+
+def test_every_task_has_ten_phrasings_that_leave_open_what_the_task_fills_in(studies, scenes):
+    assert set(TASKS) - set(INSTRUCTIONS) == {"report"}
+    assert set(INSTRUCTIONS) <= set(TASKS)
+    for name, phrasings in INSTRUCTIONS.items():
+        assert len(phrasings) == len(set(phrasings)) == 10
+        [*_, (_, _, question, _)] = asked(name, studies, scenes)
+        for words in phrasings:
+            assert {field for _, field, _, _ in string.Formatter().parse(words) if field} == set(
+                question.fields
+            )
+    everything = list(itertools.chain.from_iterable(INSTRUCTIONS.values()))
+    assert len(everything) == len(set(everything))  # no phrasing means two tasks
+
+
+def test_all_five_capabilities_are_there():
+    assert {task.capability for task in TASKS.values()} == {
+        "coarse",
+        "fine",
+        "question",
+        "text",
+        "other",
+    }
+
+
+def test_views_are_those_of_the_one_picture_shown(studies, scenes):
+    answers = set()
+    for study, _, question, _ in asked("view", studies, scenes):
+        [number] = question.own
+        assert question.answer.lower() == study.views[number] + "."
+        answers.add(question.answer)
+    assert answers == {"Frontal.", "Lateral."}
+
+
+def test_disease_labels_are_the_scene_s(studies, scenes):
+    for _, scene, question, _ in asked("disease", studies, scenes):
+        present = {name for name, value in labels(kinds(scene)).items() if value}
+        assert set(question.answer.removesuffix(".").split(", ")) == present
+
+
+def test_abnormalities_are_the_scene_s_and_devices_are_none(studies, scenes):
+    for _, scene, question, _ in asked("abnormality_detection", studies, scenes):
+        wrong = kinds(scene) - set(DEVICES)
+        if not wrong:
+            assert question.answer == "No."
+            continue
+        named = question.answer.removeprefix("Yes: ").removesuffix(".").split(", ")
+        assert len(named) == len(wrong)
+        assert {kind for kind in KINDS for name in named if NAMES[kind] in name} == wrong
+
+
+def test_places_are_those_of_the_finding_asked_for(studies, scenes):
+    for _, scene, question, _ in asked("abnormality_localisation", studies, scenes):
+        named = {f for f in scene if NAMES[f.kind] in question.fields["finding"]}
+        [finding] = named
+        words = question.answer.lower().removesuffix(".").split()
+        side = {"left": "left", "right": "right", "both": "bilateral"}
+        assert side[next(w for w in words if w in side)] == finding.side
+        assert ("zone" in words) == (finding.zone is not None)
+        assert finding.zone is None or finding.zone in words
+
+
+def test_foreign_objects_are_the_devices(studies, scenes):
+    for _, scene, question, _ in asked("foreign_objects", studies, scenes):
+        devices = {f for f in scene if f.kind in DEVICES}
+        assert stated(question.answer) == devices
+        assert (question.answer == "None.") == (not devices)
+
+
+@pytest.mark.parametrize("name", ["closed_question", "text_question"])
+def test_yes_and_no_are_true_and_about_equally_frequent(name, studies, scenes):
+    said = []
+    for study, scene, question, _ in asked(name, studies, scenes):
+        present = {label.lower() for label, value in labels(kinds(scene)).items() if value}
+        true = question.fields["finding"] in present
+        assert question.answer == ("Yes." if true else "No.")
+        assert question.fields.get("report", study.findings) == study.findings
+        if present != {"no finding"}:
+            said.append(true)
+    assert 0.3 < np.mean(said) < 0.7
+
+
+def test_grades_are_those_of_the_finding_asked_for(studies, scenes):
+    grades = {"mild": "mild", "small": "mild", "moderate": "moderate", "severe": "severe"}
+    for _, scene, question, _ in asked("open_question", studies, scenes):
+        [finding] = [f for f in scene if NAMES[f.kind] in question.fields["finding"]]
+        word = question.answer.lower().removesuffix(".")
+        assert (grades | {"large": "severe"})[word] == finding.severity
+
+
+def test_differences_turn_the_first_study_into_the_second(studies, scenes):
+    for _, scene, question, other in asked("difference", studies, scenes):
+        assert (question.own, question.others) == ((0,), (0,))
+        assert applied(scene, question.answer, "New", "Gone", "Changed") == other
+
+
+def applied(findings, said, new, gone, changed):
+    """The findings after what was said about them came true."""
+    parts = dict(re.findall(r"(\w+): ([^.]*)\.", said))
+    assert set(parts) <= {new, gone, changed}
+    found = set(findings) - stated(parts.get(gone, "")) | stated(parts.get(new, ""))
+    for pair in filter(None, parts.get(changed, "").split(", ")):
+        before, after = map(stated, pair.split(" to "))
+        assert before <= found
+        found = found - before | after
+    return found
+
+
+def test_a_study_does_not_differ_from_its_like():
+    finding = Finding(kind="effusion", side="left", severity="mild")
+    ways = {"new": "new", "gone": "gone", "changed": "changed"}
+    assert changes([finding], [finding], **ways) == ""
+    large = Finding(kind="effusion", side="left", severity="severe")
+    mass = Finding(kind="lesion", side="right", severity="severe", zone="mid")
+    assert changes([finding], [mass, large], **ways) == (
+        "New: right mid zone mass. "
+        "Changed: small left pleural effusion to large left pleural effusion."
+    )
+
+
+@pytest.mark.parametrize("name", ["findings_with_indication", "findings", "report"])
+def test_findings_are_the_report_which_says_what_the_scene_shows(name, studies, scenes):
+    for study, scene, question, _ in asked(name, studies, scenes):
+        assert question.answer == study.findings
+        assert stated(question.answer) == scene
+        assert question.fields.get("indication", study.indication) == study.indication
+
+
+@pytest.mark.parametrize("name", ["impression", "summarisation"])
+def test_impressions_say_what_is_wrong_and_leave_devices_out(name, studies, scenes):
+    for study, scene, question, _ in asked(name, studies, scenes):
+        wrong = {f for f in scene if f.kind not in DEVICES}
+        assert stated(question.answer) == wrong
+        if not wrong:
+            assert question.answer == "No acute cardiopulmonary abnormality."
+        assert question.fields.get("report", study.findings) == study.findings
+
+
+def test_anatomy_is_described_region_by_region(studies, scenes):
+    met = set()
+    for _, scene, question, _ in asked("anatomy_findings", studies, scenes):
+        region = question.fields["region"]
+        here = {f for f in scene if f.kind in REGIONS[region]}
+        said = read(question.answer)
+        assert set(said.findings) == here
+        denied = {kind for denial in said.denied for kind in denial.kinds}
+        assert not denied & kinds(scene)
+        met.add((region, bool(here)))
+    assert len(met) > 8
+
+
+def test_errors_of_a_candidate_are_all_named(studies, scenes):
+    answers = []
+    for study, scene, question, _ in asked("report_evaluation", studies, scenes):
+        assert question.fields["reference"] == study.findings
+        told = stated(question.fields["candidate"])
+        said = question.answer
+        assert (said == "No error.") == (told == scene)
+        if told != scene:
+            assert applied(scene, said, "False", "Missing", "Wrong") == told
+        answers.append(said.split(":")[0])
+    assert {"No error.", "False", "Missing", "Wrong"} == set(answers)
+
+
+def test_a_careless_reader_gets_one_thing_wrong_at_most():
+    rng = np.random.default_rng(1)
+    true = (Finding(kind="edema", severity="mild"), Finding(kind="tube"))
+    for _ in range(50):
+        told = altered(true, (Finding(kind="fracture", side="left"), true[1]), rng)
+        assert len(set(told) ^ set(true)) <= 2 and len(kinds(told)) == len(told)
+
+
+def test_explanations_are_of_a_finding_that_is_there(studies, scenes):
+    for _, scene, question, _ in asked("explanation", studies, scenes):
+        [finding] = stated(question.fields["finding"])
+        assert finding in scene
+        assert "{" not in question.answer
+        if finding.side:
+            assert (finding.side if finding.side != "bilateral" else "both") in question.answer
+    assert set(SIGNS) == set(KINDS)
+
+
+def test_of_a_source_that_knows_labels_and_reports_alone_those_tasks_come():
+    study = Study(
+        id="a",
+        split="train",
+        images=(b"x",),
+        views=("PA",),
+        indication="Cough.",
+        findings="Clear.",
+        labels={"Edema": -1, "Fracture": 0},
+    )
+    rng = np.random.default_rng(0)
+    made = {name: task.make(study, study, rng) for name, task in TASKS.items()}
+    assert {name for name, question in made.items() if question} == {
+        "view",
+        "closed_question",
+        "text_question",
+        "findings_with_indication",
+        "findings",
+        "report",
+    }
+    assert made["view"].answer == "PA."
+    # Of what is uncertain nothing is asked.
+    assert (made["closed_question"].fields, made["closed_question"].answer) == (
+        {"finding": "fracture"},
+        "No.",
+    )
