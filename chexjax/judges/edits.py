@@ -78,7 +78,7 @@ def edit(reference: str, other: str, rng: np.random.Generator, most: int = 4) ->
     an absence that is turned round is false (a), as is a finding of another report about something
     of which the reference says nothing. Left for right or upper for lower is misplaced (c), small
     for large misgraded (d), small for moderate insignificantly so. A comparison that is put in,
-    where the reference has none, is added (e).
+    where the reference has none, is added (e). The last sentence that is left stays.
 
     Args:
       reference: The report.
@@ -90,7 +90,10 @@ def edit(reference: str, other: str, rng: np.random.Generator, most: int = 4) ->
     wrong = set(rng.permutation(len(said))[: int(rng.integers(0, most + 1))].tolist())
     points, kept = list[Point](), list[str]()
     for k, sentence in enumerate(said):
-        text, categories = _edited(sentence, rng) if k in wrong else (sentence, [MATCHED])
+        last = not kept and k == len(said) - 1
+        text, categories = sentence, [MATCHED]
+        if k in wrong:
+            text, categories = _edited(sentence, rng, last=last)
         points.append(Point(_short(sentence), [_item(c, sentence) for c in categories]))
         kept += [text] if text else []
     for category, sentence in _insertions(said, other, rng):
@@ -101,9 +104,9 @@ def edit(reference: str, other: str, rng: np.random.Generator, most: int = 4) ->
     return Edited(" ".join(kept), points)
 
 
-def _edited(sentence: str, rng: np.random.Generator) -> tuple[str, list[str]]:
-    """The sentence with one error, or nothing in its place, and what that counts as."""
-    options: list[tuple[str, list[str]]] = [("", _dropped(sentence))]
+def _edited(sentence: str, rng: np.random.Generator, *, last: bool) -> tuple[str, list[str]]:
+    """The sentence with one error, or unless it is the last nothing, and what that counts as."""
+    options: list[tuple[str, list[str]]] = [] if last else [("", _dropped(sentence))]
     for pairs, categories in (
         (_PLACES, ["c"]),
         (_GRADES, ["d"]),
@@ -113,7 +116,7 @@ def _edited(sentence: str, rng: np.random.Generator) -> tuple[str, list[str]]:
             options.append((swapped, categories))
     if (turned := _turned(sentence)) is not None:
         options.append((turned, ["a" if _DENIES.search(sentence) else "b"]))
-    return options[int(rng.integers(len(options)))]
+    return options[int(rng.integers(len(options)))] if options else (sentence, [MATCHED])
 
 
 def _dropped(sentence: str) -> list[str]:

@@ -27,20 +27,25 @@ def edited(reference, other="Normal.", seeds=range(40), most=1):
     ("reference", "candidate", "errors"),
     [
         (FINDING, FINDING, ""),
-        (FINDING, "", "b"),
+        (f"{FINDING} Normal.", "Normal.", "b"),
         (FINDING, "Small nodule in the right upper lobe.", "c"),
         (FINDING, "Large nodule in the left upper lobe.", "d"),
         (FINDING, "Moderate nodule in the left upper lobe.", "-d"),
-        ("No pleural effusion.", "", ""),
+        ("No pleural effusion. Normal.", "Normal.", ""),
         ("No pleural effusion.", "There is pleural effusion.", "a"),
         ("There is no pneumothorax.", "There is pneumothorax.", "a"),
         ("There is a pneumothorax.", "There is no pneumothorax.", "b"),
-        ("The mass is larger than in the prior study.", "", "f"),
-        ("Unchanged from the prior study.", "", "-f"),
+        ("Normal. The mass is larger than in the prior study.", "Normal.", "f"),
+        ("Normal. Unchanged from the prior study.", "Normal.", "-f"),
     ],
 )
 def test_an_edit_counts_as_what_it_is(reference, candidate, errors):
     assert edited(reference)[candidate] == errors
+
+
+@pytest.mark.parametrize("reference", [FINDING, "Normal.", "No edema. Normal. No effusion."])
+def test_something_is_always_left(reference):
+    assert all(edited(reference, other="", most=4))
 
 
 def test_a_finding_of_another_report_is_false_unless_the_reference_speaks_of_it():

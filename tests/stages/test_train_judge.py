@@ -1,5 +1,6 @@
 """A small judge, trained, stored and examined at toy size."""
 
+import collections
 import json
 import shutil
 
@@ -7,10 +8,18 @@ import numpy as np
 import pytest
 
 from chexjax.__main__ import main
+from chexjax.data.intake import check
+from chexjax.data.sources import SourceConfig, open_source
+from chexjax.data.study import Study
+from chexjax.data.views import ViewRules
+from chexjax.judges import parse_judgement
+from chexjax.judges.answer import CATEGORIES
+from chexjax.judges.lessons import EditedLessons
 from chexjax.judges.trained import TrainedJudge
 from chexjax.mesh import MeshConfig, make_mesh
 from tests.stages.conftest import ROOT
 
+TEXT_ALONE = ViewRules(most=0)
 CONFIG = f"{ROOT / 'configs' / 'train_judge.py'}:small"
 
 
@@ -98,6 +107,22 @@ def test_reports_of_open_i_are_edited_and_examine(tmp_path, real_data):
     losses = (tmp_path / "trained_judge" / "metrics.jsonl").read_text().splitlines()
     first, *_, last = [json.loads(line)["loss"] for line in losses]
     assert last < first
+
+
+def test_errors_in_reports_of_open_i_are_read_back_from_the_answers(real_data):
+    source = SourceConfig(name="openi", path=str(real_data / "openi-reports"), views=TEXT_ALONE)
+    read = check(open_source(source), range(400))
+    reports = [study.findings for study in read if isinstance(study, Study)]
+    lessons = EditedLessons(reports, 0)
+    found = collections.Counter()
+    for lesson in (lessons[k] for k in range(len(reports))):
+        assert all(lesson.candidates)
+        for answer, verdict in zip(lesson.answers, lesson.verdicts, strict=True):
+            said = parse_judgement(answer)
+            assert said.details["well_formed"] and said.score == verdict.score
+            assert said.details["significant"] == verdict.details["significant"]
+            found.update(verdict.details["significant"])
+    assert min(found[category] for category in CATEGORIES) > 10, found
 
 
 def test_the_candidates_of_a_run_examine_it_too(finished, tmp_path):
