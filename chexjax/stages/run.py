@@ -13,6 +13,7 @@ from chexjax.stages.chain import BEFORE_CONTROL, COMMANDS
 from chexjax.stages.compare import contexts, plan, sweep
 from chexjax.stages.config import RunConfig
 from chexjax.stages.context import Context
+from chexjax.stages.datasets import datasets
 from chexjax.stages.doctor import doctor
 from chexjax.stages.dry_run import check, check_selection, dry_run
 from chexjax.stages.export import export
@@ -24,6 +25,7 @@ from chexjax.trackers import StageClock
 
 _TOOLS = {
     "bench": bench,
+    "datasets": datasets,
     "doctor": doctor,
     "export": export,
     "readings": readings,
