@@ -1,4 +1,4 @@
-"""CheXalign's recipe for CheXagent-2 (3B), on the source and with the judge that there are.
+"""CheXalign's recipe for CheXagent-2 (3B), with stand-ins for its studies and its judge.
 
 Hein et al., "CheXalign" (arXiv 2410.07025), in the numbers of its released code: 148k studies, four
 candidates of each at temperature 1, best against worst, one epoch at 1e-6 over the whole language
@@ -12,8 +12,8 @@ checkpoint, which you bring:
 eight devices would hold, on any machine and without the checkpoint.
 
 What is not the paper's:
-- The studies. There is no source of MIMIC-CXR yet: as many phantoms stand in, drawn with two views.
-  They show that the recipe runs and what it costs, nothing about its results.
+- The studies. As many phantoms stand in for MIMIC-CXR, drawn with two views. They show that the
+  recipe runs and what it costs, nothing about its results.
 - The judge. ROUGE-L stands in, which any text can be scored by; with a server that has GREEN,
   `--config.judge.name=green --config.judge.green.endpoint.url=URL` is the paper's.
 - The layout of pairs is that of the prompts which the policy is asked with. The released code has

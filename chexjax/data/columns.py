@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import csv
 import gzip
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from chexjax.data.study import UnusableStudy
 from chexjax.data.text import UTF_16, decode
 
 
@@ -60,5 +62,5 @@ def _rows(file: Path) -> Iterator[Any]:
             if data.peek(2)[:2] in UTF_16:
                 raise ValueError(f"{file} is UTF-16: save it as UTF-8")
             yield csv.reader(map(decode, data))
-    except (OSError, EOFError, csv.Error) as error:
+    except (OSError, EOFError, zlib.error, csv.Error, UnusableStudy) as error:
         raise ValueError(f"{file} cannot be read: {error}") from error

@@ -18,7 +18,7 @@ from chexjax.data.columns import column_names, find, read_columns
 from chexjax.data.demographics import attributes
 from chexjax.data.fingerprint import fingerprint
 from chexjax.data.label_rows import LabelRows
-from chexjax.data.mimic_index import Index
+from chexjax.data.mimic_index import Index, is_number
 from chexjax.data.mimic_patients import Patients
 from chexjax.data.mimic_reports import Reports, Sectioned, Structured, patient_folder
 from chexjax.data.splits import split_named
@@ -97,7 +97,7 @@ class MimicSource:
     def _read_labels(self, file: Path) -> None:
         names = [name for name in column_names(file) if name not in ("study_id", "subject_id")]
         rows = ((c[0], c[1:]) for _, c in read_columns(file, "study_id", *names) if c)
-        numbered = [(int(study), cells) for study, cells in rows if study.strip().isdecimal()]
+        numbered = [(int(study), cells) for study, cells in rows if is_number(study.strip())]
         places = self._index.places(study for study, _ in numbered)
         for place, (_, cells) in zip(places.tolist(), numbered, strict=True):
             if place >= 0:

@@ -15,6 +15,13 @@ import numpy as np
 from chexjax.data.columns import read_columns
 from chexjax.data.views import UNKNOWN, view_name
 
+_DIGITS = 18  # of the largest numbers that an i64 surely holds
+
+
+def is_number(cell: str) -> bool:
+    """Whether a cell is the number of a study or a patient."""
+    return cell.isdecimal() and len(cell) <= _DIGITS
+
 
 class Words:
     """A column of few different words: a number each, in the order of their coming."""
@@ -106,7 +113,7 @@ class Index:
                 self.bad_rows.append((line, "its row has not as many fields as the table columns"))
                 continue
             name, study, subject, split = (cell.strip() for cell in cells)
-            if not (name and study.isdecimal() and subject.isdecimal()):
+            if not (name and is_number(study) and is_number(subject)):
                 self.bad_rows.append((line, "its row names no image, study and patient"))
                 continue
             names.append(name.encode())

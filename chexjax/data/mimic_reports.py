@@ -29,6 +29,8 @@ class Sectioned:
         Raises:
           ValueError: the table cannot be read, or has neither studies nor findings.
         """
+        if file.suffix == ".gz":
+            raise ValueError(f"{file}: its rows are read out of order; unpack it")
         self._table = Csv(file, ("study", "study_id"))
         for names in (("study", "study_id"), ("findings",)):
             if not set(names) & set(self._table.columns):
@@ -90,7 +92,7 @@ class Structured:
             raise UnusableStudy("its structured findings are no text")
         if not found["findings"]:
             raise UnusableStudy("it has no structured findings")
-        return found
+        return {name: text for name, text in found.items() if text}
 
 
 class Reports:

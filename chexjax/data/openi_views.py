@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -44,7 +45,7 @@ def read_views(tables: Iterable[Path]) -> dict[str, str]:
     for table in tables:
         try:
             found |= {name: view_name(view) for name, view in _rows(table) if view.strip()}
-        except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
+        except (OSError, EOFError, zlib.error, UnicodeDecodeError, csv.Error) as error:
             raise ValueError(
                 f"source.openi.view_tables: {table} cannot be read: {error}"
             ) from error
@@ -58,7 +59,9 @@ def _rows(table: Path) -> Iterator[tuple[str, str]]:
         there = reader.fieldnames or []
         for name, view in _COLUMNS:
             if name in there and view in there:
-                yield from ((row[name].partition(".")[0], row[view] or "") for row in reader)
+                yield from (
+                    ((row[name] or "").partition(".")[0], row[view] or "") for row in reader
+                )
                 return
     wanted = ", or ".join(" and ".join(pair) for pair in _COLUMNS)
     raise ValueError(

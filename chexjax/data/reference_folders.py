@@ -30,7 +30,7 @@ Row = dict[str, Any]
 def study_of(row: Mapping[str, Any], studies: Mapping[str, Any]) -> str | None:
     """The study that a row is about, by the paths of its images.
 
-    The image's name, its folder, or its folder with the one above is the id of a study, as
+    Folders that it lies in, as far up as they make an id, or its name without its ending: as
     `s50414267` in MIMIC-CXR's tree and `patient42142/study5` in CheXpert Plus'.
 
     Args:
@@ -43,11 +43,15 @@ def study_of(row: Mapping[str, Any], studies: Mapping[str, Any]) -> str | None:
     named = row.get("image_path") or _SPAN.findall(str(row.get("prompt", "")))
     for path in named.split("|") if isinstance(named, str) else named:
         parts = [part for part in re.split(r"[/\\]", str(path).strip()) if part]
-        names = [*(part.rpartition(".")[0] for part in parts[-1:]), *parts[-2:-1]]
-        names.append("/".join(parts[-3:-1]))
+        names = ["/".join(parts[k:-1]) for k in range(len(parts) - 1)]
+        names += (part.rpartition(".")[0] for part in parts[-1:])
         if found := next((name for name in names if name in studies), None):
             return found
     return None
+
+
+def _are_numbers(scores: Sequence[Any]) -> bool:
+    return all(isinstance(score, int | float) for score in scores)
 
 
 def best_against_worst(row: Mapping[str, Any]) -> Row:
@@ -59,7 +63,7 @@ def best_against_worst(row: Mapping[str, Any]) -> Row:
     names = [name for name in row if name.startswith(_CANDIDATE)]
     ends = [f"_scores{name.removeprefix(_CANDIDATE)}" for name in names]
     scores = [row[name] for end in ends for name in row if name.endswith(end)]
-    if not names or len(scores) != len(names) or None in scores:
+    if not names or len(scores) != len(names) or not _are_numbers(scores):
         return dict(row)
     if not all(map(math.isfinite, scores)):  # no pair: whoever reads it sees why
         return {**row, "chosen": row[names[0]], "rejected": row[names[-1]], "rewards": scores}

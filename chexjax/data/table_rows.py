@@ -122,7 +122,8 @@ class TableRows:
         if not self.columns["image"]:
             return []
         named = self._contents(cells)
-        views = _listed(cells.get(self.columns["view"])) if self.columns["view"] else []
+        column = self.columns.get("view")
+        views = _listed(cells.get(column)) if column else []
         if views and len(views) != len(named):
             raise UnusableStudy(f"images and views differ in number: {len(named)} and {len(views)}")
         views = [view_name(str(view)) for view in views] or [UNKNOWN] * len(named)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, cast
@@ -107,7 +108,7 @@ class Csv(_File):
           ValueError: it is UTF-16 or damaged, or a name stands over two columns.
         """
         super().__init__(path)
-        self._separator = SEPARATORS[_suffix(path)]
+        self._separator = SEPARATORS.get(_suffix(path), ",")
         records = self._records()
         self.columns = [name.strip() for name in next(records, (0, []))[1]]
         if twice := [name for name in self.columns if name and self.columns.count(name) > 1]:
@@ -186,7 +187,7 @@ def _lines(path: Path, file: BinaryIO) -> Iterator[tuple[int, bytes]]:
                 raise ValueError(f"{path} is UTF-16: save it as UTF-8")
             yield start, line
             start += len(line)
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise ValueError(f"{path} cannot be read: {error}") from error
 
 

@@ -84,6 +84,10 @@ class TableSource:
         """
         self._text, self._rules = text, views
         self._rows = TableRows(path, config, USUAL, path_field="source.path", field="source.table")
+        columns = self._rows.columns
+        if columns["findings"] == "target_text" and columns["report"] == "text":
+            # In CheXalign's data sets `text` is the indication.
+            columns["indication"], columns["report"] = columns["indication"] or "text", ""
         self._attributes = _attributes(path, config, self._rows.table.columns)
         self._rows.require(("findings", "report"), "no reference reports")
         if views.most and views.required:

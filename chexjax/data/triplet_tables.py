@@ -20,7 +20,6 @@ _USUAL = {
     "id": ("id", "unique_id"),
     "split": USUAL["split"],
     "image": USUAL["image"],
-    "view": (),
     "instruction": ("instruction", "question", "prompt"),
     "answer": ("answer", "output", "response", "completion"),
     "task": ("task",),
@@ -37,7 +36,6 @@ class TripletTable:
       id: Name of the triplet; without such a column, triplets are numbered by their rows.
       split: See `splits.split_named`; without it, all are for training.
       image: Paths, relative to the table, with `;` or `|` between two; empty cells for text alone.
-      view: Not read for anything; as many as images where it is named.
       instruction: What is asked.
       answer: What is to be answered.
       task: What kind of question it is.
@@ -49,7 +47,6 @@ class TripletTable:
     id: str = ""
     split: str = ""
     image: str = ""
-    view: str = ""
     instruction: str = ""
     answer: str = ""
     task: str = ""

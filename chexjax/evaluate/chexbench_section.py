@@ -100,7 +100,10 @@ def _note(bench: Bench) -> str:
         "Chance: a blind guess among the options."
     )
     if bench.left_out:
-        said += f" {bench.left_out:,} questions could not be asked; rejects.jsonl says why."
+        said += (
+            f" {bench.left_out:,} questions could not be asked; each folder of chexbench has a "
+            "rejects.jsonl that says why."
+        )
     if bench.ignored:
         said += f" Tasks of the file that were not asked: {', '.join(bench.ignored)}."
     return said

@@ -116,8 +116,10 @@ def ratio_of_means(over: Array, under: Array, *, seed: int) -> Interval:
 
 
 def lc_drop(controlled: Array, score: Array, *, seed: int) -> Interval:
-    """Share of a mean score that division by excess length takes away."""
+    """Share of a mean score that control of excess length takes away; a negative one grows."""
     kept = ratio_of_means(controlled, score, seed=seed)
+    if score.mean() < 0:
+        return Interval(kept.mean - 1, kept.low - 1, kept.high - 1)
     return Interval(1 - kept.mean, 1 - kept.high, 1 - kept.low)
 
 

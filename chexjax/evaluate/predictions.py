@@ -70,9 +70,8 @@ def matched(
     """
     own = {study: report for study, report in reports.items() if study in studies}
     if not own:
-        asked, given = next(iter(studies)), next(iter(reports))
         raise ValueError(
             f"{file}: none of its {len(reports):,} ids is one of the {len(studies):,} studies to "
-            f"evaluate; theirs are like {asked!r}, its are like {given!r}"
+            "evaluate; use the ids that the studies of this run have"
         )
     return own, [study for study in reports if study not in own]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
+import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -122,6 +123,8 @@ def _read(file: Path, page: str, required: Iterable[str]) -> Iterable[tuple[int,
         values = {n: (v or "").strip() for n, v in row.items() if n is not None and n not in _OWN}
         try:
             seconds, edits = float(row["seconds"]), int(row["edits"])
+            if not math.isfinite(seconds):
+                raise ValueError
         except (TypeError, ValueError):
             raise ValueError(
                 f"{file}, line {table.line_num}: seconds={row['seconds']!r}, "

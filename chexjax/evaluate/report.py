@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from chexjax.data.study import Study
-from chexjax.evaluate import chexbench_section, plots, significance, table, verdict
+from chexjax.evaluate import plots, significance, table, verdict
 from chexjax.evaluate.analyses import Section
-from chexjax.evaluate.chexbench import Bench
 from chexjax.evaluate.gallery import RULE, STYLE, gallery
 from chexjax.evaluate.metrics import Evaluation
 from chexjax.evaluate.significance import Interval
@@ -28,7 +27,6 @@ def write(
     timings: Sequence[Timing] | None,
     facts: Mapping[str, str],
     path: Path,
-    bench: Bench | None = None,
 ) -> None:
     """Writes the page as one file that needs nothing else.
 
@@ -40,7 +38,6 @@ def write(
       timings: One row a stage, columns by name; None leaves the table out.
       facts: What else is worth knowing of the run, name and value.
       path: The HTML file.
-      bench: The alignment tax, where it was measured.
     """
     figures = verdict.figures(evaluation)
     subtitle = f"{figures[0].upper()}{figures[1:]}"
@@ -50,9 +47,6 @@ def write(
     if evaluation.test.labels is not None:
         lead = _LABELS.format(labeler=evaluation.test.labels.labeler)
         page.section("Conditions", _labels(evaluation), lead=lead)
-    if bench is not None:
-        lead = chexbench_section.LEAD
-        page.section(chexbench_section.TITLE, chexbench_section.section(bench), lead=lead)
     for section in sections:
         page.section(*section)
     if pictures := plots.training_curves(curves):

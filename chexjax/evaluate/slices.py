@@ -56,7 +56,7 @@ class SliceConfig:
 
     def __post_init__(self) -> None:
         """Checks bounds and size."""
-        if list(self.ages) != sorted(set(self.ages)):
+        if not self.ages or list(self.ages) != sorted(set(self.ages)):
             raise ValueError(f"ages={self.ages} do not rise; give bounds such as (40, 60, 80)")
         if self.smallest < 2:
             raise ValueError(f"smallest={self.smallest}: a mean with an interval needs 2 or more")
@@ -211,7 +211,7 @@ def _dealt(score: Array, members: Array, size: float, seed: int) -> float:
     rng = np.random.default_rng(seed)
     inside = members.any(1)
     share = members[inside] / members.sum(0)
-    dealt = np.stack([rng.permutation(score[inside]) for _ in range(_TRIALS)]) @ share
+    dealt = np.stack([rng.permutation(score[inside]) @ share for _ in range(_TRIALS)])
     reached = int((np.ptp(dealt, axis=1) >= size - 1e-12).sum())
     return (reached + 1) / (_TRIALS + 1)
 

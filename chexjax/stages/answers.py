@@ -118,6 +118,7 @@ ANSWERS = Stage(
     fields=("seed", "policy", "evaluate"),
     reads=(INGEST, MIXTURE, SFT),
     work=_work,
+    shared=True,
     needed=lambda config: config.mixture.is_used,
     describe=_describe,
 )

@@ -12,6 +12,7 @@ from chexjax.artefacts import Artefact, ArtefactError, Draft, write_atomic
 from chexjax.config import freeze
 from chexjax.data.questions import Question
 from chexjax.evaluate import chexbench, chexbench_section
+from chexjax.evaluate.analyses import Section
 from chexjax.evaluate.chexbench import Answer, Bench
 from chexjax.page import Page
 from chexjax.stages.align import ALIGN
@@ -104,12 +105,14 @@ def _source(config: RunConfig) -> str:
     return f"made of held-out studies of {config.source.name}, in the manner of CheXbench"
 
 
-def bench_of(context: Context) -> Bench | None:
-    """The result of a run; None where it asks no questions."""
+def bench_sections(context: Context) -> list[Section]:
+    """What a run's report says of the alignment tax; nothing where it asks no questions."""
     if not is_asked(context.config):
-        return None
+        return []
     text = (context.artefact(CHEXBENCH).path / _RESULTS).read_text("utf-8")
-    return freeze(Bench, json.loads(text), where=_RESULTS)
+    bench = freeze(Bench, json.loads(text), where=_RESULTS)
+    body, lead = chexbench_section.section(bench), chexbench_section.LEAD
+    return [Section(chexbench_section.TITLE, body, lead)]
 
 
 CHEXBENCH = Stage(

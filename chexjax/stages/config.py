@@ -93,11 +93,14 @@ class JudgeConfig(JudgeSettings):
 
     def __post_init__(self) -> None:
         """Refuses scores of candidates that would depend on the unit that a study falls into."""
-        score = self.bertscore
-        if uncontrolled(self.name) == "bertscore" and score.idf and not score.corpus:
+        name = uncontrolled(self.name)
+        within = name.startswith("radcliq_")
+        score = self.radcliq.bertscore if within else self.bertscore
+        if (within or name == "bertscore") and score.idf and not score.corpus:
             raise ValueError(
-                "bertscore.idf=True: each unit of candidates would count words in its own "
-                "references; give bertscore.corpus, a file of references to count in"
+                f"{'radcliq.' if within else ''}bertscore.idf=True: each unit of candidates would "
+                "count words in its own references; give bertscore.corpus, a file of references to "
+                "count in"
             )
 
 

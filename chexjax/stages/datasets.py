@@ -142,7 +142,7 @@ class _Export:
         """Where a study's images go: into a folder of its name, by which it is found again."""
         name = PurePosixPath(study["id"])
         if name.is_absolute() or ".." in name.parts:
-            raise ValueError(f"{self._folder}: the study's id leads out of it: {study['id']}")
+            raise ValueError(f"{self._folder}: a study's id leads out of it, absolute or by '..'")
         forms = ("jpg" if data.startswith(b"\xff\xd8") else "png" for data in study["images"])
         folder = self._folder / _IMAGES / name
         return [str(folder / f"{place}.{form}") for place, form in enumerate(forms)]

@@ -12,7 +12,7 @@ from chexjax.evaluate.generalisation import Generalisation, generalisation
 from chexjax.evaluate.metrics import Evaluation, evaluate
 from chexjax.judges import build_labeler, uncontrolled
 from chexjax.page import standalone
-from chexjax.stages.chexbench import CHEXBENCH, bench_of
+from chexjax.stages.chexbench import CHEXBENCH, bench_sections
 from chexjax.stages.config import RunConfig
 from chexjax.stages.context import Content, Context, Stage
 from chexjax.stages.fitting import write_rejects
@@ -38,7 +38,8 @@ def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
     config = context.config
     found = held_out(context)
     evaluation = _measured(context, found)
-    studies = [study for study in found.studies if study.id in evaluation.ids]
+    kept = set(evaluation.ids)
+    studies = [study for study in found.studies if study.id in kept]
     write_rejects(draft, found.rejects)
     if found.rejects:
         print(
@@ -59,8 +60,7 @@ def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
     report.write(
         evaluation,
         studies,
-        sections=analyses.sections(),
-        bench=bench_of(context),
+        sections=[*bench_sections(context), *analyses.sections()],
         curves=curves,
         timings=context.clock.rows(),
         facts={**_facts(context), **found.facts},
@@ -70,23 +70,26 @@ def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
     return draft.finish(rows=len(studies), rejects=len(found.rejects))
 
 
-def _measured(context: Context, found: HeldOut) -> Evaluation:
+def _measured(context: Context, found: HeldOut, *, beside: bool = True) -> Evaluation:
+    """By the judge, and where asked `beside` it by the labeler and other metrics."""
     config = context.config
+    labeler = labeler_name(config) if beside else ""
+    metrics = config.evaluate.metrics if beside else ()
     return evaluate(
         found.studies,
         found.systems,
         # Pairs may be controlled for length; the score is shown as it is, and controlled beside it.
         judge_of(context, uncontrolled(config.evaluate.judge or config.judge.name)),
-        build_labeler(name, config.judge) if (name := labeler_name(config)) else None,
+        build_labeler(labeler, config.judge) if labeler else None,
         seed=config.seed,
         long_ratio=config.evaluate.long_ratio,
-        metrics={name: judge_of(context, name) for name in config.evaluate.metrics},
+        metrics={name: judge_of(context, name) for name in metrics},
     )
 
 
 def _elsewhere(context: Context, home: Evaluation) -> Generalisation:
     """The policies on the other source, beside what they score at home."""
-    away = _measured(context, held_out_elsewhere(context))
+    away = _measured(context, held_out_elsewhere(context), beside=False)
     made = studies_elsewhere(context.config.evaluate).manifest.config["source"]["name"]
     return generalisation(home, away, (f"{context.config.source.name}, own", f"{made}, other"))
 
@@ -134,7 +137,7 @@ EVALUATE = Stage(
     name="evaluate",
     folder="report",
     kind="report",
-    fields=("judge", "evaluate"),
+    fields=("seed", "judge", "evaluate"),
     extra=_content,
     reads=_reads,
     work=_work,

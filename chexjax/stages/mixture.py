@@ -188,6 +188,7 @@ MIXTURE = Stage(
     fields=("seed", "mixture"),
     reads=(INGEST,),
     work=_work,
+    shared=True,
     needed=lambda config: config.mixture.is_used,
     outside=_files,
     describe=_describe,

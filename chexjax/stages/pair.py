@@ -29,7 +29,7 @@ def _given(context: Context, draft: Draft) -> Artefact:
     usable = {study["id"]: row for row, study in enumerate(studies) if study["split"] == "train"}
     found, rejects = read_preferences(file, usable)
     if len(found) < 2:
-        first = f": {rejects[0].id}: {rejects[0].reason}" if rejects else ""
+        first = f": {rejects[0].reason}" if rejects else ""
         raise ArtefactError(f"{file}: {len(found)} usable rows of {len(found + rejects)}{first}")
 
     def summarise(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:

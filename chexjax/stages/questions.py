@@ -110,6 +110,7 @@ QUESTIONS = Stage(
     fields=(),
     reads=lambda config: (INGEST,) if config.chexbench.questions == "studies" else (),
     work=_work,
+    shared=True,
     needed=is_asked,
     extra=_content,
     outside=_files,

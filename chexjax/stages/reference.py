@@ -57,7 +57,7 @@ def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
     tokens = load_tokens(context.pair_family, policy)
     examples, rejects = make_examples(pair_items(studies, pairs), tokens)
     if not examples:
-        raise ArtefactError(f"no pair fits the context: {rejects[0].id}: {rejects[0].reason}")
+        raise ArtefactError(f"no pair fits the context: {rejects[0].reason}")
     slots = image_slots(examples)
     [bucket] = make_buckets(lengths_of(examples), 1)
     visual, planned = cached_tokens(context), _units(len(examples), size, bucket)

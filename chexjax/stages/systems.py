@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -166,7 +167,9 @@ def held_out_elsewhere(context: Context) -> HeldOut:
     reports = {name: _rows(context, ELSEWHERE[name]) for name in names}
     rows = studies_elsewhere(context.config.evaluate).rows()
     told = set.intersection(*map(set, reports.values()))
-    studies = [Study.from_row(row) for row in rows if row["id"] in told]
+    # Nobody shows their images, so none is kept.
+    bare = ({**row, "images": [], "views": []} for row in rows if row["id"] in told)
+    studies = [Study.from_row(row) for row in bare]
     systems = [
         System(name=name, reports=[own[study.id] for study in studies])
         for name, own in reports.items()
@@ -185,7 +188,8 @@ def _counted(own: Mapping[str, str], others: int, asked: int) -> str:
 def _asked(context: Context) -> dict[str, Study]:
     """The config's studies by id."""
     config, rows = context.config.evaluate, context.artefact(INGEST).rows()
-    chosen = [row for row in rows if row["split"] == config.split][: config.studies]
+    of_split = (row for row in rows if row["split"] == config.split)
+    chosen = list(itertools.islice(of_split, config.studies))
     if not chosen:
         raise ConfigError(
             f"config.evaluate.split={config.split!r} has no study of {len(rows):,}; name another"

@@ -17,7 +17,7 @@ from chexjax.data.reference_folders import (
 
 pytest.importorskip("pyarrow", reason="pyarrow (extra arrow) is not installed")
 
-STUDIES = {"s50414267": 4, "patient2/study1": 7, "CXR9": 1}
+STUDIES = {"s50414267": 4, "patient2/study1": 7, "CXR9": 1, "0": 2, "12": 3, "a/b/c": 5}
 QUESTION = 'Given the indication: "Cough.", write a structured findings section for the CXR.'
 
 
@@ -32,6 +32,8 @@ def prompt(*paths):
         ({"image_path": ["files/p10/p10000032/s50414267/a-b.jpg"]}, "s50414267"),
         ({"image_path": "x/y.jpg|train/patient2/study1/view1_frontal.jpg"}, "patient2/study1"),
         ({"image_path": ["a\\CXR9.png"]}, "CXR9"),
+        ({"image_path": ["images/12/0.png"]}, "12"),
+        ({"image_path": ["data/images/a/b/c/0.png"]}, "a/b/c"),
         ({"prompt": prompt("data/s50414267/a.jpg", "data/CXR9/b.jpg")}, "s50414267"),
         ({"prompt": prompt("data/s5/a.jpg")}, None),
         ({"image_path": []}, None),

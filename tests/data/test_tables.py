@@ -195,6 +195,14 @@ def test_columns_go_by_the_names_of_the_config(folder):
     assert (study.id, study.findings, study.attributes) == ("7", "Clear.", {"Ward": "ICU"})
 
 
+def test_the_text_of_a_data_set_of_chexaligns_is_the_indication(folder):
+    row = {"study_id": "s1", "text": "Cough.", "target_text": "Clear.", "image_path": "files/1.png"}
+    write_jsonl(folder / "a.jsonl", [row, {**row, "study_id": "s2", "target_text": ""}])
+    first, second = read(folder / "a.jsonl")
+    assert (first.indication, first.findings) == ("Cough.", "Clear.")
+    assert isinstance(second, Rejected)  # its indication is no report
+
+
 def test_a_list_of_findings_becomes_sentences(folder):
     rows = [{"findings": ["Edema", "No fracture."]}, {"findings": []}]
     write_jsonl(folder / "a.jsonl", rows)

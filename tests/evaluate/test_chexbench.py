@@ -13,6 +13,7 @@ from chexjax.config import ConfigError, freeze
 from chexjax.data.questions import BINARY, FINDINGS, VIEW, Question
 from chexjax.data.study import Study
 from chexjax.evaluate import chexbench_section, report
+from chexjax.evaluate.analyses import Section
 from chexjax.evaluate.chexbench import MEAN, Answer, Bench, ChexbenchConfig, choices, texts
 from chexjax.evaluate.metrics import Evaluation
 from chexjax.judges.base import Judge
@@ -135,7 +136,11 @@ def test_the_page_has_the_section_only_where_it_was_measured(
 ) -> None:
     def written(found: Bench | None) -> str:
         path = tmp_path / "report.html"
-        report.write(evaluation, studies, curves={}, timings=None, facts={}, path=path, bench=found)
+        title, lead = chexbench_section.TITLE, chexbench_section.LEAD
+        shown = [Section(title, chexbench_section.section(found), lead)] if found else []
+        report.write(
+            evaluation, studies, sections=shown, curves={}, timings=None, facts={}, path=path
+        )
         return path.read_text(encoding="utf-8")
 
     page = written(bench())

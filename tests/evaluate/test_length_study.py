@@ -7,7 +7,13 @@ import pytest
 import scipy.stats
 
 from chexjax.evaluate import length_study
-from chexjax.evaluate.length_study import rank_correlation, ratio_of_means, repeats, repetition
+from chexjax.evaluate.length_study import (
+    lc_drop,
+    rank_correlation,
+    ratio_of_means,
+    repeats,
+    repetition,
+)
 from chexjax.evaluate.metrics import Evaluation
 
 
@@ -64,6 +70,11 @@ def test_both_denominators_of_verbosity_and_the_drop(evaluation: Evaluation) -> 
     assert aligned.drop.mean == pytest.approx(1 - 3 / (11 / 3))
     assert aligned.drop.low <= aligned.drop.mean <= aligned.drop.high
     assert sft.drop.mean == 0
+
+
+def test_control_of_length_lowers_a_negative_score_too() -> None:
+    score = np.array([-1.0, -2.0, -1.0])
+    assert lc_drop(score * [1.0, 2.0, 1.0], score, seed=0).mean == pytest.approx(6 / 4 - 1)
 
 
 def test_score_by_length_counts_every_report_once(evaluation: Evaluation) -> None:

@@ -49,5 +49,5 @@ def test_a_file_that_is_missing_or_empty_is_named(tmp_path: Path) -> None:
 def test_reports_on_other_studies_are_told_apart() -> None:
     own, others = matched({"a": "x", "z": "y"}, ["a", "b"], Path("f.jsonl"))
     assert own == {"a": "x"} and others == ["z"]
-    with pytest.raises(ValueError, match="theirs are like 'a', its are like 'z'"):
+    with pytest.raises(ValueError, match="none of its 1 ids is one of the 2 studies"):
         matched({"z": "y"}, ["a", "b"], Path("f.jsonl"))

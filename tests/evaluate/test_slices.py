@@ -116,5 +116,7 @@ def test_what_cannot_be_sliced_by_is_said() -> None:
         sliced(evaluation, studies, SliceConfig(by=("race",)))
     with pytest.raises(ValueError, match="do not rise"):
         SliceConfig(ages=(60.0, 40.0))
+    with pytest.raises(ValueError, match="do not rise"):
+        SliceConfig(ages=())
     with pytest.raises(ValueError, match="smallest=1"):
         SliceConfig(smallest=1)
