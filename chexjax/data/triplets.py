@@ -58,18 +58,24 @@ def triplet_example(triplet: Triplet, row: int, tokens: Tokens) -> Example:
     Raises:
       UnusableExample: it exceeds the policy's context.
     """
+    asked = triplet_prompt(triplet, row, tokens)
+    example = dataclasses.replace(asked, responses=[tokens.report(triplet.answer)])
+    check_context(example, tokens)
+    return example
+
+
+def triplet_prompt(triplet: Triplet, row: int, tokens: Tokens) -> Example:
+    """What a triplet asks, without a response; how long it may be is for the caller to check."""
     images = min(len(triplet.pictures) + len(triplet.images), tokens.family.max_images)
-    example = Example(
+    return Example(
         id=triplet.id,
         row=row,
         images=images,
         prompt=tokens.question(images, triplet.instruction)
         if triplet.instruction
         else tokens.prompt(images, triplet.indication),
-        responses=[tokens.report(triplet.answer)],
+        responses=[],
     )
-    check_context(example, tokens)
-    return example
 
 
 class Shown(Sequence[Mapping[str, Any]]):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import collections
-import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,7 +13,7 @@ from rich.table import Table
 from chexjax.artefacts import Artefact, ArtefactError, Draft
 from chexjax.data.examples import Example, UnusableExample, check_context
 from chexjax.data.tokens import Tokens
-from chexjax.data.triplets import Shown, Triplet, triplet_example
+from chexjax.data.triplets import Shown, Triplet, triplet_prompt
 from chexjax.engine import Sampler
 from chexjax.judges.overlap import Rouge
 from chexjax.rows import Reject, Rows, Unit, map_units
@@ -41,8 +40,7 @@ def questions(
         if stored["split"] != config.split:
             continue
         try:
-            asked = triplet_example(Triplet.from_row(stored), row, tokens)
-            example = dataclasses.replace(asked, responses=[])
+            example = triplet_prompt(Triplet.from_row(stored), row, tokens)
             check_context(example, tokens, config.max_new_tokens)
         except UnusableExample as error:
             rejects.append(Reject(stored["id"], str(error)))

@@ -75,16 +75,20 @@ def _measured(context: Context, found: HeldOut, *, beside: bool = True) -> Evalu
     config = context.config
     labeler = labeler_name(config) if beside else ""
     metrics = config.evaluate.metrics if beside else ()
-    return evaluate(
-        found.studies,
-        found.systems,
-        # Pairs may be controlled for length; the score is shown as it is, and controlled beside it.
-        judge_of(context, uncontrolled(config.evaluate.judge or config.judge.name)),
-        build_labeler(labeler, config.judge) if labeler else None,
-        seed=config.seed,
-        long_ratio=config.evaluate.long_ratio,
-        metrics={name: judge_of(context, name) for name in metrics},
-    )
+    # Pairs may be controlled for length; the score is shown as it is, and controlled beside it.
+    judge = judge_of(context, uncontrolled(config.evaluate.judge or config.judge.name))
+    try:
+        return evaluate(
+            found.studies,
+            found.systems,
+            judge,
+            build_labeler(labeler, config.judge) if labeler else None,
+            seed=config.seed,
+            long_ratio=config.evaluate.long_ratio,
+            metrics={name: judge_of(context, name) for name in metrics},
+        )
+    except ValueError as error:  # weights are read at the first pair
+        raise ConfigError(f"config.evaluate: {error}") from error
 
 
 def _elsewhere(context: Context, home: Evaluation) -> Generalisation:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from chexjax.artefacts import Artefact, Draft
+from chexjax.config import ConfigError
 from chexjax.judges import (
     GreenConfig,
     Judge,
@@ -75,7 +76,10 @@ def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
 def _judged(judge: Judge, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """All candidates of some studies, judged together."""
     pairs = [(row["reference"], one["report"]) for row in rows for one in row["candidates"]]
-    verdicts = iter(judge.judge([r for r, _ in pairs], [c for _, c in pairs]))
+    try:
+        verdicts = iter(judge.judge([r for r, _ in pairs], [c for _, c in pairs]))
+    except ValueError as error:  # weights are read at the first pair
+        raise ConfigError(f"config.judge: {error}") from error
     said = [[next(verdicts) for _ in row["candidates"]] for row in rows]
     return [
         row | {"judgements": [{"score": v.score, "details": dict(v.details)} for v in judged]}
