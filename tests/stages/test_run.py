@@ -221,7 +221,7 @@ def test_a_run_killed_again_and_again_ends_with_the_same_bytes(finished, tmp_pat
         )
         try:
             # Short, for a fast machine; growing, so that a slow one gets there too.
-            code = process.wait(timeout=rng.uniform(4, 8) * (1 + attempt / 4))
+            code = process.wait(timeout=rng.uniform(4, 8) * (1 + attempt / 2))
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGKILL)
             process.wait()
