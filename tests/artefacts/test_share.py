@@ -54,9 +54,10 @@ def process(path: Path, index: int, of: int, *more: str) -> subprocess.Popen[str
     )
 
 
-def ended(one: subprocess.Popen[str]) -> tuple[int, str]:
+def ended(one: subprocess.Popen[str]) -> tuple[int, str, str]:
+    """Its exit code, and what it wrote to stdout and stderr (where libraries may write, too)."""
     out, error = one.communicate(timeout=60)
-    return one.returncode, out + error
+    return one.returncode, out, error
 
 
 def said(one: subprocess.Popen[str]) -> str:
@@ -89,7 +90,7 @@ def test_processes_write_what_one_does_each_its_own_units(
     path = tmp_path / "studies"
     running = [process(path, index, 3) for index in (2, 1, 0)]  # the first comes last
     results = [ended(one) for one in running]
-    assert [code for code, _ in results] == [0, 0, 0], results
+    assert [code for code, *_ in results] == [0, 0, 0], results
     assert sealed(path) == whole
     assert [made(path, index) for index in range(3)] == [[0, 3, 6], [1, 4], [2, 5]]
     assert results[-1][1].split()[-1] == str(2 * UNITS)  # each is given all rows
