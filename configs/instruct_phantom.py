@@ -9,7 +9,7 @@ from __future__ import annotations
 import ml_collections
 from quickstart import get_config as quickstart
 
-from chexjax.data.tasks import TASKS
+from chexjax.data.instruct.tasks import TASKS
 
 
 def get_config(arg: str | None = None) -> ml_collections.ConfigDict:

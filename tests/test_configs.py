@@ -7,7 +7,7 @@ import pytest
 from chexjax.__main__ import main
 from chexjax.config import freeze
 from chexjax.config.command import parse
-from chexjax.data.phantom import PhantomSource
+from chexjax.data.phantom.source import PhantomSource
 from chexjax.stages.config import RunConfig
 
 FOLDER = Path(__file__).parents[1] / "configs"

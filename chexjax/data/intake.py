@@ -17,7 +17,7 @@ from concurrent.futures import ProcessPoolExecutor
 
 from chexjax.data.image_files import ImageRules, prepare
 from chexjax.data.images import UnusableImage
-from chexjax.data.sources import Source, SourceConfig, open_source
+from chexjax.data.sources.registry import Source, SourceConfig, open_source
 from chexjax.data.study import Rejected, Study, UnusableStudy
 from chexjax.data.views import ViewRules, usable
 

@@ -16,7 +16,7 @@ from typing import Literal
 import numpy as np
 
 from chexjax.config import local
-from chexjax.data.questions import TEXT, Question, chosen, plain_findings
+from chexjax.data.chexbench.questions import TEXT, Question, chosen, plain_findings
 from chexjax.evaluate.significance import Array, Interval, interval, resampled_means
 from chexjax.judges import Judge
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from chexjax.data.lexicon import LEXICON
+from chexjax.data.phantom.lexicon import LEXICON
 from chexjax.judges.answer import INSIGNIFICANT, MATCHED
 from chexjax.judges.oracle import Point
 

@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from chexjax.data import grammar
-from chexjax.data.findings import KINDS, Finding
-from chexjax.data.grammar import CHANGES, Content
-from chexjax.data.paraphrases import SYNONYMS
+from chexjax.data.phantom import grammar
+from chexjax.data.phantom.findings import KINDS, Finding
+from chexjax.data.phantom.grammar import CHANGES, Content
+from chexjax.data.phantom.paraphrases import SYNONYMS
 from chexjax.judges.answer import CATEGORIES
 
 _WORDS = """

@@ -8,12 +8,12 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from chexjax.data import grammar
-from chexjax.data.findings import KINDS
-from chexjax.data.grammar import Content
-from chexjax.data.paraphrases import PARAPHRASES
-from chexjax.data.phantom_scene import sample_scene
-from chexjax.data.phrases import PHANTOM
+from chexjax.data.phantom import grammar
+from chexjax.data.phantom.findings import KINDS
+from chexjax.data.phantom.grammar import Content
+from chexjax.data.phantom.paraphrases import PARAPHRASES
+from chexjax.data.phantom.phrases import PHANTOM
+from chexjax.data.phantom.scene import sample_scene
 from chexjax.judges import injection
 from chexjax.judges.answer import CATEGORIES, MATCHED, write_judgement
 from chexjax.judges.base import Judgement

@@ -6,10 +6,10 @@ import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from chexjax.data import findings
-from chexjax.data.findings import KINDS, LUNG_KINDS, SEVERITIES, Finding
-from chexjax.data.lexicon import Span
-from chexjax.data.reading import Affirmed, Denied, Reading, read
+from chexjax.data.phantom import findings
+from chexjax.data.phantom.findings import KINDS, LUNG_KINDS, SEVERITIES, Finding
+from chexjax.data.phantom.lexicon import Span
+from chexjax.data.phantom.reading import Affirmed, Denied, Reading, read
 from chexjax.judges.answer import CATEGORIES, INSIGNIFICANT, MATCHED, judgement
 from chexjax.judges.base import Judgement, check_pairs
 

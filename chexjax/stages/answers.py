@@ -12,8 +12,8 @@ from rich.table import Table
 
 from chexjax.artefacts import Artefact, ArtefactError, Draft
 from chexjax.data.examples import Example, UnusableExample, check_context
+from chexjax.data.instruct.triplets import Shown, Triplet, triplet_prompt
 from chexjax.data.tokens import Tokens
-from chexjax.data.triplets import Shown, Triplet, triplet_prompt
 from chexjax.engine import Sampler
 from chexjax.judges.overlap import Rouge
 from chexjax.rows import Reject, Rows, Unit, map_units

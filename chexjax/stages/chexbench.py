@@ -10,7 +10,7 @@ from rich.console import Console
 
 from chexjax.artefacts import Artefact, ArtefactError, Draft, write_atomic
 from chexjax.config import freeze
-from chexjax.data.questions import Question
+from chexjax.data.chexbench.questions import Question
 from chexjax.evaluate import chexbench, chexbench_section
 from chexjax.evaluate.analyses import Section
 from chexjax.evaluate.chexbench import Answer, Bench

@@ -11,6 +11,7 @@ import numpy as np
 
 from chexjax.artefacts import Artefact, Draft
 from chexjax.data.batches import PADDING, PlannedBatch, make_buckets
+from chexjax.data.chexbench.questions import Question, asked_example, scored_example
 from chexjax.data.examples import (
     Collator,
     Example,
@@ -19,7 +20,6 @@ from chexjax.data.examples import (
     response_lengths,
 )
 from chexjax.data.packing import Groups, Packer
-from chexjax.data.questions import Question, asked_example, scored_example
 from chexjax.engine import Sampler
 from chexjax.mesh import batch_ways, place_batch
 from chexjax.rows import Reject, Rows, Unit, map_units

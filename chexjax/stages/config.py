@@ -8,8 +8,8 @@ from typing import Literal
 from chexjax import losses
 from chexjax.artefacts import Share
 from chexjax.config import ConfigError, local, nearest
-from chexjax.data.mixture import MixtureConfig
-from chexjax.data.sources import SourceConfig
+from chexjax.data.instruct.mixture import MixtureConfig
+from chexjax.data.sources.registry import SourceConfig
 from chexjax.engine import Sampler
 from chexjax.evaluate.analyses import AnalysisConfig
 from chexjax.evaluate.chexbench import ChexbenchConfig

@@ -17,7 +17,7 @@ from rich.table import Table
 from chexjax import judges
 from chexjax.config import ConfigError
 from chexjax.data.preferences import count_rows, holds_single
-from chexjax.data.sources import open_source
+from chexjax.data.sources.registry import open_source
 from chexjax.families import Family, TextFamily, preset
 from chexjax.mesh import check_batch, parameter_names, parameter_shardings, path_name
 from chexjax.models import VLM, add_lora

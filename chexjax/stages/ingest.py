@@ -12,10 +12,10 @@ from typing import Any
 from chexjax.artefacts import Artefact, ArtefactError, Draft
 from chexjax.config import ConfigError
 from chexjax.data.census import census
+from chexjax.data.instruct.triplets import Triplet
 from chexjax.data.intake import Checked, reader
-from chexjax.data.sources import SourceConfig, open_source
+from chexjax.data.sources.registry import SourceConfig, open_source
 from chexjax.data.study import Rejected, Study
-from chexjax.data.triplets import Triplet
 from chexjax.evaluate import data_card
 from chexjax.rows import Reject, Unit, map_units
 from chexjax.stages.config import RunConfig

@@ -15,14 +15,14 @@ from rich.table import Table
 from chexjax.artefacts import Artefact, Draft
 from chexjax.artefacts.files import sha256
 from chexjax.config import ConfigError
-from chexjax.data.asking import Questions
 from chexjax.data.examples import Example, UnusableExample
-from chexjax.data.exclusion import excluded_ids
+from chexjax.data.instruct.asking import Questions
+from chexjax.data.instruct.exclusion import excluded_ids
+from chexjax.data.instruct.mixture import Group
+from chexjax.data.instruct.triplet_tables import TripletSource, read_triplets
+from chexjax.data.instruct.triplets import Shown, Triplet, triplet_example
 from chexjax.data.mix import Mix, make_mix
-from chexjax.data.mixture import Group
 from chexjax.data.tokens import Tokens
-from chexjax.data.triplet_tables import TripletSource, read_triplets
-from chexjax.data.triplets import Shown, Triplet, triplet_example
 from chexjax.rows import Reject, Rows, map_units
 from chexjax.stages.config import RunConfig
 from chexjax.stages.context import Context, Stage

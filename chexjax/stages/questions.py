@@ -9,9 +9,9 @@ from typing import Any
 
 from chexjax.artefacts import Artefact, Draft
 from chexjax.config import ConfigError, content
-from chexjax.data.chexbench import OfficialQuestions
-from chexjax.data.questions import UnusableQuestion
-from chexjax.data.study_questions import StudyQuestions
+from chexjax.data.chexbench.official import OfficialQuestions
+from chexjax.data.chexbench.questions import UnusableQuestion
+from chexjax.data.chexbench.studies import StudyQuestions
 from chexjax.rows import Reject, Unit, map_units
 from chexjax.stages.config import RunConfig
 from chexjax.stages.context import Context, Stage

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from chexjax.data.chexbench import OfficialQuestions
-from chexjax.data.questions import FINDINGS, SUMMARY, UnusableQuestion
+from chexjax.data.chexbench.official import OfficialQuestions
+from chexjax.data.chexbench.questions import FINDINGS, SUMMARY, UnusableQuestion
 
 NAN = float("nan")
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from chexjax.data.chexpert_plus import ChexpertPlusConfig
 from chexjax.data.intake import check, reader, repeats
-from chexjax.data.sources import SourceConfig, open_source
+from chexjax.data.sources.chexpert_plus import ChexpertPlusConfig
+from chexjax.data.sources.registry import SourceConfig, open_source
 from chexjax.data.study import Rejected, patient_digest
 from chexjax.data.views import ViewRules
 

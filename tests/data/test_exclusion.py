@@ -1,6 +1,6 @@
 import pytest
 
-from chexjax.data.exclusion import excluded_ids, plain_id
+from chexjax.data.instruct.exclusion import excluded_ids, plain_id
 
 
 def test_of_a_list_every_id_is_excluded(tmp_path):

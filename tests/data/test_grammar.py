@@ -8,11 +8,11 @@ import time
 import numpy as np
 import pytest
 
-from chexjax.data import grammar
-from chexjax.data.findings import KINDS, LUNG_KINDS, Finding
-from chexjax.data.grammar import Content
-from chexjax.data.phantom_scene import sample_scene
-from chexjax.data.reading import Reading, read
+from chexjax.data.phantom import grammar
+from chexjax.data.phantom.findings import KINDS, LUNG_KINDS, Finding
+from chexjax.data.phantom.grammar import Content
+from chexjax.data.phantom.reading import Reading, read
+from chexjax.data.phantom.scene import sample_scene
 
 EFFUSION = Finding(kind="effusion", side="left", severity="mild")
 

@@ -13,8 +13,8 @@ import pytest
 from chexjax.data.image_files import ImageRules
 from chexjax.data.images import open_image
 from chexjax.data.intake import reader
-from chexjax.data.phantom import PhantomConfig
-from chexjax.data.sources import SourceConfig, open_source
+from chexjax.data.phantom.source import PhantomConfig
+from chexjax.data.sources.registry import SourceConfig, open_source
 
 CONFIG = SourceConfig(phantom=PhantomConfig(train=40, validate=0, test=3, size=64))
 
@@ -45,7 +45,7 @@ def test_workers_end_when_their_parent_is_killed():
     script = textwrap.dedent("""
         import multiprocessing, time
         from chexjax.data.intake import reader
-        from chexjax.data.sources import SourceConfig
+        from chexjax.data.sources.registry import SourceConfig
         if __name__ == "__main__":
             with reader(SourceConfig()) as read:
                 list(read(range(16)))

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from chexjax.data.intake import check, reader, repeats
-from chexjax.data.mimic import MimicConfig
-from chexjax.data.sources import SourceConfig, open_source
+from chexjax.data.sources.mimic import MimicConfig
+from chexjax.data.sources.registry import SourceConfig, open_source
 from chexjax.data.study import Rejected, patient_digest
 from chexjax.data.views import ViewRules
 

@@ -4,9 +4,9 @@ import pytest
 
 from chexjax.config import ConfigError, freeze
 from chexjax.data.image_files import ImageRules
-from chexjax.data.mixture import MixtureConfig
+from chexjax.data.instruct.mixture import MixtureConfig
+from chexjax.data.instruct.triplet_tables import TripletSource, TripletTable, read_triplets
 from chexjax.data.study import Rejected
-from chexjax.data.triplet_tables import TripletSource, TripletTable, read_triplets
 from tests.data.test_examples import png
 
 

@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from chexjax.data.intake import check
-from chexjax.data.openi import OpenIConfig
-from chexjax.data.openi_labels import labels
-from chexjax.data.sources import SourceConfig, open_source
+from chexjax.data.sources.openi import OpenIConfig
+from chexjax.data.sources.openi_labels import labels
+from chexjax.data.sources.registry import SourceConfig, open_source
 from chexjax.data.splits import split_by_hash
 from chexjax.data.study import Rejected
 from chexjax.data.text import TextRules

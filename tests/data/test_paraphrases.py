@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from chexjax.data import grammar
-from chexjax.data.findings import Finding
-from chexjax.data.grammar import Content
-from chexjax.data.paraphrases import PARAPHRASES, SYNONYMS
-from chexjax.data.phrases import GRADE_WORDS, LUNG_KINDS, PHANTOM
-from chexjax.data.reading import read
+from chexjax.data.phantom import grammar
+from chexjax.data.phantom.findings import Finding
+from chexjax.data.phantom.grammar import Content
+from chexjax.data.phantom.paraphrases import PARAPHRASES, SYNONYMS
+from chexjax.data.phantom.phrases import GRADE_WORDS, LUNG_KINDS, PHANTOM
+from chexjax.data.phantom.reading import read
 
 LEARNT, EXAMINED = PHANTOM.split()
 

@@ -12,10 +12,10 @@ import pytest
 from PIL import Image
 
 from chexjax.data.chexpert_labels import CHEXPERT_14
-from chexjax.data.findings import KINDS, Finding, labels
-from chexjax.data.phantom import PhantomConfig, PhantomSource
-from chexjax.data.phantom_draw import draw
-from chexjax.data.phantom_scene import Scene, sample_scene
+from chexjax.data.phantom.draw import draw
+from chexjax.data.phantom.findings import KINDS, Finding, labels
+from chexjax.data.phantom.scene import Scene, sample_scene
+from chexjax.data.phantom.source import PhantomConfig, PhantomSource
 
 CONFIG = PhantomConfig(train=40, validate=5, test=5, size=64, lateral=0.5, prior=0.3, seed=7)
 RIGHT, LEFT = np.s_[:, 10:48], np.s_[:, 80:118]

@@ -3,8 +3,7 @@
 import pytest
 
 from chexjax.data.bpe import train_bpe
-from chexjax.data.examples import UnusableExample
-from chexjax.data.questions import (
+from chexjax.data.chexbench.questions import (
     BINARY,
     FINDINGS,
     SUMMARY,
@@ -16,6 +15,7 @@ from chexjax.data.questions import (
     plain_findings,
     scored_example,
 )
+from chexjax.data.examples import UnusableExample
 from chexjax.data.tokens import Tokens, prompt_text
 from chexjax.families import Family, preset
 

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from chexjax.data.findings import KINDS
-from chexjax.data.openi_labels import labels
-from chexjax.data.phantom import PhantomConfig, PhantomSource, png
-from chexjax.data.phantom_scene import sample_scene
-from chexjax.data.question_tasks import TASKS
-from chexjax.data.questions import BINARY, MULTIPLE, REASONING, SINGLE, VIEW, VQA
+from chexjax.data.chexbench.questions import BINARY, MULTIPLE, REASONING, SINGLE, VIEW, VQA
+from chexjax.data.chexbench.studies import StudyQuestions
+from chexjax.data.chexbench.tasks import TASKS
+from chexjax.data.phantom.findings import KINDS
+from chexjax.data.phantom.scene import sample_scene
+from chexjax.data.phantom.source import PhantomConfig, PhantomSource, png
+from chexjax.data.sources.openi_labels import labels
 from chexjax.data.study import Study
-from chexjax.data.study_questions import StudyQuestions
 
 CONFIG = PhantomConfig(train=0, validate=0, test=60, size=48)
 OPTIONS = {VIEW: {3}, BINARY: {2}, SINGLE: {4}, MULTIPLE: {4}, VQA: {2, 3, 4}, REASONING: {2}}

@@ -10,11 +10,11 @@ import pytest
 from PIL import Image
 
 from chexjax.data.intake import check, repeats
-from chexjax.data.sources import SourceConfig, open_source
+from chexjax.data.sources.registry import SourceConfig, open_source
+from chexjax.data.sources.table_labels import read_labels
+from chexjax.data.sources.tabular import TableConfig
 from chexjax.data.splits import split_by_hash
 from chexjax.data.study import Rejected, patient_digest
-from chexjax.data.table_labels import read_labels
-from chexjax.data.tabular import TableConfig
 from chexjax.data.text import TextRules
 from chexjax.data.views import ViewRules
 

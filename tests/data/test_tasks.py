@@ -7,15 +7,15 @@ import string
 import numpy as np
 import pytest
 
-from chexjax.data.changes import altered, changes
-from chexjax.data.findings import DEVICES, KINDS, Finding, labels
-from chexjax.data.instructions import INSTRUCTIONS
-from chexjax.data.phantom import PhantomConfig, PhantomSource
-from chexjax.data.phantom_scene import sample_scene
-from chexjax.data.reading import read
-from chexjax.data.signs import SIGNS
+from chexjax.data.instruct.instructions import INSTRUCTIONS
+from chexjax.data.instruct.tasks import REGIONS, TASKS
+from chexjax.data.phantom.changes import altered, changes
+from chexjax.data.phantom.findings import DEVICES, KINDS, Finding, labels
+from chexjax.data.phantom.reading import read
+from chexjax.data.phantom.scene import sample_scene
+from chexjax.data.phantom.signs import SIGNS
+from chexjax.data.phantom.source import PhantomConfig, PhantomSource
 from chexjax.data.study import Study
-from chexjax.data.tasks import REGIONS, TASKS
 
 COUNT, SEED = 60, 3
 CONFIG = PhantomConfig(train=COUNT, validate=0, test=0, size=32, lateral=0.5, seed=SEED)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from chexjax.config import ConfigError, freeze
-from chexjax.data.questions import BINARY, FINDINGS, VIEW, Question
+from chexjax.data.chexbench.questions import BINARY, FINDINGS, VIEW, Question
 from chexjax.data.study import Study
 from chexjax.evaluate import chexbench_section, report
 from chexjax.evaluate.analyses import Section

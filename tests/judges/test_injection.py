@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from chexjax.data import grammar
-from chexjax.data.findings import KINDS, Finding
-from chexjax.data.grammar import Content
-from chexjax.data.reading import read
+from chexjax.data.phantom import grammar
+from chexjax.data.phantom.findings import KINDS, Finding
+from chexjax.data.phantom.grammar import Content
+from chexjax.data.phantom.reading import read
 from chexjax.judges.injection import inject, replan, slip, vary
 from chexjax.judges.oracle import PhantomOracle
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from chexjax.data.grammar import plan, write
-from chexjax.data.phantom import PhantomConfig, PhantomSource
-from chexjax.data.phantom_scene import sample_scene
+from chexjax.data.phantom.grammar import plan, write
+from chexjax.data.phantom.scene import sample_scene
+from chexjax.data.phantom.source import PhantomConfig, PhantomSource
 from chexjax.judges import Judgement
 from chexjax.judges.oracle import PhantomOracle, labels
 

@@ -4,7 +4,7 @@ import pytest
 
 from chexjax.data.chexpert_labels import CHEXPERT_14
 from chexjax.data.intake import check
-from chexjax.data.sources import SourceConfig, open_source
+from chexjax.data.sources.registry import SourceConfig, open_source
 from chexjax.data.study import Rejected
 from chexjax.data.text import TextRules
 from chexjax.data.views import ViewRules

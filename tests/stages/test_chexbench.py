@@ -10,9 +10,9 @@ from flax import nnx
 from chexjax import artefacts
 from chexjax.__main__ import main
 from chexjax.data.batches import Bucket, PlannedBatch
+from chexjax.data.chexbench.questions import FINDINGS, SUMMARY, Question, scored_example
 from chexjax.data.examples import Example, prompt_arrays
 from chexjax.data.images import pixel_stacks
-from chexjax.data.questions import FINDINGS, SUMMARY, Question, scored_example
 from chexjax.data.study import Study
 from chexjax.families import Family, preset
 from chexjax.mesh import MeshConfig, make_mesh

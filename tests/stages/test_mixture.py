@@ -9,10 +9,10 @@ import pytest
 from chexjax import artefacts
 from chexjax.__main__ import main
 from chexjax.config import config_dict, freeze
-from chexjax.data.asking import Questions
 from chexjax.data.batches import Bucket, PlannedBatch
 from chexjax.data.examples import Collator, image_slots, lengths_of
-from chexjax.data.tasks import TASKS
+from chexjax.data.instruct.asking import Questions
+from chexjax.data.instruct.tasks import TASKS
 from chexjax.data.tokens import Tokens
 from chexjax.families import Family, preset
 from chexjax.stages.config import RunConfig

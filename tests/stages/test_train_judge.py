@@ -9,7 +9,7 @@ import pytest
 
 from chexjax.__main__ import main
 from chexjax.data.intake import check
-from chexjax.data.sources import SourceConfig, open_source
+from chexjax.data.sources.registry import SourceConfig, open_source
 from chexjax.data.study import Study
 from chexjax.data.views import ViewRules
 from chexjax.judges import parse_judgement

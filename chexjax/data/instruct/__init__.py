@@ -1,0 +1,1 @@
+"""The instruction mixture: triplets of images, an instruction and its answer."""

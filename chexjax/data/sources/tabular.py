@@ -1,0 +1,169 @@
+"""Studies from a table: JSON lines, CSV, a Hugging Face data set on disk, or a folder of pictures.
+
+One row is one study. What a column holds is said by its name, the config's or a usual one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from chexjax.config import local, nearest
+from chexjax.data.sections import sections
+from chexjax.data.sources.table_labels import label_named, read_labels
+from chexjax.data.sources.table_rows import TableRows, text_of
+from chexjax.data.splits import split_by_hash, split_named
+from chexjax.data.study import Study, patient_digest
+from chexjax.data.text import TextRules, clean
+from chexjax.data.views import ViewRules, choose
+
+USUAL = {
+    "id": ("id", "study_id", "uid", "unique_id", "study"),
+    "patient": ("patient", "patient_id", "subject_id"),
+    "split": ("split",),
+    "image": ("image", "images", "image_path", "file", "file_name", "filename", "path"),
+    "view": ("view", "views", "view_position", "ViewPosition", "projection"),
+    "indication": ("indication", "section_indication", "history"),
+    "findings": ("findings", "section_findings", "target_text"),
+    "impression": ("impression", "section_impression"),
+    "report": ("report", "text"),
+    "labels": ("labels",),
+}
+"""What a column holds -> the names that are tried for it where the config has none."""
+
+ATTRIBUTES = ("sex", "gender", "age", "race", "ethnicity", "insurance", "population", "source")
+"""Columns that become attributes where the config names none, as far as they are there."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TableConfig:
+    """Which column holds what; an empty name stands for the first usual one that is there.
+
+    Attributes:
+      id: Name of the study; without such a column, studies are numbered by their rows.
+      patient: Name of the patient, of which a digest is kept.
+      split: See `splits.split_named`; without it, a hash of the patient, or else of the study,
+        decides, a tenth each for validation and test.
+      image: Paths, relative to the table, with `;` or `|` between two; lists, and bytes in Arrow.
+      view: As many views as images.
+      indication: The clinical question.
+      findings: The reference; a list is joined to sentences.
+      impression: The conclusion.
+      report: A whole report, from whose sections what has no column of its own is taken; where it
+        has no headings, all of it is findings.
+      labels: See `table_labels.read_labels`; empty also for labels with a column each.
+      attributes: What evaluation may slice by; empty for `ATTRIBUTES`.
+      image_folder: What paths of images are relative to; empty for the table's folder.
+    """
+
+    id: str = ""
+    patient: str = ""
+    split: str = ""
+    image: str = ""
+    view: str = ""
+    indication: str = ""
+    findings: str = ""
+    impression: str = ""
+    report: str = ""
+    labels: str = ""
+    attributes: tuple[str, ...] = ()
+    image_folder: str = local("")
+
+
+class TableSource:
+    """The studies of a table in the order of its rows."""
+
+    def __init__(self, path: Path, config: TableConfig, text: TextRules, views: ViewRules) -> None:
+        """Finds the table, its rows and its columns.
+
+        Raises:
+          ValueError: there is no table, it cannot be read, or it lacks a column.
+        """
+        self._text, self._rules = text, views
+        self._rows = TableRows(path, config, USUAL, path_field="source.path", field="source.table")
+        columns = self._rows.columns
+        if columns["findings"] == "target_text" and columns["report"] == "text":
+            # In CheXalign's data sets `text` is the indication.
+            columns["indication"], columns["report"] = columns["indication"] or "text", ""
+        self._attributes = _attributes(path, config, self._rows.table.columns)
+        self._rows.require(("findings", "report"), "no reference reports")
+        if views.most and views.required:
+            self._rows.require(
+                ("image",),
+                "no images (source.views.most=0 makes studies of text alone)",
+            )
+
+    def __len__(self) -> int:
+        """Number of rows."""
+        return len(self._rows)
+
+    def id(self, index: int) -> str:
+        """What the row says, or its number."""
+        return self._rows.id(index)
+
+    def fingerprint(self) -> str:
+        """Of the table whole, of the images that it names by size."""
+        return self._rows.fingerprint(images=bool(self._rules.most))
+
+    def __getitem__(self, index: int) -> Study:
+        """Reads one row, and the images of it that are used.
+
+        Raises:
+          UnusableStudy: the row, its report, split, labels or images cannot be used.
+        """
+        cells = self._rows.table[index]
+        text = clean(self._sections(cells), self._text)
+        patient = self._rows.string(cells, "patient")
+        split = self._rows.string(cells, "split")
+        used = choose(self._rows.pictures(cells), self._rules, text.edits)
+        labels, others = read_labels(self._labelled(cells), self._rows.columns["labels"])
+        return Study(
+            id=self.id(index),
+            split=split_named(split) if split else split_by_hash(patient or self.id(index)),
+            images=tuple(picture.read() for picture in used),
+            views=tuple(picture.view for picture in used),
+            indication=text.indication,
+            findings=text.findings,
+            impression=text.impression,
+            patient=patient_digest("table", patient),
+            attributes={n: v for n in self._attributes if (v := _plain(cells.get(n))) != ""},
+            labels=labels,
+            edits=text.edits,
+            truth={"other_labels": others} if others else {},
+        )
+
+    def _sections(self, cells: Mapping[str, Any]) -> dict[str, str]:
+        report = self._rows.string(cells, "report")
+        found = sections(report) or {"findings": report}
+        own = {
+            kind: self._rows.string(cells, kind)
+            for kind in ("findings", "impression", "indication")
+        }
+        return found | {kind: text for kind, text in own.items() if text}
+
+    def _labelled(self, cells: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The row, or of labels with a column each those columns alone."""
+        if self._rows.columns["labels"]:
+            return cells
+        return {name: cell for name, cell in cells.items() if label_named(name)}
+
+
+def _attributes(path: Path, config: TableConfig, there: Sequence[str]) -> list[str]:
+    if lacking := [name for name in config.attributes if name not in there]:
+        raise ValueError(
+            f"source.table.attributes: no column {lacking[0]} in {path}{nearest(lacking[0], there)}"
+        )
+    return list(config.attributes) or [name for name in ATTRIBUTES if name in there]
+
+
+def _plain(value: Any) -> str | float:
+    """A number where the cell is one."""
+    text = text_of(value)
+    try:
+        number = float(text)
+    except ValueError:
+        return text
+    return number if math.isfinite(number) else ""
