@@ -14,21 +14,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code.
 
     What a user can mend (a config, a folder, an input) is said in one message without a stack
-    trace, with exit code 2.
+    trace, with exit code 2. A run that was asked to stop and goes on when run again ends with 75.
     """
     malloc.keep_freed()
     _enable_compilation_cache()
     from chexjax.artefacts import ArtefactError
+    from chexjax.checkpoint import CheckpointError
     from chexjax.config import ConfigError
     from chexjax.judges import JudgeError
+    from chexjax.preemption import EXIT_CODE, Preempted
     from chexjax.stages.run import execute
     from chexjax.train import NonFiniteRun
 
     try:
         execute(sys.argv[1:] if argv is None else argv)
-    except (ConfigError, ArtefactError, JudgeError, NonFiniteRun) as error:
+    except (ConfigError, ArtefactError, JudgeError, NonFiniteRun, CheckpointError) as error:
         print(f"chexjax: {error}", file=sys.stderr)
         return 2
+    except Preempted as notice:
+        print(f"chexjax: {notice}; the same command goes on from there", file=sys.stderr)
+        return EXIT_CODE
     return 0
 
 

@@ -2,27 +2,48 @@
 
 from __future__ import annotations
 
+import functools
+import json
 import shutil
+import sys
+import zlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 import orbax.checkpoint as ocp
+from jax.experimental import multihost_utils
+from jax.sharding import Mesh, NamedSharding
+
+from chexjax.mesh import parameter_names, replicated
 
 State = TypeVar("State")
 
+_DAMAGED = "damaged"
+_UNREADABLE = (OSError, ValueError, KeyError, TypeError, RuntimeError)  # what Orbax raises
+
+
+class CheckpointError(RuntimeError):
+    """A checkpoint that could not be written, or none that can be read."""
+
 
 class Checkpoints:
-    """Asynchronous checkpoints of a training state and its place in the data.
+    """Asynchronous checkpoints of a training state and of where the run stands.
 
-    A checkpoint holds the state and one integer, the next batch. What a killed run left
-    unfinished is cleaned up when the folder is opened again.
+    Beside the state a checkpoint holds what else a run goes on from, as JSON, and a digest of each
+    array (see `digests`): storage may give back other bits than it was given, and Orbax would not
+    know. What a killed run left unfinished is cleaned up when the folder is opened again.
     """
 
     def __init__(self, folder: Path, *, every: int, keep: int = 2) -> None:
         """Opens `folder`; saves happen at multiples of `every` steps, `keep` are kept."""
-        self._every = every
-        _remove_unfinished(folder)
+        self._every, self._folder = every, folder
+        if jax.process_index() == 0:
+            _remove_unfinished(folder)
+        _meet(f"open {folder}")
         self._manager = ocp.CheckpointManager(
             folder.absolute(),
             options=ocp.CheckpointManagerOptions(
@@ -32,46 +53,192 @@ class Checkpoints:
             ),
         )
 
-    def restore(self, like: State) -> tuple[State, int] | None:
-        """The newest state, on the shardings of `like`, and its next batch; None at the start."""
-        step = self._manager.latest_step()
-        if step is None:
-            return None
-        target = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
-        restored = self._manager.restore(
-            step,
-            args=ocp.args.Composite(
-                state=ocp.args.StandardRestore(target), data=ocp.args.JsonRestore()
-            ),
-        )
-        return restored["state"], int(restored["data"]["next_batch"])
+    def restore(self, like: State) -> tuple[State, dict[str, Any]] | None:
+        """The newest sound state, on the shardings of `like`, and its place; None at the start.
+
+        The mesh may be another than the one that it was saved from. A damaged checkpoint is said
+        on stderr and put aside, into the folder `damaged`, and the one before it is taken.
+
+        Raises:
+          CheckpointError: there are checkpoints, and none is sound.
+        """
+        steps = sorted(self._manager.all_steps(), reverse=True)
+        for step in steps:
+            found, damage = self._read(step, like)
+            if found is not None:
+                return found
+            self._put_aside(step, damage)
+        if steps:
+            raise CheckpointError(
+                f"{self._folder}: none of the checkpoints of steps {steps[::-1]} can be read; they "
+                f"are in {self._folder / _DAMAGED}: {damage}. Bring them back whole, or remove "
+                "that folder to begin anew"
+            )
+        return None
 
     def due(self, step: int) -> bool:
         """Whether the state after `step` is to be saved."""
         return step % self._every == 0
 
-    def save(self, step: int, state: Any, *, next_batch: int) -> None:
-        """Starts a save; the arrays are copied before this returns."""
-        self._manager.save(
-            step,
-            args=ocp.args.Composite(
-                state=ocp.args.StandardSave(state),
-                data=ocp.args.JsonSave({"next_batch": next_batch}),
-            ),
-        )
+    def save(self, step: int, state: Any, *, place: Mapping[str, Any]) -> None:
+        """Starts a save; the arrays are copied before this returns.
+
+        Args:
+          step: Of the state.
+          state: Arrays.
+          place: Where the run stands, as JSON: what it must know beside the state to go on.
+
+        Raises:
+          CheckpointError: an array is not finite, or this or an earlier save could not be written;
+            what was saved before it is still there.
+        """
+        names, (sums, finite) = parameter_names(state), jax.device_get(_sealed(state))
+        if not finite.all():
+            spoiled = names[int(np.argmin(finite))]
+            raise CheckpointError(
+                f"step {step}: {spoiled} is not finite and is not saved; lower the learning rate, "
+                "and run again to go on from the checkpoint before"
+            )
+        seal = dict(zip(names, sums.tolist(), strict=True))
+        note = {"place": dict(place), "place_digest": _crc(place), "digests": seal}
+        args = ocp.args.Composite(state=ocp.args.StandardSave(state), data=ocp.args.JsonSave(note))
+        try:
+            self._manager.save(step, args=args)
+        except (OSError, ValueError) as error:
+            raise self._unwritten(error) from error
 
     def close(self) -> None:
-        """Waits for saves under way."""
-        self._manager.wait_until_finished()
-        self._manager.close()
+        """Waits for saves under way.
+
+        Raises:
+          CheckpointError: one could not be written.
+        """
+        try:
+            self._manager.wait_until_finished()
+        except (OSError, ValueError) as error:
+            raise self._unwritten(error) from error
+        finally:
+            self._manager.close()
+
+    def _read(self, step: int, like: State) -> tuple[tuple[State, dict[str, Any]] | None, str]:
+        """A checkpoint's state and place, or None and what is wrong with it, on all processes."""
+        target = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
+        args = ocp.args.Composite(
+            state=ocp.args.StandardRestore(target), data=ocp.args.JsonRestore()
+        )
+        found, damage = None, ""
+        try:
+            read = self._manager.restore(step, args=args)
+            found = read["state"], read["data"]["place"]
+            damage = _difference(read["state"], read["data"])
+        except _UNREADABLE as error:
+            damage = str(error).partition("\n")[0] or type(error).__name__
+        if _anywhere(bool(damage)):
+            return None, damage or "another process cannot read it"
+        return found, ""
+
+    def _put_aside(self, step: int, damage: str) -> None:
+        """Makes room for a checkpoint of the same step, and loses nothing that might be mended."""
+        if jax.process_index() == 0:
+            aside = self._folder / _DAMAGED / str(step)
+            aside.parent.mkdir(exist_ok=True)
+            shutil.rmtree(aside, ignore_errors=True)
+            (self._folder / str(step)).rename(aside)
+            print(
+                f"warning: the checkpoint of step {step} is damaged and now in {aside}: {damage}",
+                file=sys.stderr,
+                flush=True,
+            )
+        _meet(f"aside {step}")
+        self._manager.reload()
+
+    def _unwritten(self, error: Exception) -> CheckpointError:
+        reason = str(error).partition("\n")[0]
+        return CheckpointError(
+            f"{self._folder}: a checkpoint could not be written: {reason}. What was saved before "
+            "is still there: make room, and run again to go on from it"
+        )
+
+
+def digests(state: Any) -> dict[str, int]:
+    """A number of 32 bits for each array of a tree, by path; any flipped bit changes it.
+
+    It does not know on how many devices the array lies.
+    """
+    return dict(
+        zip(parameter_names(state), jax.device_get(_sealed(state)[0]).tolist(), strict=True)
+    )
+
+
+def _difference(state: Any, note: Mapping[str, Any]) -> str:
+    """What of a checkpoint is not as it was written; empty where nothing is."""
+    expected = note["digests"]
+    changed = [name for name, digest in digests(state).items() if expected.get(name) != digest]
+    if _crc(note["place"]) != note["place_digest"]:
+        changed.append("the place in the run")
+    return f"the digest of {changed[0]} is not the one it was saved with" if changed else ""
+
+
+def _crc(place: Mapping[str, Any]) -> int:
+    return zlib.crc32(json.dumps(place, sort_keys=True).encode())
+
+
+def _sealed(state: Any) -> tuple[jax.Array, jax.Array]:
+    """Digest of each array, `u32[n]`, and whether all of it is finite, `bool[n]`; see `digests`."""
+    leaves = jax.tree.leaves(state)
+    place = getattr(leaves[0], "sharding", None)
+    mesh = place.mesh if isinstance(place, NamedSharding) else None
+    sums, finite = _seal(replicated(mesh) if isinstance(mesh, Mesh) else None)(leaves)
+    return sums, finite
+
+
+@functools.cache
+def _seal(place: NamedSharding | None) -> Any:
+    def seal(leaves: Sequence[jax.Array]) -> tuple[jax.Array, jax.Array]:
+        return jnp.stack([_digest(x) for x in leaves]), jnp.stack([_finite(x) for x in leaves])
+
+    return jax.jit(seal, out_shardings=place)
+
+
+def _digest(x: jax.Array) -> jax.Array:
+    """The sum of an array's bits, each word times an odd number of its place, modulo 2**32.
+
+    It is the same in whatever order devices add. A bit flipped changes it by an odd number times a
+    power of two below 2**32, which is never 0.
+    """
+    x = x.astype(jnp.uint8) if x.dtype == jnp.bool else x
+    words = {1: jnp.uint8, 2: jnp.uint16}.get(x.dtype.itemsize, jnp.uint32)
+    bits = jax.lax.bitcast_convert_type(x, words).astype(jnp.uint32)
+    place = jnp.zeros(bits.shape, jnp.uint32)
+    for axis, size in enumerate(bits.shape):
+        place = place * np.uint32(size) + jax.lax.broadcasted_iota(jnp.uint32, bits.shape, axis)
+    place = place * np.uint32(0x9E3779B1)
+    place = (place ^ (place >> 15)) * np.uint32(0x85EBCA6B)
+    return (bits * (place | 1)).sum(dtype=jnp.uint32)
+
+
+def _finite(x: jax.Array) -> jax.Array:
+    return jnp.isfinite(x).all() if jnp.issubdtype(x.dtype, jnp.inexact) else jnp.array(True)
+
+
+def _anywhere(here: bool) -> bool:
+    """Whether it is so in any process."""
+    if jax.process_count() == 1:
+        return here
+    return bool(multihost_utils.process_allgather(np.asarray(here)).any())
+
+
+def _meet(where: str) -> None:
+    """Waits until all processes have come this far."""
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices(where)
 
 
 def _remove_unfinished(folder: Path) -> None:
     """Removes step folders that lack what Orbax writes last: it would take them for newest."""
-    if jax.process_index() == 0:
-        for step in folder.glob("[0-9]*"):
-            if not (step / "_CHECKPOINT_METADATA").exists():
-                shutil.rmtree(step)
+    for step in folder.glob("[0-9]*"):
+        if not (step / "_CHECKPOINT_METADATA").exists():
+            shutil.rmtree(step)
 
 
 def save_params(folder: Path, params: Any) -> None:

@@ -11,7 +11,10 @@ import pytest
 import chexjax
 
 PACKAGE = Path(chexjax.__file__).parent
-GROUND = ["artefacts", "checkpoint", "config", "malloc", "mesh", "page", "rng", "rows", "trackers"]
+GROUND = [
+    *("artefacts", "checkpoint", "config", "malloc", "mesh"),
+    *("page", "preemption", "rng", "rows", "trackers"),
+]
 FLOORS = [
     ["chexjax"],  # the package itself, chexjax/__init__.py: stands below everything
     GROUND,

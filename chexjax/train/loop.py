@@ -19,6 +19,7 @@ from chexjax.data.batches import PADDING, Collate, Plan, iterate
 from chexjax.families import TextFamily
 from chexjax.mesh import check_batch, place_batch
 from chexjax.models import LanguageModel
+from chexjax.preemption import Preempted, Preemption
 from chexjax.trackers import JsonlTracker, Progress, StageTimer
 from chexjax.train.config import TrainConfig
 from chexjax.train.metrics import PATIENCE, MetricLog
@@ -86,6 +87,8 @@ def train(
 
     Raises:
       NonFiniteRun: too many steps in a row were not finite.
+      Preempted: the process was asked to stop; the state has been saved.
+      CheckpointError: a checkpoint cannot be written, or none can be read.
     """
     check_batch(config.batch_size // config.accumulate, mesh, "batch_size / accumulate")
 
@@ -98,14 +101,16 @@ def train(
 
     # Where an earlier attempt stopped.
     checkpoints = Checkpoints(scratch / "checkpoints", every=config.checkpoint_every)
-    state, start = checkpoints.restore(state) or (state, 0)
-    log = _log(folder, config, data, start)
+    state, place = checkpoints.restore(state) or (state, {"step": 0, "clock": None})
+    start = int(place["step"])
+    log = _log(folder, config, data, start, place["clock"])
 
     # The loop: dispatch a step, and read its metrics when the next one is on its way.
     rates = learning_rates(config.optimizer, steps)
     malloc.give_back()
     with (
         contextlib.closing(checkpoints),
+        Preemption() as preemption,
         Progress(steps, label, unit="steps", done=start) as progress,
     ):
         for number, batch in enumerate(_timed(data.batches(start, steps), timer), start + 1):
@@ -113,14 +118,20 @@ def train(
             progress.advance(note=log.push(number, metrics))
             if number == start + 1:
                 malloc.give_back()  # what the compiler has left
-            if checkpoints.due(number):
-                log.flush()  # what a resumed run does not repeat must have been logged
-                checkpoints.save(number, state, next_batch=number)
-        log.flush()
+            stopping = preemption.reached(number) and number < steps
+            if stopping or checkpoints.due(number):
+                checkpoints.save(number, state, place={"step": number, "clock": log.clock()})
+            if stopping:
+                raise Preempted(
+                    f"{label} was asked to stop, and has saved step {number} of {steps}"
+                )
+        log.close(steps)
     return nnx.merge_state(state.trainable, state.frozen)
 
 
-def _log(folder: Path, config: TrainConfig, data: TrainingData, start: int) -> MetricLog:
+def _log(
+    folder: Path, config: TrainConfig, data: TrainingData, start: int, clock: Any
+) -> MetricLog:
     """The log of a run from the step behind `start` on."""
     return MetricLog(
         JsonlTracker(folder / "metrics.jsonl"),
@@ -128,6 +139,7 @@ def _log(folder: Path, config: TrainConfig, data: TrainingData, start: int) -> M
         every=config.log_every,
         patience=PATIENCE if config.non_finite == "skip" else 1,
         rows=data.names,
+        clock=clock,
     )
 
 

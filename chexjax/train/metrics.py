@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from time import perf_counter
+from typing import Any
 
 import jax
 
@@ -29,6 +30,7 @@ class MetricLog:
         every: int,
         patience: int = PATIENCE,
         rows: Callable[[int], Sequence[str]] = lambda _: (),
+        clock: Mapping[str, Any] | None = None,
     ) -> None:
         """Goes on after step `start`; what an earlier attempt logged beyond it is dropped.
 
@@ -38,14 +40,17 @@ class MetricLog:
           every: Steps between lines.
           patience: Skipped steps in a row after which the run is given up.
           rows: Ids of the rows of a step.
+          clock: What `clock` said behind that step.
         """
-        tracker.truncate(start)
+        clock = clock or {"steps": [], "in_a_row": 0}
+        # A line of the last step itself may be the end of a run that is about to end again.
+        tracker.truncate(start - bool(clock["steps"]))
         self._tracker, self._every = tracker, every
         self._patience, self._rows = patience, rows
         self._pending: tuple[int, dict[str, jax.Array]] | None = None
-        self._steps: list[dict[str, float]] = []
-        self._in_a_row = 0
-        self._since = perf_counter()
+        self._steps: list[dict[str, float]] = [*clock["steps"]]
+        self._in_a_row = int(clock["in_a_row"])
+        self._since, self._timed = perf_counter(), 0
         self._note = ""
 
     def push(self, step: int, metrics: dict[str, jax.Array]) -> str:
@@ -59,13 +64,26 @@ class MetricLog:
             self._read(*late)
         return self._note
 
-    def flush(self) -> None:
-        """Reads the last step and writes the line under way, however few steps it is of."""
-        if self._pending is not None:
-            last, self._pending = self._pending, None
+    def clock(self) -> dict[str, Any]:
+        """What the line under way has of it already, for a run that goes on from here, as JSON.
+
+        Raises:
+          NonFiniteRun: `patience` steps in a row were skipped.
+        """
+        self._settle()
+        return {"steps": self._steps, "in_a_row": self._in_a_row}
+
+    def close(self, step: int) -> None:
+        """Writes the line under way behind the last step, however few steps it is of."""
+        self._settle()
+        if self._steps:
+            self._write(step)
+
+    def _settle(self) -> None:
+        """Reads the last step that was pushed."""
+        last, self._pending = self._pending, None
+        if last is not None:
             self._read(*last)
-            if self._steps:
-                self._write(last[0])
 
     def _read(self, step: int, metrics: dict[str, jax.Array]) -> None:
         values = {name: float(value) for name, value in jax.device_get(metrics).items()}
@@ -73,6 +91,7 @@ class MetricLog:
         if self._in_a_row:
             self._complain(step, values)
         self._steps.append(values)
+        self._timed += 1
         self._note = f"loss {values['loss']:.3f}"
         if step % self._every == 0:
             self._write(step)
@@ -93,9 +112,10 @@ class MetricLog:
         now, taken = perf_counter(), [values for values in self._steps if _is_finite(values)]
         line = {name: sum(v[name] for v in taken) / len(taken) for name in (taken or [{}])[0]}
         line["skipped"] = self._steps[-1]["skipped"]
-        line["perf/step_ms"] = 1000 * (now - self._since) / len(self._steps)
+        if self._timed:  # not where all of its steps are of an earlier attempt
+            line["perf/step_ms"] = 1000 * (now - self._since) / self._timed
         self._tracker.log(step, line)
-        self._steps, self._since = [], now
+        self._steps, self._since, self._timed = [], now, 0
 
 
 def _is_finite(values: dict[str, float]) -> bool:

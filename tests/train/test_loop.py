@@ -1,14 +1,15 @@
 """A training run that is killed and started again is the run that nothing happened to.
 
-Run as a program, `test_loop.py FOLDER STEP`, this file trains and kills itself at STEP.
+Run as a program, `test_loop.py FOLDER MS`, this file trains and kills itself MS after it has begun
+to save step 6.
 """
 
-import contextlib
 import dataclasses
 import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import jax
@@ -22,10 +23,11 @@ from chexjax.data.batches import PADDING, Bucket, Plan
 from chexjax.families import Family, preset
 from chexjax.losses import Rows
 from chexjax.mesh import MeshConfig, make_mesh
+from chexjax.preemption import Preempted
 from chexjax.testing import random_batch, random_policy
 from chexjax.trackers import JsonlTracker, StageClock
 from chexjax.train import SFT, Objective, TrainConfig, TrainingData, train
-from chexjax.train.metrics import PATIENCE, MetricLog, NonFiniteRun
+from chexjax.train.metrics import PATIENCE, NonFiniteRun
 
 FAMILY = preset("chexagent2_nano", Family)
 STEPS = 9
@@ -87,17 +89,39 @@ def uninterrupted(tmp_path_factory):
 
 
 def test_the_loss_falls_and_every_step_is_logged_once(uninterrupted):
-    """Lines at every second step, at checkpoints, and at the end."""
+    """Lines at every second step and at the end, whenever checkpoints are."""
     rows = uninterrupted[1]
-    assert [row["step"] for row in rows] == [2, 3, 4, 6, 8, 9]
+    assert [row["step"] for row in rows] == [2, 4, 6, 8, 9]
     assert rows[-1]["loss"] < rows[0]["loss"]
 
 
-def test_a_killed_run_goes_on_with_the_same_bits(uninterrupted, tmp_path):
-    """At step 7: the checkpoint of step 6 is under way or just done."""
-    killed = subprocess.run([sys.executable, __file__, str(tmp_path), "7"], check=False)
+@pytest.mark.parametrize("milliseconds", [0, 20])
+def test_a_run_killed_while_it_saves_goes_on_with_the_same_bits(
+    uninterrupted, tmp_path, milliseconds
+):
+    """The second checkpoint, of step 6, has just been begun; a save takes about 60 ms."""
+    killed = subprocess.run([sys.executable, __file__, str(tmp_path), str(milliseconds)])
     assert killed.returncode == -signal.SIGKILL
-    assert lines(tmp_path) == [row for row in uninterrupted[1] if row["step"] <= 6]
+    params = run(tmp_path)
+    assert lines(tmp_path) == uninterrupted[1]
+    same_bits(params, uninterrupted[0])
+
+
+def test_a_run_that_is_asked_to_stop_saves_the_step_that_it_is_at(uninterrupted, tmp_path):
+    """At step 5, where no checkpoint is due and a line is under way."""
+
+    def asked(planned):
+        if np.array_equal(planned.rows, PLAN.batch(4).rows) and not told:
+            told.append(os.kill(os.getpid(), signal.SIGTERM))
+        return collate(planned)
+
+    told = []
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(Preempted, match=r"asked to stop, and has saved step \d of 9"):
+        run(tmp_path, collate=asked)
+    assert signal.getsignal(signal.SIGTERM) == before
+    saved = [int(path.name) for path in (tmp_path / "scratch" / "checkpoints").glob("[0-9]*")]
+    assert max(saved) <= 5  # batches are made ahead of the step that takes them
     params = run(tmp_path)
     assert lines(tmp_path) == uninterrupted[1]
     same_bits(params, uninterrupted[0])
@@ -123,9 +147,7 @@ def test_a_run_without_finite_steps_is_given_up_and_saves_finite_parameters(tmp_
     rarely = dataclasses.replace(CONFIG, checkpoint_every=10)
     with pytest.raises(NonFiniteRun, match=r"step 20: loss nan.*row \d"):
         run(tmp_path, objective=Nan(), steps=PATIENCE + 5, config=rarely)
-    with contextlib.closing(Checkpoints(tmp_path / "scratch" / "checkpoints", every=10)) as saved:
-        restored, _ = saved.restore(None)
-    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(restored))
+    assert (tmp_path / "scratch" / "checkpoints" / "10").is_dir()  # which says that it is finite
 
 
 def test_a_run_can_stop_at_the_first_step_that_is_not_finite(tmp_path):
@@ -193,18 +215,19 @@ def test_a_batch_that_cannot_be_cut_is_refused(options):
         TrainConfig(**options)
 
 
-def _killed_at(step):
-    """Makes the log kill this process when it takes the metrics of `step`."""
-    push = MetricLog.push
+def _killed_while_saving(number, milliseconds):
+    """Kills this process so long after it has begun to save step `number`."""
+    save = Checkpoints.save
 
-    def fatal(self, number, metrics):
-        if number == step:
+    def fatal(self, step, state, *, place):
+        save(self, step, state, place=place)
+        if step == number:
+            time.sleep(milliseconds / 1000)
             os.kill(os.getpid(), signal.SIGKILL)
-        return push(self, number, metrics)
 
-    MetricLog.push = fatal
+    Checkpoints.save = fatal
 
 
 if __name__ == "__main__":
-    _killed_at(int(sys.argv[2]))
+    _killed_while_saving(6, float(sys.argv[2]))
     run(Path(sys.argv[1]))

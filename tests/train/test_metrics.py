@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 
@@ -24,10 +26,8 @@ def test_a_line_is_the_mean_since_the_last_one(path):
     for step, loss in enumerate([1.0, 2.0, 3.0, 6.0, 7.0], 1):
         log.push(step, values(loss))
     assert lines(path, "loss") == [(2, 1.5), (4, 4.5)]
-    log.flush()
+    log.close(5)
     assert lines(path, "loss") == [(2, 1.5), (4, 4.5), (5, 7.0)]
-    log.flush()
-    assert len(lines(path)) == 3
 
 
 def test_metrics_are_read_one_step_late(path):
@@ -45,8 +45,29 @@ def test_a_new_attempt_drops_what_it_will_log_again(path):
         log.push(step, values(float(step)))
     log = MetricLog(JsonlTracker(path), start=3, every=1)
     log.push(4, values(4.5))
-    log.flush()
+    log.close(4)
     assert lines(path, "loss") == [(1, 1.0), (2, 2.0), (3, 3.0), (4, 4.5)]
+
+
+@pytest.mark.parametrize("stopped", [1, 3, 4])
+def test_a_run_goes_on_in_the_middle_of_a_line(path, stopped):
+    """What the line has of the steps before comes from the clock; JSON keeps every bit."""
+    losses = np.random.default_rng(0).random(6).astype(np.float32)
+    whole = MetricLog(JsonlTracker(path), start=0, every=4)
+    for step, loss in enumerate(losses, 1):
+        whole.push(step, values(loss))
+    whole.close(6)
+    expected = lines(path, "loss")
+    log = MetricLog(JsonlTracker(path), start=0, every=4)
+    for step in range(1, 6):
+        log.push(step, values(losses[step - 1]))
+        if step == stopped:
+            clock = json.loads(json.dumps(log.clock()))
+    log = MetricLog(JsonlTracker(path), start=stopped, every=4, clock=clock)
+    for step in range(stopped + 1, 7):
+        log.push(step, values(losses[step - 1]))
+    log.close(6)
+    assert lines(path, "loss") == expected
 
 
 @pytest.mark.parametrize("bad", [{"loss": np.nan}, {"loss": 1.0, "norm": np.inf}])
@@ -55,7 +76,7 @@ def test_skipped_steps_are_counted_and_not_averaged(path, bad):
     log.push(1, values(1.0))
     log.push(2, values(**bad, skipped=1))
     log.push(3, values(3.0, skipped=1))
-    log.flush()
+    log.close(3)
     assert lines(path, "loss", "grad_norm", "skipped") == [(3, 2.0, 1.0, 1.0)]
 
 
@@ -63,7 +84,7 @@ def test_the_rows_of_a_skipped_step_are_named(path, capsys):
     log = MetricLog(JsonlTracker(path), start=0, every=9, rows=lambda step: (f"s{step}", "s9"))
     log.push(1, values(1.0))
     log.push(2, values(np.inf, skipped=1))
-    log.flush()
+    log.close(2)
     out = capsys.readouterr().out
     assert out == "skipped step 2: loss inf, gradient norm 1.0; its rows are s2, s9\n"
 
@@ -72,7 +93,7 @@ def test_a_line_of_skipped_steps_alone_still_counts_them(path):
     log = MetricLog(JsonlTracker(path), start=0, every=2)
     for step in (1, 2):
         log.push(step, values(np.nan, skipped=step))
-    log.flush()
+    log.close(2)
     assert lines(path, "skipped") == [(2, 2.0)]
 
 

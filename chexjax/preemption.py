@@ -1,0 +1,54 @@
+"""The notice that a machine is about to be taken away: SIGTERM, heeded at the end of a step."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType
+from typing import Any
+
+import jax
+from jax.experimental import multihost_utils
+
+EXIT_CODE = 75
+"""Of a run that was asked to stop and has saved all it had: `EX_TEMPFAIL` of sysexits.h."""
+
+
+class Preempted(Exception):  # noqa: N818  (nothing is wrong)
+    """A run stopped because it was asked to, and goes on where it stopped when run again."""
+
+
+class Preemption:
+    """Notices SIGTERM while it is entered; otherwise the signal ends the process as ever.
+
+    Of a run of several processes one that is told is enough: JAX's coordinator agrees on a step
+    that none of them has begun.
+    """
+
+    def __init__(self) -> None:
+        """Nothing has been noticed."""
+        self._noticed = False
+        self._before: Any = None
+
+    def __enter__(self) -> Preemption:
+        # Signals reach the main thread alone, and JAX listens for itself where there are more
+        # processes.
+        self._listens = (
+            jax.process_count() == 1 and threading.current_thread() is threading.main_thread()
+        )
+        if self._listens:
+            self._before = signal.signal(signal.SIGTERM, self._notice)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._listens:
+            signal.signal(signal.SIGTERM, self._before)
+
+    def _notice(self, _: int, __: FrameType | None) -> None:
+        self._noticed = True
+
+    def reached(self, step: int) -> bool:
+        """Whether to stop behind this step; all processes ask at every step and hear the same."""
+        if jax.process_count() > 1:
+            return bool(multihost_utils.reached_preemption_sync_point(step))
+        return self._noticed
