@@ -15,9 +15,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
-from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding
 
+from chexjax.distributed import alone, anywhere, is_first, meet
 from chexjax.mesh import parameter_names, replicated
 
 State = TypeVar("State")
@@ -38,18 +38,29 @@ class Checkpoints:
     know. What a killed run left unfinished is cleaned up when the folder is opened again.
     """
 
-    def __init__(self, folder: Path, *, every: int, keep: int = 2) -> None:
-        """Opens `folder`; saves happen at multiples of `every` steps, `keep` are kept."""
-        self._every, self._folder = every, folder
-        if jax.process_index() == 0:
+    def __init__(self, folder: Path, *, every: int, keep: int = 2, together: bool = False) -> None:
+        """Opens `folder`.
+
+        Args:
+          folder: Made if it is not there.
+          every: Saves are due at multiples of so many steps.
+          keep: The newest so many are kept.
+          together: The state lies on the devices of all processes of the job, which all do as this
+            one does; else each process is for itself.
+        """
+        self._every, self._folder, self._together = every, folder, together
+        if self._leads:
+            folder.mkdir(parents=True, exist_ok=True)
             _remove_unfinished(folder)
-        _meet(f"open {folder}")
+        self._meet(f"open {folder}")
         self._manager = ocp.CheckpointManager(
             folder.absolute(),
             options=ocp.CheckpointManagerOptions(
+                create=False,
                 max_to_keep=keep,
                 cleanup_tmp_directories=True,
                 enable_async_checkpointing=True,
+                **({} if together else {"multiprocessing_options": alone()}),
             ),
         )
 
@@ -108,13 +119,14 @@ class Checkpoints:
             raise self._unwritten(error) from error
 
     def close(self) -> None:
-        """Waits for saves under way.
+        """Waits for saves under way, in all processes: one that ends may take the others with it.
 
         Raises:
           CheckpointError: one could not be written.
         """
         try:
             self._manager.wait_until_finished()
+            self._meet(f"close {self._folder}")
         except (OSError, ValueError) as error:
             raise self._unwritten(error) from error
         finally:
@@ -133,13 +145,13 @@ class Checkpoints:
             damage = _difference(read["state"], read["data"])
         except _UNREADABLE as error:
             damage = str(error).partition("\n")[0] or type(error).__name__
-        if _anywhere(bool(damage)):
+        if anywhere(bool(damage)) if self._together else damage:
             return None, damage or "another process cannot read it"
         return found, ""
 
     def _put_aside(self, step: int, damage: str) -> None:
         """Makes room for a checkpoint of the same step, and loses nothing that might be mended."""
-        if jax.process_index() == 0:
+        if self._leads:
             aside = self._folder / _DAMAGED / str(step)
             aside.parent.mkdir(exist_ok=True)
             shutil.rmtree(aside, ignore_errors=True)
@@ -149,8 +161,16 @@ class Checkpoints:
                 file=sys.stderr,
                 flush=True,
             )
-        _meet(f"aside {step}")
+        self._meet(f"aside {step}")
         self._manager.reload()
+
+    @property
+    def _leads(self) -> bool:
+        return is_first() or not self._together
+
+    def _meet(self, where: str) -> None:
+        if self._together:
+            meet(where)
 
     def _unwritten(self, error: Exception) -> CheckpointError:
         reason = str(error).partition("\n")[0]
@@ -221,19 +241,6 @@ def _finite(x: jax.Array) -> jax.Array:
     return jnp.isfinite(x).all() if jnp.issubdtype(x.dtype, jnp.inexact) else jnp.array(True)
 
 
-def _anywhere(here: bool) -> bool:
-    """Whether it is so in any process."""
-    if jax.process_count() == 1:
-        return here
-    return bool(multihost_utils.process_allgather(np.asarray(here)).any())
-
-
-def _meet(where: str) -> None:
-    """Waits until all processes have come this far."""
-    if jax.process_count() > 1:
-        multihost_utils.sync_global_devices(where)
-
-
 def _remove_unfinished(folder: Path) -> None:
     """Removes step folders that lack what Orbax writes last: it would take them for newest."""
     for step in folder.glob("[0-9]*"):
@@ -242,12 +249,21 @@ def _remove_unfinished(folder: Path) -> None:
 
 
 def save_params(folder: Path, params: Any) -> None:
-    """Writes parameters; an unfinished earlier attempt is replaced."""
-    with ocp.StandardCheckpointer() as checkpointer:
+    """Writes parameters; an unfinished earlier attempt is replaced.
+
+    Those that lie on devices of several processes are written by all of these together.
+    """
+    with _checkpointer(params) as checkpointer:
         checkpointer.save(folder.absolute(), params, force=True)
 
 
 def load_params(folder: Path, like: State) -> State:
     """Reads parameters onto the shapes and shardings of `like`."""
-    with ocp.StandardCheckpointer() as checkpointer:
+    with _checkpointer(like) as checkpointer:
         return checkpointer.restore(folder.absolute(), like)
+
+
+def _checkpointer(params: Any) -> ocp.StandardCheckpointer:
+    shardings = [getattr(leaf, "sharding", None) for leaf in jax.tree.leaves(params)]
+    together = any(place and not place.is_fully_addressable for place in shardings)
+    return ocp.StandardCheckpointer(**({} if together else {"multiprocessing_options": alone()}))

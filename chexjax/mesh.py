@@ -64,6 +64,25 @@ def make_mesh(
     return jax.make_mesh(sizes, AXES, axis_types=kinds, devices=devices)
 
 
+def local_mesh(whole: Mesh) -> Mesh:
+    """The part of a mesh that each process has to itself, along the same axes.
+
+    Layers are split as they are in the whole, parameters over as many of the rest as divide it.
+
+    Raises:
+      ValueError: a layer is split over the devices of several processes.
+    """
+    own = [device for device in whole.devices.flat if device.process_index == jax.process_index()]
+    tensor = whole.shape["tensor"]
+    if len(own) % tensor:
+        raise ValueError(
+            f"config.mesh: tensor={tensor} splits layers over processes, of which each has "
+            f"{len(own)} devices; set it to a divisor of that"
+        )
+    fsdp = math.gcd(whole.shape["fsdp"], len(own) // tensor)
+    return make_mesh(MeshConfig(fsdp=fsdp, tensor=tensor), devices=own)
+
+
 def current_mesh() -> Mesh:
     """The mesh in context, or one over all devices."""
     mesh = jax.sharding.get_mesh()

@@ -21,21 +21,19 @@ class Preempted(Exception):  # noqa: N818  (nothing is wrong)
 class Preemption:
     """Notices SIGTERM while it is entered; otherwise the signal ends the process as ever.
 
-    Of a run of several processes one that is told is enough: JAX's coordinator agrees on a step
-    that none of them has begun.
+    Where several processes take steps together it is enough to tell one of them: JAX's coordinator
+    agrees on a step that none of them has begun.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, together: bool = False) -> None:
         """Nothing has been noticed."""
-        self._noticed = False
+        self._together, self._noticed = together, False
         self._before: Any = None
 
     def __enter__(self) -> Preemption:
-        # Signals reach the main thread alone, and JAX listens for itself where there are more
-        # processes.
-        self._listens = (
-            jax.process_count() == 1 and threading.current_thread() is threading.main_thread()
-        )
+        # Signals reach the main thread alone; in a job of several processes JAX itself listens.
+        main = threading.current_thread() is threading.main_thread()
+        self._listens = jax.process_count() == 1 and main
         if self._listens:
             self._before = signal.signal(signal.SIGTERM, self._notice)
         return self
@@ -49,6 +47,6 @@ class Preemption:
 
     def reached(self, step: int) -> bool:
         """Whether to stop behind this step; all processes ask at every step and hear the same."""
-        if jax.process_count() > 1:
+        if self._together:
             return bool(multihost_utils.reached_preemption_sync_point(step))
         return self._noticed

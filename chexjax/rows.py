@@ -158,8 +158,7 @@ def _wait_for_others(draft: Draft, units: int) -> None:
     draft.share.wait(
         done,
         f"{len(missing)} units of other processes in {draft.path}; if one of them has stopped, "
-        "start it again, or stop all and run the command without config.share, which does what is "
-        "left",
+        "start it again, or stop all and run the command in one process, which does what is left",
     )
 
 

@@ -12,7 +12,7 @@ import chexjax
 
 PACKAGE = Path(chexjax.__file__).parent
 GROUND = [
-    *("artefacts", "checkpoint", "config", "malloc", "mesh"),
+    *("artefacts", "checkpoint", "config", "distributed", "malloc", "mesh"),
     *("page", "preemption", "rng", "rows", "trackers"),
 ]
 FLOORS = [

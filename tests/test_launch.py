@@ -23,8 +23,9 @@ echo "$*" >>"$LOG"
 case "$*" in
   -V) echo "Python ${VERSION:-3.11.7}" ;;
   "-c import sys"*) [[ -z ${VERSION:-} ]] ;;
+  "-c import socket"*) echo 4321 ;;
   "-m venv"*) mkdir -p "$4/bin" && cp "$0" "$4/bin/python" ;;
-  "-m chexjax"*) env | sed 's/^/ran with /' ;;
+  "-m chexjax"*) env | sed 's/^/ran with /' && exit "${CODE:-0}" ;;
   "-m pytest"*) echo "${TOTALS:=5 passed, 1 skipped in 0.12s}" && [[ $TOTALS != *failed* ]] ;;
 esac
 """
@@ -161,6 +162,35 @@ def test_the_environment_suits_the_machine(checkout: Checkout) -> None:
     assert 1 <= int(seen["PJRT_NPROC"]) <= len(os.sched_getaffinity(0))
     assert seen["OMP_NUM_THREADS"] == seen["PJRT_NPROC"]
     assert (seen["TOKENIZERS_PARALLELISM"], seen["HF_HUB_OFFLINE"]) == ("false", "1")
+
+
+def test_processes_of_one_job_are_told_of_each_other(checkout: Checkout) -> None:
+    done = checkout.call("launch/local", "sft", "--workdir=a b", PROCESSES="3")
+    assert checkout.calls("-m chexjax") == ["-m chexjax sft --workdir=a b"] * 3
+    said = set(done.stdout.splitlines())
+    for index in range(3):
+        assert {
+            f"[{index}] ran with JAX_PROCESS_ID={index}",
+            f"[{index}] ran with JAX_NUM_PROCESSES=3",
+            f"[{index}] ran with JAX_COORDINATOR_ADDRESS=127.0.0.1:4321",
+        } <= said
+    threads = max(1, len(os.sched_getaffinity(0)) // 3)
+    assert f"[0] ran with OMP_NUM_THREADS={threads}" in said
+
+
+@pytest.mark.parametrize("code", ["0", "2", "75"])
+def test_a_job_ends_as_its_processes_do(checkout: Checkout, code: str) -> None:
+    assert checkout.call("launch/local", "sft", PROCESSES="2", CODE=code).returncode == int(code)
+
+
+def test_a_number_of_processes_that_is_none_is_named(checkout: Checkout) -> None:
+    done = checkout.call("launch/local", "sft", PROCESSES="two")
+    assert done.returncode == 1 and "PROCESSES=two is no number from 1 on" in done.stderr
+
+
+def test_install_runs_nothing(checkout: Checkout) -> None:
+    assert checkout.call("launch/local", "install").returncode == 0
+    assert checkout.calls("-m pip install") and not checkout.calls("-m chexjax")
 
 
 def test_what_the_user_has_set_stays(checkout: Checkout) -> None:

@@ -75,6 +75,8 @@ class Draft:
     ) -> Artefact:
         """Seals the folder: hashes every file, writes the manifest, drops the notes.
 
+        Of several processes the first does so, and the others wait for it.
+
         Args:
           rows: Number of rows written.
           rejects: Number of rows rejected.
@@ -83,6 +85,8 @@ class Draft:
         Raises:
           ArtefactError: if a file is still being written (`*.tmp`) or the folder is not writable.
         """
+        if not self.share.first:
+            return self.sealed()
         with explained(self.path, "write"):
             manifest = Manifest(
                 kind=self.kind,
@@ -110,6 +114,11 @@ class Draft:
         """
         self.share.wait((self.path / manifests.NAME).exists, f"{self.path} to be finished")
         return load(self.path, self.kind, expected=self.identity, content=self.content)
+
+    def drop_notes(self) -> None:
+        """Deletes the notes of a finished artefact that no other process is reading any more."""
+        if self.share.first:
+            shutil.rmtree(self.scratch, ignore_errors=True)
 
     def drop_leftovers(self) -> None:
         """Deletes what killed writers have left; no process may be writing here."""

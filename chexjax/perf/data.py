@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,7 @@ def jax_pass(folder: Path, *, normalised: bool, step_seconds: float) -> Step:
     return go
 
 
-def batches(folder: Path, tokens: Tokens, seed: int) -> Iterator[dict[str, Any]]:
+def batches(folder: Path, tokens: Tokens, seed: int) -> Iterator[Mapping[str, Any]]:
     """All batches of an epoch; examples are made first, as the stages do."""
     studies = data_work.studies(folder)
     examples = []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterable, Set
 from typing import Any
 
@@ -15,7 +14,7 @@ from chexjax.stages.context import Context, Stage
 from chexjax.stages.fitting import Item, fit, length_in_steps, make_examples
 from chexjax.stages.ingest import INGEST
 from chexjax.stages.pair import PAIR
-from chexjax.stages.policies import load_policy, load_tokens
+from chexjax.stages.policies import copy_tokenizer, load_policy, load_tokens
 from chexjax.stages.reference import REFERENCE, needs_reference, pair_items
 from chexjax.stages.sft import SFT
 from chexjax.stages.visual import cached_tokens
@@ -78,7 +77,7 @@ def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
     single = texts_of(context.artefact(PAIR).rows()[0]) == SINGLE
     objective = make_objective(context.config, single=single)
     policy = context.artefact(SFT)
-    shutil.copytree(policy.path / "tokenizer", draft.path / "tokenizer", dirs_exist_ok=True)
+    copy_tokenizer(draft, policy)
     tokens = load_tokens(context.pair_family, policy)
     examples, rejects = make_examples(_items(context, objective.loss.needs), tokens)
     return fit(
@@ -115,5 +114,6 @@ ALIGN = Stage(
     fields=("seed", "policy", "template", "loss", "align"),
     reads=(INGEST, SFT, PAIR, REFERENCE),
     work=_work,
+    together=True,
     extra=_extra,
 )

@@ -19,10 +19,11 @@ from jax.sharding import Mesh
 from rich.console import Console
 
 from chexjax import artefacts
-from chexjax.artefacts import ALONE, Artefact, Draft, manifest
+from chexjax.artefacts import ALONE, Artefact, Draft, Share, manifest
 from chexjax.config import ConfigError, content
+from chexjax.distributed import meet, spans_job
 from chexjax.families import Family, preset
-from chexjax.mesh import make_mesh
+from chexjax.mesh import local_mesh, make_mesh
 from chexjax.ops.attention import Backend, backend_for
 from chexjax.stages.config import RunConfig
 from chexjax.trackers import StageClock, StageTimer
@@ -50,8 +51,9 @@ class Stage:
       describe: Says on a console what came of it, where the stage is run alone.
       home: The workdir where none is given, with fields of the config in braces; such a stage needs
         no config file and looks at no field but its own. Empty for those that need both.
-      shared: Whether several processes can share its units of work; if not, the first of them does
-        it, and the others wait.
+      shared: Whether several processes can share its units of work.
+      together: Whether the processes of one job do it together, on all of their devices. What is
+        neither, the first process does, and the others wait.
     """
 
     name: str
@@ -66,6 +68,7 @@ class Stage:
     describe: Callable[[Artefact, Console], None] = lambda *_: None
     home: str = ""
     shared: bool = False
+    together: bool = False
 
     def inputs(self, config: RunConfig) -> list[Stage]:
         """The stages whose artefacts it takes in a run with this config."""
@@ -80,12 +83,21 @@ class Stage:
 
 @dataclasses.dataclass(frozen=True)
 class Context:
-    """One run: config, folder, devices, clock, and where in the folder a stage's artefact lies."""
+    """One run: config, folder, devices, clock, and where in the folder a stage's artefact lies.
+
+    Attributes:
+      config: The run's.
+      workdir: The folder.
+      clock: Times its stages.
+      place: Where in the folder the artefact of a stage lies.
+      together: Whether the devices are those of all processes of the job, else this one's own.
+    """
 
     config: RunConfig
     workdir: Path
     clock: StageClock
     place: Callable[[Stage], str] = lambda stage: stage.folder
+    together: bool = True
 
     def path(self, stage: Stage) -> Path:
         """The folder of a stage's artefact."""
@@ -93,8 +105,27 @@ class Context:
 
     @functools.cached_property
     def mesh(self) -> Mesh:
-        """The devices of the run."""
-        return make_mesh(self.config.mesh)
+        """The devices that this process computes with, alone or together with others.
+
+        Raises:
+          ConfigError: a process alone cannot have its part of the job's.
+        """
+        try:
+            whole = make_mesh(self.config.mesh)
+            return whole if self.together or not spans_job(whole) else local_mesh(whole)
+        except ValueError as error:
+            raise ConfigError(str(error)) from error
+
+    @property
+    def share(self) -> Share:
+        """Which of several processes this is: of one job, or of those that share a workdir."""
+        if jax.process_count() > 1:
+            return Share(index=jax.process_index(), of=jax.process_count())
+        return self.config.share
+
+    def within(self, stage: Stage) -> Context:
+        """The same with the devices that a stage runs on."""
+        return dataclasses.replace(self, together=stage.together)
 
     @functools.cached_property
     def family(self) -> Family:
@@ -177,8 +208,9 @@ class Context:
 
     def run(self, stage: Stage) -> Artefact:
         """Does a stage's work, or what is left of it; nothing where it is done."""
-        share = self.config.share
-        if not (stage.shared or share.first):
+        share, together = self.share, stage.together and jax.process_count() > 1
+        several = stage.shared or together
+        if not (several or share.first):
             share.wait(lambda: self.is_finished(stage), f"{self.path(stage)} to be finished")
             return self.artefact(stage)
         with self.clock.stage(self.place(stage)) as timer:
@@ -188,11 +220,16 @@ class Context:
                 content={**stage.content(self.config), **self._outside(stage)},
                 config=dataclasses.asdict(self.config),
                 inputs=self._inputs(stage),
-                share=share if stage.shared else ALONE,
+                share=share if several else ALONE,
             )
             if isinstance(begun, Artefact):
                 timer.skip()
                 print(f"{stage.name}: {begun.path} is finished, nothing to do", flush=True)
                 return begun
-            with jax.set_mesh(self.mesh):  # activations are placed on it
-                return stage.work(self, begun, timer)
+            inside = self.within(stage)
+            with jax.set_mesh(inside.mesh):  # activations are placed on it
+                made = stage.work(inside, begun, timer)
+            if together:  # there are checkpoints among the notes, which nobody reads now
+                meet(f"{stage.name} is finished")
+                begun.drop_notes()
+            return made

@@ -11,14 +11,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import shutil
 
 from chexjax.artefacts import Artefact, Draft
 from chexjax.stages.align import ALIGN
 from chexjax.stages.context import Context, Stage
 from chexjax.stages.fitting import fit, make_examples
 from chexjax.stages.ingest import INGEST
-from chexjax.stages.policies import load_policy, load_tokens
+from chexjax.stages.policies import copy_tokenizer, load_policy, load_tokens
 from chexjax.stages.reference import REFERENCE
 from chexjax.stages.sample import SAMPLE
 from chexjax.stages.sft import SFT, references
@@ -34,7 +33,7 @@ def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
     ran = [stage for stage in _EXTRA if stage.needed(context.config)]
     extra = sum(_cost(context.artefact(stage)) for stage in ran)
     studies = context.artefact(INGEST).rows()
-    shutil.copytree(sft.path / "tokenizer", draft.path / "tokenizer", dirs_exist_ok=True)
+    copy_tokenizer(draft, sft)
     tokens = load_tokens(context.family, sft)
     optimizer = context.config.sft.optimizer
     optimizer = dataclasses.replace(optimizer, learning_rate=_RATE * optimizer.learning_rate)
@@ -68,5 +67,6 @@ CONTROL = Stage(
     fields=("seed", "policy", "sft"),
     reads=(INGEST, SFT, *_EXTRA),
     work=_work,
+    together=True,
     extra=lambda _: {"rate": _RATE},
 )

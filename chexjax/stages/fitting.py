@@ -96,7 +96,8 @@ def fit(
     Raises:
       ArtefactError: no example is left to train on.
     """
-    write_rejects(draft, rejects)
+    if draft.share.first:
+        write_rejects(draft, rejects)
     if not examples:
         raise _nothing_left(draft, label, rejects)
     plan, slots = _plan(examples, config, context.config.seed, mix), image_slots(examples)

@@ -38,7 +38,7 @@ def judge_of(context: Context, name: str) -> Judge:
 
 def _green(context: Context) -> GreenConfig:
     """Its answers in one file a process: SQLite has no safe way to share one over a network."""
-    green, index = context.config.judge.green, context.config.share.index
+    green, index = context.config.judge.green, context.share.index
     file = context.workdir / (f"answers-{index}.sqlite" if index else "answers.sqlite")
     return dataclasses.replace(green, answers=green.answers or str(file))
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import json
-from collections.abc import Mapping
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -13,6 +16,7 @@ from jax.sharding import Mesh
 from chexjax.artefacts import Artefact, Draft, write_atomic
 from chexjax.checkpoint import load_params, save_params
 from chexjax.data.tokens import Tokens
+from chexjax.distributed import meet
 from chexjax.families import Family
 from chexjax.mesh import parameter_shardings
 from chexjax.models import VLM
@@ -52,5 +56,23 @@ def save_policy(
 ) -> Artefact:
     """Finishes a policy artefact whose tokenizer is in place."""
     save_params(draft.path / "params", nnx.to_pure_dict(params))
-    write_atomic(draft.path / "policy.json", json.dumps({"preset": family.name}) + "\n")
+    if draft.share.first:
+        write_atomic(draft.path / "policy.json", json.dumps({"preset": family.name}) + "\n")
     return draft.finish(statistics=statistics, rejects=rejects)
+
+
+def keep_tokenizer(draft: Draft, write: Callable[[Path], Any]) -> Path:
+    """The folder of a draft's tokenizer, which one process has written when all come back."""
+    folder = draft.path / "tokenizer"
+    if draft.share.first:
+        draft.drop_leftovers()
+        write(folder)
+    if draft.share.of > 1:
+        meet(f"{folder} is written")
+    return folder
+
+
+def copy_tokenizer(draft: Draft, policy: Artefact) -> None:
+    """Gives a draft the tokenizer of the policy that it starts from."""
+    source = policy.path / "tokenizer"
+    keep_tokenizer(draft, functools.partial(shutil.copytree, source, dirs_exist_ok=True))

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import jax
 from rich.console import Console
 
+from chexjax.artefacts import ALONE
 from chexjax.config import ConfigError, freeze, render
 from chexjax.config.command import Command, parse
+from chexjax.distributed import is_first
 from chexjax.stages.bench import bench
 from chexjax.stages.chain import BEFORE_CONTROL, COMMANDS
 from chexjax.stages.compare import contexts, plan, sweep
@@ -49,9 +52,10 @@ def execute(argv: Sequence[str]) -> None:
         return
     command = parse(argv, sorted([*COMMANDS, *_TOOLS]), RunConfig, short=_SHORT, homes=_HOMES)
     config = freeze(RunConfig, command.config)
-    clock = StageClock(command.workdir, keep=config.share.first)
-    context = Context(config, command.workdir, clock)
-    console = Console()
+    _check_share(config)
+    first = config.share.first and is_first()
+    context = Context(config, command.workdir, StageClock(command.workdir, keep=first))
+    console = Console(quiet=not is_first())
     stages = COMMANDS[command.stage]
     read = stages[0].fields if command.stage in _HOMES else None
     console.print(render(context.config, read), highlight=False, markup=False)
@@ -77,16 +81,25 @@ def execute(argv: Sequence[str]) -> None:
         console.print(f"report: {command.workdir / 'report' / 'report.html'}")
 
 
+def _check_share(config: RunConfig) -> None:
+    """Raises ConfigError where processes that are one job are told to share besides."""
+    if config.share != ALONE and jax.process_count() > 1:
+        raise ConfigError(
+            f"config.share.of={config.share.of}: this is one of {jax.process_count()} processes "
+            "of a job, which share the work by themselves; leave config.share out"
+        )
+
+
 def _sweep(command: Command, context: Context, console: Console) -> None:
     """`run` of a config with a sweep, which no other command takes."""
     if command.stage != "run":
         raise ConfigError(
             f"config.sweep has axes, which {command.stage!r} does not take; write `chexjax run`"
         )
-    if context.config.share.of > 1:
+    if context.share.of > 1:
         raise ConfigError(
-            f"config.share.of={context.config.share.of}: a sweep compares its runs in one process; "
-            "leave config.share out"
+            f"config.sweep: its runs are compared in one process, and this is one of "
+            f"{context.share.of}; leave config.share out, or start one process alone"
         )
     check_selection(context.config)
     inside = contexts(context)

@@ -39,7 +39,7 @@ def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
     studies = context.artefact(INGEST).rows()
     mixture = context.artefact(MIXTURE).rows() if MIXTURE.needed(context.config) else None
     texts = report_texts(studies, family.template) if mixture is None else mixture_texts(mixture)
-    tokens = new_tokens(context, draft.path / "tokenizer", texts)
+    tokens = new_tokens(context, draft, texts)
     model = new_model(context, remat=config.remat)
     if not is_trained(context.config):
         return _untrained(context, draft, model)
@@ -79,5 +79,6 @@ SFT = Stage(
     fields=("seed", "policy", "sft"),
     reads=(INGEST, MIXTURE),
     work=_work,
+    together=True,
     extra=start_content,
 )

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 from flax import nnx
 
-from chexjax.artefacts import ArtefactError
+from chexjax.artefacts import ArtefactError, Draft
 from chexjax.artefacts.files import sha256
 from chexjax.config import ConfigError
 from chexjax.data.bpe import train_bpe
@@ -20,6 +20,7 @@ from chexjax.models import VLM, random_params
 from chexjax.stages.config import PolicyConfig, RunConfig
 from chexjax.stages.context import Context
 from chexjax.stages.fitting import length_in_steps
+from chexjax.stages.policies import keep_tokenizer
 from chexjax.weights import Store, check_model, load_model
 
 
@@ -70,20 +71,22 @@ def start_content(config: RunConfig) -> Mapping[str, Any]:
     return {"start": found} if found else {}
 
 
-def new_tokens(context: Context, folder: Path, texts: Iterable[str]) -> Tokens:
-    """Puts the tokenizer of the config into `folder`.
+def new_tokens(context: Context, draft: Draft, texts: Iterable[str]) -> Tokens:
+    """Gives a draft the tokenizer of the config.
 
     Where it names none, one is trained on the texts that the policy is going to read and write.
+
+    Raises:
+      ArtefactError: there is no text.
     """
     family = context.family
     if source := _tokenizer(context.config.policy):
-        Tokens.load(source, family).tokenizer.save_pretrained(folder)
-        return Tokens.load(folder, family)
-    read = list(texts)
-    if not read:
+        tokenizer = Tokens.load(source, family).tokenizer
+    elif read := list(texts):
+        tokenizer = train_bpe(read, family.template, family.decoder.vocabulary)
+    else:
         raise ArtefactError("nothing is left to train on; see rejects.jsonl of the stages before")
-    train_bpe(read, family.template, family.decoder.vocabulary).save_pretrained(folder)
-    return Tokens.load(folder, family)
+    return Tokens.load(keep_tokenizer(draft, tokenizer.save_pretrained), family)
 
 
 def report_texts(studies: Iterable[Mapping[str, Any]], template: Template) -> Iterator[str]:

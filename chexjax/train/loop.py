@@ -16,6 +16,7 @@ from jax.sharding import Mesh
 from chexjax import malloc
 from chexjax.checkpoint import Checkpoints
 from chexjax.data.batches import PADDING, Collate, Plan, iterate
+from chexjax.distributed import is_first, spans_job
 from chexjax.families import TextFamily
 from chexjax.mesh import check_batch, place_batch
 from chexjax.models import LanguageModel
@@ -23,7 +24,7 @@ from chexjax.preemption import Preempted, Preemption
 from chexjax.trackers import JsonlTracker, Progress, StageTimer
 from chexjax.train.config import TrainConfig
 from chexjax.train.metrics import PATIENCE, MetricLog
-from chexjax.train.objectives import Objective
+from chexjax.train.objectives import Batch, Objective
 from chexjax.train.optimizer import learning_rates, make_optimizer
 from chexjax.train.step import make_step, placed_state, split_params
 
@@ -42,10 +43,10 @@ class TrainingData:
     collate: Collate
     ids: Sequence[str]
 
-    def batches(self, start: int, total: int) -> Iterator[dict[str, Any]]:
-        """This process's share of the batches from `start` on."""
-        process, processes = jax.process_index(), jax.process_count()
-        where = {"process": process, "processes": processes}
+    def batches(self, start: int, total: int, *, together: bool = False) -> Iterator[Batch]:
+        """The batches from `start` on; this process's share of each if all train together."""
+        index, count = (jax.process_index(), jax.process_count()) if together else (0, 1)
+        where = {"process": index, "processes": count}
         return iterate(self.plan, self.collate, start=start, total=total, **where)
 
     def names(self, step: int) -> list[str]:
@@ -100,20 +101,25 @@ def train(
     step = make_step(graph, objective, optimizer, accumulate=config.accumulate, places=places)
 
     # Where an earlier attempt stopped.
-    checkpoints = Checkpoints(scratch / "checkpoints", every=config.checkpoint_every)
+    together = spans_job(mesh)
+    checkpoints = Checkpoints(
+        scratch / "checkpoints", every=config.checkpoint_every, together=together
+    )
     state, place = checkpoints.restore(state) or (state, {"step": 0, "clock": None})
     start = int(place["step"])
-    log = _log(folder, config, data, start, place["clock"])
+    leads = is_first() or not together
+    log = _log(folder if leads else None, config, data, start, place["clock"])
 
     # The loop: dispatch a step, and read its metrics when the next one is on its way.
     rates = learning_rates(config.optimizer, steps)
+    batches = data.batches(start, steps, together=together)
     malloc.give_back()
     with (
         contextlib.closing(checkpoints),
-        Preemption() as preemption,
-        Progress(steps, label, unit="steps", done=start) as progress,
+        Preemption(together=together) as preemption,
+        Progress(steps, label, unit="steps", done=start, quiet=not leads) as progress,
     ):
-        for number, batch in enumerate(_timed(data.batches(start, steps), timer), start + 1):
+        for number, batch in enumerate(_timed(batches, timer), start + 1):
             state, metrics = step(state, place_batch(batch, mesh), rates[number - 1])
             progress.advance(note=log.push(number, metrics))
             if number == start + 1:
@@ -130,11 +136,11 @@ def train(
 
 
 def _log(
-    folder: Path, config: TrainConfig, data: TrainingData, start: int, clock: Any
+    folder: Path | None, config: TrainConfig, data: TrainingData, start: int, clock: Any
 ) -> MetricLog:
-    """The log of a run from the step behind `start` on."""
+    """The log of a run from the step behind `start` on, written to `folder` if there is one."""
     return MetricLog(
-        JsonlTracker(folder / "metrics.jsonl"),
+        JsonlTracker(folder / "metrics.jsonl") if folder else None,
         start=start,
         every=config.log_every,
         patience=PATIENCE if config.non_finite == "skip" else 1,
@@ -143,7 +149,7 @@ def _log(
     )
 
 
-def _timed(batches: Iterator[dict[str, Any]], timer: StageTimer) -> Iterator[dict[str, Any]]:
+def _timed(batches: Iterator[Batch], timer: StageTimer) -> Iterator[Batch]:
     """Counts the time from asking for a batch to having it, in which devices may stand idle."""
     while True:
         began = perf_counter()

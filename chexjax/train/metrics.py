@@ -24,7 +24,7 @@ class MetricLog:
 
     def __init__(
         self,
-        tracker: JsonlTracker,
+        tracker: JsonlTracker | None,
         *,
         start: int,
         every: int,
@@ -35,7 +35,7 @@ class MetricLog:
         """Goes on after step `start`; what an earlier attempt logged beyond it is dropped.
 
         Args:
-          tracker: Where lines go.
+          tracker: Where lines go; None for one of several processes that all see the same.
           start: The last step that was taken before.
           every: Steps between lines.
           patience: Skipped steps in a row after which the run is given up.
@@ -44,7 +44,8 @@ class MetricLog:
         """
         clock = clock or {"steps": [], "in_a_row": 0}
         # A line of the last step itself may be the end of a run that is about to end again.
-        tracker.truncate(start - bool(clock["steps"]))
+        if tracker is not None:
+            tracker.truncate(start - bool(clock["steps"]))
         self._tracker, self._every = tracker, every
         self._patience, self._rows = patience, rows
         self._pending: tuple[int, dict[str, jax.Array]] | None = None
@@ -105,7 +106,8 @@ class MetricLog:
                 f"{message}; {self._in_a_row} in a row were not finite: look at these rows, lower "
                 "the learning rate, and run again"
             )
-        print(f"skipped {message}", flush=True)
+        if self._tracker is not None:
+            print(f"skipped {message}", flush=True)
 
     def _write(self, step: int) -> None:
         """Logs means over the steps that were not skipped, and how many were so far."""
@@ -114,7 +116,8 @@ class MetricLog:
         line["skipped"] = self._steps[-1]["skipped"]
         if self._timed:  # not where all of its steps are of an earlier attempt
             line["perf/step_ms"] = 1000 * (now - self._since) / self._timed
-        self._tracker.log(step, line)
+        if self._tracker is not None:
+            self._tracker.log(step, line)
         self._steps, self._since, self._timed = [], now, 0
 
 

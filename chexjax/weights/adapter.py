@@ -12,6 +12,7 @@ import numpy as np
 from flax import nnx
 
 from chexjax.artefacts.files import write_atomic
+from chexjax.distributed import gathered, is_first
 from chexjax.families import Names
 from chexjax.models.layers import Place, places
 from chexjax.ops.linear import Linear, LoRA, linears
@@ -28,6 +29,8 @@ _EMPTY = ("modules_to_save", "rank_pattern", "alpha_pattern")
 def save_adapter(folder: Path, model: nnx.Module, names: Names, *, rank: int, alpha: float) -> None:
     """Writes a model's adapters, layers that are no target left out.
 
+    Those of a model on devices of several processes are gathered by all, and written by the first.
+
     Args:
       folder: Made if it is not there.
       model: A model with adapters of one rank.
@@ -42,12 +45,12 @@ def save_adapter(folder: Path, model: nnx.Module, names: Names, *, rank: int, al
     tensors: dict[str, np.ndarray] = {}
     targets: list[str] = []
     for place, linear in _layers(model):
-        if linear.lora is None or not np.asarray(linear.lora.gain[...])[_row(place)]:
+        if linear.lora is None or not gathered(linear.lora.gain[...])[_row(place)]:
             continue
         module = module_of(names, place)
         targets.append(module)
         for part, param in (("A", linear.lora.a), ("B", linear.lora.b)):
-            ours = np.asarray(param[...])[_row(place)]
+            ours = gathered(param[...])[_row(place)]
             tensors[f"{_ROOT}{module}.lora_{part}.weight"] = np.ascontiguousarray(ours.T)
     config = {
         "peft_type": "LORA",
@@ -59,6 +62,8 @@ def save_adapter(folder: Path, model: nnx.Module, names: Names, *, rank: int, al
         "target_modules": targets,
         **_PLAIN,
     }
+    if not is_first():
+        return
     folder.mkdir(parents=True, exist_ok=True)
     write_tensors(folder / _WEIGHTS, tensors)
     write_atomic(folder / _CONFIG, json.dumps(config, indent=2) + "\n")

@@ -1,12 +1,15 @@
 """A training run that is killed and started again is the run that nothing happened to.
 
 Run as a program, `test_loop.py FOLDER MS`, this file trains and kills itself MS after it has begun
-to save step 6.
+to save step 6; `test_loop.py FOLDER together ADDRESS INDEX` is one of two processes that train
+together.
 """
 
 import dataclasses
 import os
+import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -20,6 +23,7 @@ from flax import nnx
 
 from chexjax.checkpoint import Checkpoints
 from chexjax.data.batches import PADDING, Bucket, Plan
+from chexjax.distributed import is_first
 from chexjax.families import Family, preset
 from chexjax.losses import Rows
 from chexjax.mesh import MeshConfig, make_mesh
@@ -27,7 +31,7 @@ from chexjax.preemption import Preempted
 from chexjax.testing import random_batch, random_policy
 from chexjax.trackers import JsonlTracker, StageClock
 from chexjax.train import SFT, Objective, TrainConfig, TrainingData, train
-from chexjax.train.metrics import PATIENCE, NonFiniteRun
+from chexjax.train.metrics import PATIENCE, MetricLog, NonFiniteRun
 
 FAMILY = preset("chexagent2_nano", Family)
 STEPS = 9
@@ -55,7 +59,7 @@ PLAN = Plan(lengths=np.ones((10, 2), np.int32), buckets=(Bucket(40, 8),), batch_
 
 
 def run(folder, *, objective=None, config=CONFIG, steps=STEPS, collate=collate):
-    with StageClock(folder).stage("sft") as timer:
+    with StageClock(folder, keep=is_first()).stage("sft") as timer:
         params = train(
             random_policy(FAMILY),
             FAMILY,
@@ -125,6 +129,23 @@ def test_a_run_that_is_asked_to_stop_saves_the_step_that_it_is_at(uninterrupted,
     params = run(tmp_path)
     assert lines(tmp_path) == uninterrupted[1]
     same_bits(params, uninterrupted[0])
+
+
+def test_processes_train_together_stop_together_and_one_alone_can_end_it(uninterrupted, tmp_path):
+    """One of two is asked to stop; both stop behind the same step, and nothing is lost."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    command = [sys.executable, __file__, str(tmp_path), "together", address]
+    started = [subprocess.Popen([*command, str(k)], stdout=subprocess.PIPE) for k in (0, 1)]
+    said = [process.communicate(timeout=300)[0].decode() for process in started]
+    assert [process.returncode for process in started] == [0, 0], said
+    [stopped] = {re.search(r"has saved step (\d) of 9", words)[1] for words in said}
+    assert 4 < int(stopped) < 9
+    run(tmp_path)
+    assert [row["step"] for row in lines(tmp_path)] == [2, 4, 6, 8, 9]
+    for ours, theirs in zip(lines(tmp_path), uninterrupted[1], strict=True):
+        assert ours == pytest.approx(theirs, rel=1e-4)
 
 
 def test_a_run_that_was_killed_when_all_steps_were_done_only_finishes(uninterrupted, tmp_path):
@@ -228,6 +249,27 @@ def _killed_while_saving(number, milliseconds):
     Checkpoints.save = fatal
 
 
+def _one_of_two(folder, address, index):
+    """Trains together with another process, and has itself asked to stop if it is the second."""
+    jax.distributed.initialize(address, 2, index)
+    push = MetricLog.push
+
+    def told(self, number, metrics):
+        if index == 1 and number == 4:
+            os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.5)  # the news has to travel; these steps take no time
+        return push(self, number, metrics)
+
+    MetricLog.push = told
+    try:
+        run(folder)
+    except Preempted as notice:
+        print(notice, flush=True)
+
+
 if __name__ == "__main__":
-    _killed_while_saving(6, float(sys.argv[2]))
-    run(Path(sys.argv[1]))
+    if sys.argv[2] == "together":
+        _one_of_two(Path(sys.argv[1]), sys.argv[3], int(sys.argv[4]))
+    else:
+        _killed_while_saving(6, float(sys.argv[2]))
+        run(Path(sys.argv[1]))
