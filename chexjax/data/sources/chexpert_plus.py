@@ -20,6 +20,7 @@ from chexjax.config import local
 from chexjax.data.fingerprint import fingerprint
 from chexjax.data.sections import sections
 from chexjax.data.sources.demographics import attributes
+from chexjax.data.sources.demographics_table import DemographicsTable
 from chexjax.data.sources.label_rows import LabelRows
 from chexjax.data.sources.tables import Csv, JsonLines
 from chexjax.data.splits import split_named
@@ -48,11 +49,14 @@ class ChexpertPlusConfig:
         or `report`; or none.
       label_folder: Where `impression_fixed.json` and the others lie; empty for the table's folder
         or `chexbert_labels` in it.
+      demographics: CheXpert's table of patients, for what the table of studies does not say; see
+        `demographics_table`.
     """
 
     images: str = local("")
     labels: Literal["impression", "findings", "report", "none"] = "none"
     label_folder: str = local("")
+    demographics: str = local("")
 
 
 class ChexpertPlusSource:
@@ -81,6 +85,8 @@ class ChexpertPlusSource:
         self._ids, self._rows, self._ends = _grouped(self._table.ids, self._file.name)
         self._trees = [Path(config.images or self._file.parent) / tree for tree in _TREES]
         self._label_file = _label_file(self._file.parent, config)
+        field = "source.chexpert_plus.demographics"
+        self._patients = DemographicsTable(config.demographics, field)
         self._labels = LabelRows(len(self._table.ids))
         if self._label_file:
             self._read_labels(self._label_file)
@@ -110,7 +116,8 @@ class ChexpertPlusSource:
 
     def fingerprint(self) -> str:
         """Of the tables alone, which name all images: to look at all files takes an hour."""
-        return fingerprint([self._file, *([self._label_file] if self._label_file else [])])
+        labels = [self._label_file] if self._label_file else []
+        return fingerprint([self._file, *labels, *self._patients.files])
 
     def __getitem__(self, index: int) -> Study:
         """Reads the rows of one study, and its images.
@@ -129,6 +136,7 @@ class ChexpertPlusSource:
         text = clean(said, self._text)
         edits |= text.edits
         used = choose(self._pictures(rows.values(), edits), self._rules, edits)
+        known = self._patients.attributes(parts[1], edits) | _demographics(cells, edits)
         return Study(
             id=self.id(index),
             split=_split(rows.values(), parts[0]),
@@ -138,7 +146,7 @@ class ChexpertPlusSource:
             findings=text.findings,
             impression=text.impression,
             patient=patient_digest("chexpert_plus", parts[1]),
-            attributes={"source": "chexpert_plus", **_demographics(cells, edits)},
+            attributes={"source": "chexpert_plus", **known},
             labels=self._labels[chosen],
             edits=edits,
         )

@@ -92,13 +92,13 @@ class TableRows:
         """What the row says, or its number."""
         return self.table.ids[index] or f"row-{index:06d}"
 
-    def fingerprint(self, *, images: bool) -> str:
-        """Of the table whole, and where asked for of the images that it names by size."""
+    def fingerprint(self, *, images: bool, beside: Sequence[Path] = ()) -> str:
+        """Of the table and others beside it whole, and where asked for of its images by size."""
         sizes: dict[str, int] = {}
         if images and self.columns["image"]:
             for index in range(len(self)):
                 sizes |= self._sizes(index)
-        return fingerprint(self.table.files(), sizes.items())
+        return fingerprint([*self.table.files(), *beside], sizes.items())
 
     def _sizes(self, index: int) -> dict[str, int]:
         """Of the files that a row names, -1 for one that is not there."""

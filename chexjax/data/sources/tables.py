@@ -19,6 +19,7 @@ from chexjax.data.text import UTF_16, decode
 
 JSON_LINES = (".jsonl", ".ndjson")
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
+_WORKBOOKS = (".xlsx", ".xls")
 
 csv.field_size_limit(1 << 24)  # the library's is 128 KiB, and a report may be longer
 
@@ -166,7 +167,8 @@ def read_table(path: Path, ids: Sequence[str], field: str = "source.path") -> Ta
     """
     if not is_table(path):
         known = ", ".join((*JSON_LINES, *SEPARATORS))
-        raise ValueError(f"{field}={path}: no table; its name must end in {known}, or .gz")
+        remedy = "; save the workbook's sheet as CSV" if _suffix(path) in _WORKBOOKS else ""
+        raise ValueError(f"{field}={path}: no table; its name must end in {known}, or .gz{remedy}")
     return JsonLines(path, ids) if _suffix(path) in JSON_LINES else Csv(path, ids)
 
 
