@@ -26,6 +26,7 @@ RULES = {
     "images_repeated": "images named twice",
     "images_missing": "images named but not there",
     "images_unusable": "images that cannot be used passed over",
+    "images_turned": "images put upright, as their DICOM file says they lie",
     "images_left_out": "images left out",
 }
 """What the rules do that change studies, in words."""
