@@ -80,8 +80,10 @@ def sort_out(
             row = table[number]
             study = _id(row, studies)
             name = f"{study or file.name}:{number + 1}"
+            if study is None:
+                raise UnusableRow("it has no id, and its images' paths name no study to train on")
             if not isinstance(study, str) or study not in studies:
-                raise UnusableRow(f"id {study!r} is of no study to train on")
+                raise UnusableRow("its id is of no study to train on")
             found.append((name, use(row, study)))
         except (UnusableRow, UnusableStudy) as error:
             rejects.append(Reject(name, str(error)))

@@ -36,7 +36,7 @@ def test_candidates_stand_in_the_order_of_the_studies(write):
 @pytest.mark.parametrize(
     ("row", "name", "words"),
     [
-        ({**GOOD, "id": "s9"}, "s9:2", "'s9' is of no study"),
+        ({**GOOD, "id": "s9"}, "s9:2", "its id is of no study"),
         ({**GOOD, "candidates": ["A."]}, "s1:2", "candidates: 1, where 2 are wanted"),
         ({"id": "s1"}, "s1:2", "candidates: 0, where 2"),
         ({**GOOD, "candidates": ["A.", " "]}, "s1:2", "candidate 2 is no text"),

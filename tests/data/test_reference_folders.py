@@ -113,7 +113,7 @@ def test_pairs_of_the_released_code_are_read(tmp_path):
         }
     ]
     assert [(reject.id, reject.reason) for reject in rejects] == [
-        ("final:2", "id None is of no study to train on"),
+        ("final:2", "it has no id, and its images' paths name no study to train on"),
         ("s50414267:3", "chosen and rejected are the same text"),
     ]
 

@@ -62,7 +62,9 @@ class ChexpertPlusConfig:
 class ChexpertPlusSource:
     """The studies of CheXpert Plus in the order of the table, then rows that name none.
 
-    A study's id is `patient42142/study5`: studies are numbered anew for each patient.
+    A study's id is `patient42142/study5`: studies are numbered anew for each patient. The number is
+    Stanford's public pseudonym, kept so that rows can be found again in the official tables; it is
+    in artefacts and `rejects.jsonl`, and on no page.
     """
 
     def __init__(
