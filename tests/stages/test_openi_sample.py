@@ -7,6 +7,7 @@ import pytest
 from chexjax.__main__ import main
 from chexjax.artefacts import load
 from chexjax.data.images import open_image
+from chexjax.data.instruct.tasks import TASKS
 from tests.stages.conftest import CONFIG
 
 pytestmark = pytest.mark.timeout(600)
@@ -52,3 +53,26 @@ def test_a_policy_learns_from_them_and_its_candidates_are_judged(ingested, capsy
         assert all(0 <= one["score"] <= 1 for one in row["judgements"])
     losses = [json.loads(line)["loss"] for line in (workdir / "sft" / "metrics.jsonl").open()]
     assert losses[-1] < losses[0]
+
+
+def test_a_mixture_asks_them_what_sections_views_labels_and_terms_say(ingested):
+    workdir, flags = ingested
+    tasks = dict.fromkeys(TASKS, 1.0)
+    assert main(["mixture", *flags, f"--config.mixture.tasks={tasks}"]) == 0
+    studies = {row["id"]: row for row in load(workdir / "studies", "studies").rows()}
+    asked = {name: [] for name in TASKS}
+    for row in load(workdir / "mixture", "mixture").rows():
+        asked[row["task"]].append((studies[row["studies"][0]], row))
+    assert {name for name, rows in asked.items() if not rows} == {
+        "anatomy_findings",
+        "report_evaluation",
+        "explanation",
+    }
+    for study, row in asked["summarisation"]:
+        assert study["findings"] in row["instruction"] and row["answer"] == study["impression"]
+    assert len(asked["summarisation"]) == 7
+    [effusion] = [row["answer"] for study, row in asked["disease"] if study["id"] == "CXR25"]
+    assert "Pleural Effusion" in effusion
+    told = {study["id"]: row for study, row in asked["open_question"]}
+    assert "cardiomegaly" in told["CXR2882"]["instruction"]  # Cardiomegaly/mild
+    assert told["CXR2882"]["answer"] == "Mild."
