@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import os
+from pathlib import Path
 
 from PIL import Image
 
@@ -38,6 +40,16 @@ class ImageRules:
             raise ValueError(f"size={self.size} is under {MINIMUM_SIDE} pixels; 0 keeps files")
         if not 1 <= self.quality <= 95:
             raise ValueError(f"quality={self.quality} is not from 1 to 95")
+
+
+_ENDINGS = (".jpg", ".png", ".dcm")
+"""Of the files that collections have of a picture; where several are there, the first counts."""
+
+
+def picture_file(*places: str) -> Path | None:
+    """The file of a picture, by its path without an ending; of several paths, the first's."""
+    files = (f"{place}{end}" for place in places for end in _ENDINGS)
+    return next((Path(file) for file in files if os.path.isfile(file)), None)
 
 
 def prepare(data: bytes, rules: ImageRules, edits: dict[str, int] | None = None) -> bytes:

@@ -18,6 +18,7 @@ import numpy as np
 
 from chexjax.config import local
 from chexjax.data.fingerprint import fingerprint
+from chexjax.data.image_files import picture_file
 from chexjax.data.sections import sections
 from chexjax.data.sources.demographics import attributes
 from chexjax.data.sources.demographics_table import DemographicsTable
@@ -32,7 +33,6 @@ _TABLE = "df_chexpert_plus_240401.csv"
 _PATH = "path_to_image"
 _LABELS = "{}_fixed.json"
 _TREES = ("", "PNG", "DICOM", "CheXpert-v1.0", "CheXpert-v1.0-small")
-_PICTURES = (".jpg", ".png", ".dcm")  # the first that is there, in the first tree that has it
 
 _INDICATIONS = ("section_clinical_history", "section_history")
 _ATTRIBUTES = ("sex", "age", "race", "ethnicity", "insurance_type")
@@ -198,13 +198,11 @@ class ChexpertPlusSource:
         if len(named) < len(rows):
             edits["images_repeated"] = len(rows) - len(named)
         return [
-            Picture(Path(path).stem, _view(cells), self._picture(path))
+            Picture(
+                Path(path).stem, _view(cells), picture_file(*(f"{t}/{path}" for t in self._trees))
+            )
             for path, cells in named.items()
         ]
-
-    def _picture(self, path: str) -> Path | None:
-        files = (tree / f"{path}{end}" for tree in self._trees for end in _PICTURES)
-        return next((file for file in files if file.is_file()), None)
 
 
 def _grouped(paths: Sequence[str], table: str) -> tuple[list[str], np.ndarray, np.ndarray]:

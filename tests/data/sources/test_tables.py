@@ -300,6 +300,14 @@ def test_bad_rows_are_named_and_the_others_go_on(folder):
         assert words in said[name]
 
 
+def test_a_name_that_is_too_long_for_a_file_is_one_that_is_not_there(folder):
+    write_jsonl(folder / "studies.jsonl", [ROWS[0], {**ROWS[1], "image": "x" * 5000}])
+    found = read(folder / "studies.jsonl")
+    assert reasons(found) == {"s2": "none of its images is there: 1 named"}
+    source = open_source(SourceConfig(name="table", path=str(folder / "studies.jsonl")))
+    assert source.fingerprint()
+
+
 def test_a_row_with_too_few_or_too_many_fields_is_named(folder):
     text = "id,findings,split\na,Clear.,test\nb,Clear.\nc,Clear, and dry.,test\nd,Dry.,test\n"
     (folder / "a.csv").write_text(text)
