@@ -55,7 +55,8 @@ class DemographicsTable:
                 f"{', '.join(there)}"
             )
         for row, patient in enumerate(self._table.ids):
-            self._rows.setdefault(patient, row)
+            if patient:
+                self._rows.setdefault(patient, row)
 
     def attributes(self, patient: str, edits: dict[str, int]) -> dict[str, str | float]:
         """What is said of a patient, for `Study.attributes`.
@@ -75,4 +76,5 @@ class DemographicsTable:
         except UnusableStudy:
             edits["demographics_unreadable"] = edits.get("demographics_unreadable", 0) + 1
             return {}
-        return attributes({what: text_of(cells[n]) for what, n in self._columns.items()}, edits)
+        said = {what: text_of(cells.get(name)) for what, name in self._columns.items()}
+        return attributes(said, edits)

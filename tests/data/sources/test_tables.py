@@ -180,11 +180,14 @@ DEMOGRAPHICS = [
 ]
 
 
-def test_a_table_of_patients_says_what_the_studies_do_not(folder):
-    rows = [*ROWS, {**ROWS[1], "study_id": "s3", "patient_id": "10000034", "sex": ""}]
+@pytest.mark.parametrize(("name", "write"), [("DEMO.csv", write_csv), ("a.jsonl", write_jsonl)])
+def test_a_table_of_patients_says_what_the_studies_do_not(folder, name, write):
+    rows = [*ROWS, {**ROWS[1], "study_id": "s3", "patient_id": "", "sex": ""}]
     write_jsonl(folder / "studies.jsonl", rows)
-    write_csv(folder / "DEMO.csv", DEMOGRAPHICS)
-    table = TableConfig(demographics=str(folder / "DEMO.csv"))
+    # What stands twice counts once, and what has no patient is nobody's.
+    repeated = {**DEMOGRAPHICS[0], "PRIMARY_RACE": "Other"}
+    write(folder / name, [*DEMOGRAPHICS, repeated, {"PATIENT": "", "GENDER": "Female"}])
+    table = TableConfig(demographics=str(folder / name))
     found = read(folder / "studies.jsonl", table)
     assert [one.attributes for one in found] == [
         {"sex": "F", "age": 61.0, "race": "Asian"},
