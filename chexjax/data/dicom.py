@@ -17,6 +17,7 @@ from PIL import Image
 
 from chexjax.artefacts import ArtefactError
 from chexjax.data.images import UnusableImage, check_size, stretched
+from chexjax.data.orientation import turns
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -24,14 +25,17 @@ if TYPE_CHECKING:
 _GREY, _COLOUR = ("MONOCHROME1", "MONOCHROME2"), ("RGB", "YBR_")
 """How values can become light; the names of colour begin so."""
 
+_RADIOGRAPHS = ("CR", "DX")
+"""Modalities whose pictures are put upright."""
+
 
 def is_dicom(data: bytes) -> bool:
     """Whether a file says that it is DICOM."""
     return data[128:132] == b"DICM"
 
 
-def read(data: bytes, modalities: Sequence[str]) -> Image.Image:
-    """The picture of a DICOM file, 8-bit, bright where the patient absorbs.
+def read(data: bytes, modalities: Sequence[str], *, upright: bool) -> tuple[Image.Image, bool]:
+    """The picture of a DICOM file, 8-bit, bright where the patient absorbs; whether it was turned.
 
     Stored values are rescaled, then taken through the first table or window of the file. Without
     one the lowest value becomes black and the highest white. MONOCHROME1 is inverted.
@@ -39,6 +43,7 @@ def read(data: bytes, modalities: Sequence[str]) -> Image.Image:
     Args:
       data: The file, compressed or not.
       modalities: That it may name; one that names none is taken.
+      upright: Turn it as `orientation.turns` says.
 
     Raises:
       UnusableImage: damaged, of another modality, without pixels, or of several frames.
@@ -57,11 +62,22 @@ def read(data: bytes, modalities: Sequence[str]) -> Image.Image:
         with warnings.catch_warnings(action="ignore"):
             file = pydicom.dcmread(io.BytesIO(data))
             _check(file, modalities)
-            return _picture(file)
+            image, turned = _picture(file), _turns(file) if upright else []
     except UnusableImage:
         raise
     except Exception as error:  # damaged files end in errors of almost every type
         raise UnusableImage(f"the DICOM cannot be decoded: {type(error).__name__}") from error
+    for turn in turned:
+        image = image.transpose(turn)
+    return image, bool(turned)
+
+
+def _turns(file: Dataset) -> list[Image.Transpose]:
+    """What puts a plain radiograph upright."""
+    said = file.get("PatientOrientation")
+    if file.get("Modality") not in _RADIOGRAPHS or isinstance(said, str | None):
+        return []
+    return turns([str(letters).strip() for letters in said], str(file.get("ViewPosition") or ""))
 
 
 def _check(file: Dataset, modalities: Sequence[str]) -> None:

@@ -60,17 +60,29 @@ def make_example(
     Raises:
       UnusableExample: prompt and longest report exceed the policy's context.
     """
-    images = min(len(study.images), tokens.family.max_images)
-    example = Example(
-        id=study.id,
-        row=row,
-        images=images,
-        prompt=tokens.prompt(images, study.indication),
-        responses=[tokens.report(report) for report in reports],
-        columns=columns,
-    )
+    asked = ask(study.id, row, len(study.images), tokens, indication=study.indication)
+    responses = [tokens.report(report) for report in reports]
+    example = dataclasses.replace(asked, responses=responses, columns=columns)
     check_context(example, tokens)
     return example
+
+
+def ask(
+    name: str, row: int, images: int, tokens: Tokens, *, question: str = "", indication: str = ""
+) -> Example:
+    """A prompt without a response; how long that may be is for the caller to check.
+
+    Args:
+      name: Of the example.
+      row: Where its images are found.
+      images: How many there are; no more are shown than the policy takes.
+      tokens: The policy's tokenizer.
+      question: What is asked; empty for the policy's own request for a report.
+      indication: The clinical question, which stands in that request.
+    """
+    shown = min(images, tokens.family.max_images)
+    prompt = tokens.question(shown, question) if question else tokens.prompt(shown, indication)
+    return Example(id=name, row=row, images=shown, prompt=prompt, responses=[])
 
 
 def check_context(example: Example, tokens: Tokens, room: int = 0) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import os
+from pathlib import Path
 
 from PIL import Image
 
@@ -23,11 +25,14 @@ class ImageRules:
         training decodes less; 0 keeps their size.
       quality: Of JPEG files that were made smaller, 1 to 95; other formats become PNG.
       modalities: What DICOM files may call themselves; those that don't say are taken.
+      upright: Turn radiographs, and mirror frontal ones, that lie otherwise by what their DICOM
+        file says of the patient's orientation.
     """
 
     size: int = 0
     quality: int = 95
     modalities: tuple[str, ...] = ("CR", "DX", "DR", "RG", "XR")
+    upright: bool = True
 
     def __post_init__(self) -> None:
         """Checks the ranges."""
@@ -37,19 +42,38 @@ class ImageRules:
             raise ValueError(f"quality={self.quality} is not from 1 to 95")
 
 
-def prepare(data: bytes, rules: ImageRules) -> bytes:
+_ENDINGS = (".jpg", ".png", ".dcm")
+"""Of the files that collections have of a picture; where several are there, the first counts."""
+
+
+def picture_file(*places: str) -> Path | None:
+    """The file of a picture, by its path without an ending; of several paths, the first's."""
+    files = (f"{place}{end}" for place in places for end in _ENDINGS)
+    return next((Path(file) for file in files if os.path.isfile(file)), None)
+
+
+def prepare(data: bytes, rules: ImageRules, edits: dict[str, int] | None = None) -> bytes:
     """A file as the studies keep it: checked whole, and something that `open_image` reads.
+
+    Args:
+      data: The file.
+      rules: What becomes of it.
+      edits: Counts one that was turned as `images_turned`; None where nobody asks.
 
     Raises:
       UnusableImage: it cannot be used.
       ArtefactError: it is DICOM, and pydicom is not installed.
     """
+    turned = False
     if is_dicom(data):
-        image, form = check_shown(read(data, rules.modalities)), "PNG"
+        image, turned = read(data, rules.modalities, upright=rules.upright)
+        image, form = check_shown(image), "PNG"
     else:
         image, form = open_image(data), _stored_as(data)
         if not rules.size or min(image.size) <= rules.size:
             return data
+    if turned and edits is not None:
+        edits["images_turned"] = edits.get("images_turned", 0) + 1
     if rules.size and min(image.size) > rules.size:
         image = _reduced(image, rules.size)
     buffer = io.BytesIO()

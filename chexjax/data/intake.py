@@ -98,7 +98,7 @@ def _read(source: Source, index: int, images: ImageRules, views: ViewRules) -> C
     try:
         study = source[index]
         study.check()
-        return usable(study, views, functools.partial(prepare, rules=images))
+        return usable(study, views, lambda data, edits: prepare(data, images, edits))
     except (UnusableStudy, UnusableImage) as error:
         return Rejected(source.id(index), str(error))
     except _UNREADABLE as error:

@@ -2,22 +2,19 @@
 
 A pair is `{"id": study, "chosen": text, "rejected": text}`, with `"rewards": [score, score]` where
 it has any; a single report is `{"id": study, "completion": text, "label": true or false}`. Rows of
-CheXalign's code say `reward_chosen` and `reward_rejected`, and no id: the study is the one that the
-folders of its images name. Its candidates with their scores are read as best against worst.
+CheXalign's code say `reward_chosen` and `reward_rejected`, and its candidates with their scores,
+gathered or still in chunks, are read as best against worst.
 """
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from chexjax.artefacts.files import sha256
-from chexjax.data.arrow import Arrow, is_dataset
-from chexjax.data.fingerprint import fingerprint
-from chexjax.data.reference_folders import REWARDS, STUDY, best_against_worst, study_of
+from chexjax.data.given import Row, UnusableRow, open_given, readable, sort_out
+from chexjax.data.reference_folders import REWARDS, candidates_of, scores_of
 from chexjax.rows import Reject
 
 PAIRED, SINGLE = ("chosen", "rejected"), ("completion",)
@@ -25,10 +22,6 @@ PAIRED, SINGLE = ("chosen", "rejected"), ("completion",)
 
 MISMATCHED = "mismatched"
 """The report of another row, beside the texts."""
-
-
-class UnusableRow(ValueError):
-    """A row that cannot be used; its message is the reason kept in `rejects.jsonl`."""
 
 
 def texts_of(row: Mapping[str, Any]) -> tuple[str, ...]:
@@ -42,93 +35,75 @@ def holds_single(file: Path) -> bool:
     Raises:
       ValueError: there is no such file or row.
     """
-    if not (file.is_file() or is_dataset(file)):
-        raise ValueError(f"there is no file {file}, and no data set on disk of that name")
-    for row in _rows(file):
-        if isinstance(row, dict) and any(names[0] in row for names in (PAIRED, SINGLE)):
+    for row in readable(open_given(file)):
+        named = any(names[0] in row for names in (PAIRED, SINGLE))
+        if named or (candidates_of(row) and scores_of(row)):
             return texts_of(row) == SINGLE
-    raise ValueError(f"{file} has no row with {PAIRED[0]!r} and {PAIRED[1]!r}, or {SINGLE[0]!r}")
+    raise ValueError(
+        f"{file} has no row with {PAIRED[0]!r} and {PAIRED[1]!r}, or {SINGLE[0]!r}, or scores; "
+        "candidates alone belong into config.sample.source"
+    )
 
 
-def digest(file: Path) -> str:
-    """Of what a file or a data set on disk holds, wherever it lies."""
-    return fingerprint(Arrow(file, ()).files()) if file.is_dir() else sha256(file)
-
-
-def count_rows(file: Path) -> int:
-    """Rows of a file, usable or not."""
-    return sum(1 for _ in _rows(file))
-
-
-def read_preferences(
-    file: Path, studies: Mapping[str, int]
-) -> tuple[list[dict[str, Any]], list[Reject]]:
+def read_preferences(file: Path, studies: Mapping[str, int]) -> tuple[list[Row], list[Reject]]:
     """Rows as the `pairs` artefact has them, and what cannot be used of the file.
 
-    A row's id is its study's, with the number of its line behind it: a study can have many. A pair
+    A row's id is its study's, with the number of the row behind it: a study can have many. A pair
     without rewards gets 1 and 0, a single report its label.
 
     Args:
-      file: JSON lines or a data set on disk, all pairs or all single reports.
+      file: All pairs or all single reports, see `open_given`.
       studies: Id of each study that can be trained on, and its row.
 
     Raises:
       ValueError: there is no such file, or it holds neither.
     """
     names = SINGLE if holds_single(file) else PAIRED
-    found, rejects = [], []
-    for number, row in enumerate(_rows(file), 1):
-        name = f"{_id(row, studies) or file.name}:{number}"
-        try:
-            found.append({"id": name, **_checked(row, names, studies)})
-        except UnusableRow as error:
-            rejects.append(Reject(name, str(error)))
-    return found, rejects
+
+    def use(row: Mapping[str, Any], study: str) -> Row:
+        row = best_against_worst(row)
+        texts = {name: row.get(name) for name in names}
+        for name, text in texts.items():
+            if not isinstance(text, str) or not text.strip():
+                raise UnusableRow(f"{name} is no text")
+        numbers = _label(row) if names == SINGLE else _rewards(row)
+        return {"row": studies[study], **texts, **numbers}
+
+    found, rejects = sort_out(file, studies, use)
+    return [{"id": name, **row} for name, row in found], rejects
 
 
-def _rows(file: Path) -> Iterator[Any]:
-    """The JSON value of each line, None where it is none, or the rows of a data set on disk."""
-    if file.is_dir():
-        table = Arrow(file, ())
-        yield from (best_against_worst(table[row]) for row in range(len(table.ids)))
-        return
-    with open(file, encoding="utf-8", errors="replace") as lines:
-        for line in lines:
-            try:
-                yield json.loads(line)
-            except ValueError:
-                yield None
+def best_against_worst(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A row of scored candidates as a pair, of equals the first; any other row as it is.
+
+    Raises:
+      UnusableRow: several judges have scored it, or a candidate has no finite score.
+    """
+    candidates, judged = candidates_of(row), scores_of(row)
+    if not (candidates and judged):
+        return row
+    if len(judged) > 1:
+        raise UnusableRow(f"several judges have scored it: {', '.join(judged)}")
+    [scores] = judged.values()
+    for number in candidates:
+        if not _is_finite(scores.get(number)):
+            raise UnusableRow(f"candidate {number} has no finite score: {scores.get(number)!r}")
+    best, worst = (pick(candidates, key=scores.__getitem__) for pick in (max, min))
+    return {
+        "chosen": candidates[best],
+        "rejected": candidates[worst],
+        "rewards": [scores[best], scores[worst]],
+    }
 
 
-def _checked(row: Any, names: Sequence[str], studies: Mapping[str, int]) -> dict[str, Any]:
-    if not isinstance(row, dict):
-        raise UnusableRow("the line is no JSON object")
-    study = _id(row, studies)
-    if not isinstance(study, str) or study not in studies:
-        raise UnusableRow(f"id {study!r} is of no study to train on")
-    texts = {name: row.get(name) for name in names}
-    for name, text in texts.items():
-        if not isinstance(text, str) or not text.strip():
-            raise UnusableRow(f"{name} is no text")
-    numbers = _label(row) if names == SINGLE else _rewards(row)
-    return {"row": studies[study], **texts, **numbers}
-
-
-def _id(row: Any, studies: Mapping[str, int]) -> Any:
-    """What the row says, or else what its images' folders do."""
-    if not isinstance(row, dict):
-        return None
-    return next((row[name] for name in ("id", STUDY) if name in row), study_of(row, studies))
-
-
-def _label(row: Mapping[str, Any]) -> dict[str, Any]:
+def _label(row: Mapping[str, Any]) -> Row:
     label = row.get("label")
     if not isinstance(label, bool):
         raise UnusableRow(f"label {label!r} is neither true nor false")
     return {"rewards": [float(label)], "desirable": [float(label)]}
 
 
-def _rewards(row: Mapping[str, Any]) -> dict[str, Any]:
+def _rewards(row: Mapping[str, Any]) -> Row:
     if row["chosen"] == row["rejected"]:
         raise UnusableRow("chosen and rejected are the same text")
     given = row.get("rewards", [row.get(name) for name in REWARDS if name in row] or [1.0, 0.0])

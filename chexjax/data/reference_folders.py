@@ -7,7 +7,6 @@ the first step; ours have it beside, in a column that the code passes over.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -21,7 +20,8 @@ COMPLETIONS, GATHERED, FINAL, KTO = "-completions", "-gathered", "-final", "_kto
 
 _PROMPT = 'Given the indication: "{}", write a structured findings section for the CXR.'
 _SPAN = re.compile(r"<\|img\|>(.*?)<\|/img\|>", re.DOTALL)
-_CANDIDATE = "candidate_findings_"
+_CANDIDATE = re.compile(r"candidate_findings_(\d+)")
+_SCORE = re.compile(r"(.+)_scores(\d+)")
 _SHOWN = 2  # images of a study that the code ever shows
 
 Row = dict[str, Any]
@@ -50,30 +50,19 @@ def study_of(row: Mapping[str, Any], studies: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _are_numbers(scores: Sequence[Any]) -> bool:
-    return all(isinstance(score, int | float) for score in scores)
+def candidates_of(row: Mapping[str, Any]) -> dict[int, Any]:
+    """The candidates of a row by their numbers, from 1; of any other row none."""
+    names = sorted((int(found[1]), name) for name in row if (found := _CANDIDATE.fullmatch(name)))
+    return {number: row[name] for number, name in names}
 
 
-def best_against_worst(row: Mapping[str, Any]) -> Row:
-    """A row of scored candidates as a pair, of equals the first; any other row as it is.
-
-    Args:
-      row: With `candidate_findings_1`, `green_scores1` or another judge's, and so on.
-    """
-    names = [name for name in row if name.startswith(_CANDIDATE)]
-    ends = [f"_scores{name.removeprefix(_CANDIDATE)}" for name in names]
-    scores = [row[name] for end in ends for name in row if name.endswith(end)]
-    if not names or len(scores) != len(names) or not _are_numbers(scores):
-        return dict(row)
-    if not all(map(math.isfinite, scores)):  # no pair: whoever reads it sees why
-        return {**row, "chosen": row[names[0]], "rejected": row[names[-1]], "rewards": scores}
-    best, worst = (scores.index(pick(scores)) for pick in (max, min))
-    return {
-        **row,
-        "chosen": row[names[best]],
-        "rejected": row[names[worst]],
-        **dict(zip(REWARDS, (scores[best], scores[worst]), strict=True)),
-    }
+def scores_of(row: Mapping[str, Any]) -> dict[str, dict[int, Any]]:
+    """What judges said of candidates, by their numbers: `green_scores1` and so on are GREEN's."""
+    judged: dict[str, dict[int, Any]] = {}
+    for name, value in row.items():
+        if found := _SCORE.fullmatch(name):
+            judged.setdefault(found[1], {})[int(found[2])] = value
+    return judged
 
 
 def source_row(study: Mapping[str, Any], paths: Sequence[str], source: str) -> Row:
@@ -96,7 +85,7 @@ def completions_row(source: Row, reports: Sequence[str]) -> Row:
         "section_indication": source["text"],
         "section_findings": source["target_text"],
         "prompt": _PROMPT.format(source["text"]),
-        **{f"{_CANDIDATE}{k}": report for k, report in enumerate(reports, 1)},
+        **{f"candidate_findings_{k}": report for k, report in enumerate(reports, 1)},
     }
 
 

@@ -107,23 +107,26 @@ def choose(found: Sequence[Picture], rules: ViewRules, edits: dict[str, int]) ->
     return there
 
 
-def usable(study: Study, rules: ViewRules, prepare: Callable[[bytes], bytes]) -> Study:
+def usable(
+    study: Study, rules: ViewRules, prepare: Callable[[bytes, dict[str, int]], bytes]
+) -> Study:
     """The study with the first of its images that can be used, made what studies keep.
 
     Args:
       study: With all of its images, in their order.
       rules: How many are used, and whether one is required.
-      prepare: Makes a file what is kept of it; raises UnusableImage.
+      prepare: Makes a file what is kept of it, and counts what it does; raises UnusableImage.
 
     Raises:
       UnusableImage: not one can be used, and one is required; of several, the first's reason.
     """
     kept: list[tuple[bytes, str]] = []
     errors: list[UnusableImage] = []
+    edits = dict(study.edits)
     pairs = iter(zip(study.images, study.views, strict=True))
     while len(kept) < rules.most and (pair := next(pairs, None)):
         try:
-            kept.append((prepare(pair[0]), pair[1]))
+            kept.append((prepare(pair[0], edits), pair[1]))
         except UnusableImage as error:
             errors.append(error)
     if errors and not kept and rules.required:
@@ -133,7 +136,7 @@ def usable(study: Study, rules: ViewRules, prepare: Callable[[bytes], bytes]) ->
         study,
         images=tuple(image for image, _ in kept),
         views=tuple(view for _, view in kept),
-        edits={**study.edits, **{name: n for name, n in counts.items() if n}},
+        edits=edits | {name: n for name, n in counts.items() if n},
     )
 
 

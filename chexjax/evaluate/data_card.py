@@ -71,8 +71,9 @@ def write(card: DataCard, path: Path) -> None:
     if card.found["attributes"]:
         page.section("Patients", _attributes(card.found["attributes"]), lead=_ATTRIBUTES)
     if card.samples:
-        samples = tag("div", *map(_sample, card.samples), class_="samples")
-        page.section("Samples", samples, lead=_SAMPLES)
+        numbered = zip(sample_rows(card.rows), card.samples, strict=True)
+        samples = (_sample(row, study) for row, study in numbered)
+        page.section("Samples", tag("div", *samples, class_="samples"), lead=_SAMPLES)
     page.section("Left out and changed", _changes(card), lead=_CHANGES)
     if len(card.splits) > 1:
         page.section("Leakage", _leakage(card), lead=_LEAKAGE)
@@ -134,13 +135,13 @@ def _attributes(attributes: Mapping[str, Mapping[str, int]]) -> Html:
     return grid(*(_counts(name, "Studies", found) for name, found in sorted(attributes.items())))
 
 
-def _sample(study: Study) -> Html:
+def _sample(row: int, study: Study) -> Html:
     views = zip(study.images[:2], study.views[:2], strict=True)
     pictures = tag("div", *(picture(data, view) for data, view in views), class_="pictures")
     words = study.findings.split()
     text = " ".join(words[:_LONGEST]) + (" ..." if len(words) > _LONGEST else "")
     asked = [tag("p", tag("b", "Indication"), " ", study.indication)] if study.indication else []
-    head = tag("h3", study.id, " ", tag("small", f"{study.split}, {', '.join(study.views)}"))
+    head = tag("h3", f"Study {row} ", tag("small", f"{study.split}, {', '.join(study.views)}"))
     return tag("article", pictures, head, *asked, tag("p", text))
 
 
@@ -192,7 +193,10 @@ _LABELS = (
     "whole that shares are of."
 )
 _ATTRIBUTES = "What is known beside the picture, and what results can be sliced by."
-_SAMPLES = "Chosen by rule: they stand at even steps through all studies. Long reports are cut."
+_SAMPLES = (
+    "Chosen by rule: they stand at even steps through all studies, whose rows their numbers are. "
+    "Long reports are cut."
+)
 _CHANGES = "Each rejected study is in rejects.jsonl, with the reason in full."
 _LEAKAGE = (
     "A model may have seen what it is asked. Reports count where their findings stand word for "

@@ -57,7 +57,9 @@ def choose(evaluation: Evaluation, count: int = 12) -> list[Pick]:
 
 RULE = (
     "Chosen by rule: a third are the studies where the score rose most, a third those where it "
-    "fell most (fewer where fewer did), the others stand at even steps through the ranks between."
+    "fell most (fewer where fewer did), the others stand at even steps through the ranks between. "
+    "Pages are handed on, so studies have numbers here: their rows in report.json, which has the "
+    "ids."
 )
 """What `choose` does, in the words of the page."""
 
@@ -73,7 +75,7 @@ def _card(evaluation: Evaluation, study: Study, pick: Pick) -> Html:
     systems = [evaluation.baseline, *evaluation.systems[1:][-1:]]
     head = tag(
         "header",
-        tag("h3", study.id),
+        tag("h3", f"Study {pick.study}"),
         tag("span", pick.reason, class_="chip"),
         tag("span", f"score {number(pick.gain, 2, signed=True)}", class_="change"),
     )

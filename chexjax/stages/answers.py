@@ -27,7 +27,7 @@ from chexjax.stages.sft import SFT
 from chexjax.trackers import StageTimer
 
 
-def questions(
+def held_out_triplets(
     mixture: Rows, config: EvaluateConfig, tokens: Tokens
 ) -> tuple[list[Example], list[Reject]]:
     """The triplets of a split as prompts, and those that leave no room for an answer.
@@ -55,7 +55,7 @@ def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
     config, policy = context.config.evaluate, context.artefact(SFT)
     mixture, studies = (context.artefact(stage).rows() for stage in (MIXTURE, INGEST))
     tokens = load_tokens(context.family, policy)
-    examples, rejects = questions(mixture, config, tokens)
+    examples, rejects = held_out_triplets(mixture, config, tokens)
     writer = Writer(
         context,
         "answers",

@@ -63,6 +63,8 @@ class SampleConfig:
       sampler: How tokens are drawn.
       max_new_tokens: Longest report.
       unit: Studies decoded together: one unit of work, one commit.
+      source: File or data set on disk of candidates made elsewhere, which the run's own judge
+        scores; see `data.candidates`. Empty for the policy's. Its content counts, not its place.
     """
 
     studies: int | None = None
@@ -70,6 +72,7 @@ class SampleConfig:
     sampler: Sampler = Sampler()
     max_new_tokens: int = 128
     unit: int = 64
+    source: str = local("")
 
     def __post_init__(self) -> None:
         """A pair needs two candidates."""

@@ -16,7 +16,9 @@ from rich.table import Table
 
 from chexjax import judges
 from chexjax.config import ConfigError
-from chexjax.data.preferences import count_rows, holds_single
+from chexjax.data.candidates import count_candidates
+from chexjax.data.given import count_rows
+from chexjax.data.preferences import holds_single
 from chexjax.data.sources.registry import open_source
 from chexjax.families import Family, TextFamily, preset
 from chexjax.mesh import check_batch, parameter_names, parameter_shardings, path_name
@@ -60,6 +62,7 @@ def check(context: Context) -> None:
         if labeler := labeler_name(config):
             judges.build_labeler(labeler, config.judge)
         _check_pairs(config)
+        _check_candidates(config)
         check_files(config)
         preset(config.train_judge.preset, TextFamily)
         length_in_steps(config.train_judge.train, "train_judge.train", rows=1)
@@ -88,6 +91,25 @@ def _check_pairs(config: RunConfig) -> None:
         raise ConfigError(
             f"config.pair.source: {file} holds single reports, but {config.loss.name} learns from "
             "pairs; set config.loss.name to 'kto', or give pairs"
+        )
+
+
+def _check_candidates(config: RunConfig) -> None:
+    file, wanted = config.sample.source, config.sample.candidates
+    if not file:
+        return
+    if config.pair.source:
+        raise ConfigError(
+            f"config.sample.source: {file} would not be read, since pairs come from "
+            f"config.pair.source={config.pair.source}; leave one of them out"
+        )
+    try:
+        there = count_candidates(Path(file))
+    except ValueError as error:
+        raise ConfigError(f"config.sample.source: {error}") from error
+    if there != wanted:
+        raise ConfigError(
+            f"config.sample.candidates={wanted}, but {file} has {there} a study; set it to {there}"
         )
 
 
@@ -213,6 +235,8 @@ def _most_pairs(context: Context) -> int:
     config = context.config
     if config.pair.source:
         return count_rows(Path(config.pair.source))
+    if config.sample.source:
+        return count_rows(Path(config.sample.source))
     return config.sample.studies or _studies(context)
 
 

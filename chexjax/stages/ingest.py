@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from chexjax.artefacts import Artefact, ArtefactError, Draft
-from chexjax.config import ConfigError
+from chexjax.config import ConfigError, content
 from chexjax.data.census import census
 from chexjax.data.instruct.triplets import Triplet
 from chexjax.data.intake import Checked, reader
-from chexjax.data.sources.registry import SourceConfig, open_source
+from chexjax.data.sources.registry import SOURCES, SourceConfig, open_source
 from chexjax.data.study import Rejected, Study
 from chexjax.evaluate import data_card
 from chexjax.rows import Reject, Unit, map_units
@@ -101,6 +101,13 @@ def _source_files(config: RunConfig) -> dict[str, Any] | None:
     return {"files": files} if files else {}
 
 
+def _own_fields(config: RunConfig) -> dict[str, Any]:
+    """The source's fields without those of other sources, which change nothing."""
+    others = SOURCES.keys() - {config.source.name}
+    found = content(config.source)
+    return {"source": {name: value for name, value in found.items() if name not in others}}
+
+
 INGEST = Stage(
     name="ingest",
     folder="studies",
@@ -109,6 +116,7 @@ INGEST = Stage(
     reads=(),
     work=_work,
     shared=True,
+    extra=_own_fields,
     outside=_source_files,
     describe=describe,
     home="runs/{config.source.name}",

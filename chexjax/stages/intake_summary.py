@@ -22,9 +22,11 @@ RULES = {
     "rows_unreadable": "rows that cannot be read passed over",
     "last_paragraph": "last paragraph taken for findings",
     "demographics_unreadable": "cells of sex or age that cannot be read",
+    "demographics_missing": "patients who are not in the table of demographics",
     "images_repeated": "images named twice",
     "images_missing": "images named but not there",
     "images_unusable": "images that cannot be used passed over",
+    "images_turned": "images put upright, as their DICOM file says they lie",
     "images_left_out": "images left out",
 }
 """What the rules do that change studies, in words."""

@@ -16,7 +16,7 @@ from chexjax.artefacts import Artefact, Draft
 from chexjax.artefacts.files import sha256
 from chexjax.config import ConfigError
 from chexjax.data.examples import Example, UnusableExample
-from chexjax.data.instruct.asking import Questions
+from chexjax.data.instruct.asking import StudyTriplets
 from chexjax.data.instruct.exclusion import excluded_ids
 from chexjax.data.instruct.mixture import Group
 from chexjax.data.instruct.triplet_tables import TripletSource, read_triplets
@@ -63,11 +63,11 @@ def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
         raise ConfigError("config.mixture names no task and no table; give it one of them")
     studies = context.artefact(INGEST).rows()
     excluded = excluded_ids(config.exclude)
-    questions = Questions(
+    made = StudyTriplets(
         config, studies, source=source.name, seed=context.config.seed, excluded=excluded
     )
     asked = range(len(studies) if config.tasks else 0)
-    parts = [functools.partial(questions.about, rows) for rows in _cut(asked, config.unit)]
+    parts = [functools.partial(made.about, rows) for rows in _cut(asked, config.unit)]
     for table in _tables(context.config):
         read = functools.partial(read_triplets, table, images=source.image, excluded=excluded)
         parts += [functools.partial(read, rows) for rows in _cut(range(len(table)), config.unit)]

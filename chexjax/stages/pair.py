@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from chexjax.artefacts import Artefact, ArtefactError, Draft
-from chexjax.data.preferences import MISMATCHED, digest, read_preferences, texts_of
+from chexjax.data.given import digest
+from chexjax.data.preferences import MISMATCHED, read_preferences, texts_of
 from chexjax.rows import Reject, Unit, map_units
 from chexjax.stages.config import RunConfig
 from chexjax.stages.context import Context, Stage

@@ -244,3 +244,74 @@ def test_without_pydicom_the_remedy_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "pydicom", None)
     with pytest.raises(ArtefactError, match="CHEXJAX_EXTRAS=dicom"):
         prepare(dicom(), RULES)
+
+
+ACROSS, DOWN = 40, 24
+BODY = (np.arange(DOWN)[:, None] * ACROSS + np.arange(ACROSS) * 3 % 101).astype(np.uint16)
+"""Brightness `[to the feet, across]`: to the patient's left, or to the back."""
+
+
+def lying(rows, columns):
+    """The body as a file with this orientation has it, pixel by pixel."""
+    sizes = dict.fromkeys("LRAP", ACROSS) | dict.fromkeys("HF", DOWN)
+    values = np.empty((sizes[columns], sizes[rows]), np.uint16)
+    for y, x in np.ndindex(values.shape):
+        along = {rows: x, columns: y}
+        for back, forth in ("RL", "HF", "AP"):
+            if back in along:
+                along[forth] = sizes[back] - 1 - along[back]
+        values[y, x] = BODY[along["F"], along["L" if "L" in along else "P"]]
+    return values
+
+
+def seen(rows, columns, rules=RULES, **fields):
+    values = lying(rows, columns)
+    return picture(dicom(values, bits=16, PatientOrientation=[rows, columns], **fields), rules)
+
+
+@pytest.mark.parametrize("view", ["PA", "AP", None])
+@pytest.mark.parametrize("orientation", ["LF", "RF", "LH", "RH", "FL", "FR", "HL", "HR"])
+def test_a_frontal_view_is_seen_facing_the_patient(orientation, view):
+    """PS3.3, C.7.6.1.1.1: the letters say where rows run from the left, columns from the top."""
+    shown = seen(*orientation, ViewPosition=view)
+    np.testing.assert_array_equal(shown, seen(*"LF"))
+    assert shown.shape == (DOWN, ACROSS) and shown[-1, -1] > shown[0, 0]
+
+
+@pytest.mark.parametrize("orientation", ["PF", "AF", "PH", "AH", "FP", "FA", "HP", "HA"])
+def test_a_lateral_view_is_rotated_until_the_feet_are_down_and_never_mirrored(orientation):
+    shown, upright = seen(*orientation, ViewPosition="LL"), seen(*"PF")
+    assert any(np.array_equal(shown, one) for one in (upright, upright[:, ::-1]))
+    as_it_lies = picture(dicom(lying(*orientation), bits=16))
+    assert any(np.array_equal(shown, np.rot90(as_it_lies, k)) for k in range(4))
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"PatientOrientation": None},
+        {"PatientOrientation": ""},
+        {"PatientOrientation": "R"},
+        {"PatientOrientation": ["R", "P"]},  # from the feet
+        {"PatientOrientation": ["RA", "F"]},  # oblique
+        {"PatientOrientation": ["R", "L"]},
+        {"ViewPosition": "LL"},  # which contradicts it
+        {"ViewPosition": "RLD"},  # lying on the right side
+        {"Modality": None},
+        {"Modality": "RG"},
+    ],
+)
+def test_what_is_not_said_for_sure_turns_nothing(fields):
+    plain = picture(dicom(lying(*"RF"), bits=16))
+    given = {"PatientOrientation": ["R", "F"], "ViewPosition": "PA", **fields}
+    np.testing.assert_array_equal(picture(dicom(lying(*"RF"), bits=16, **given)), plain)
+
+
+def test_turning_is_counted_and_can_be_switched_off():
+    data = dicom(lying(*"RF"), bits=16, PatientOrientation=["R", "F"])
+    edits = {}
+    for kept in (data, dicom(), data):
+        prepare(kept, RULES, edits)
+    assert edits == {"images_turned": 2}
+    as_it_lies = picture(data, ImageRules(upright=False))
+    np.testing.assert_array_equal(as_it_lies, picture(data)[:, ::-1])

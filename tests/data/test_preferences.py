@@ -48,7 +48,7 @@ def test_single_reports_are_desirable_or_not(write):
     [
         ("{broken", "given.jsonl:2", "no JSON object"),
         ("[1]", "given.jsonl:2", "no JSON object"),
-        ({**GOOD, "id": "c"}, "c:2", "'c' is of no study"),
+        ({**GOOD, "id": "c"}, "c:2", "its id is of no study"),
         ({**GOOD, "id": ["a"]}, "['a']:2", "of no study"),
         ({**GOOD, "rejected": " "}, "a:2", "rejected is no text"),
         ({**GOOD, "rejected": "Clear."}, "a:2", "the same text"),

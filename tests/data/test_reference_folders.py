@@ -5,7 +5,8 @@ import json
 import pytest
 
 from chexjax.data.arrow import Arrow, write_dataset
-from chexjax.data.preferences import count_rows, digest, holds_single, read_preferences
+from chexjax.data.given import count_rows, digest
+from chexjax.data.preferences import holds_single, read_preferences
 from chexjax.data.reference_folders import (
     completions_row,
     gathered_row,
@@ -112,7 +113,7 @@ def test_pairs_of_the_released_code_are_read(tmp_path):
         }
     ]
     assert [(reject.id, reject.reason) for reject in rejects] == [
-        ("final:2", "id None is of no study to train on"),
+        ("final:2", "it has no id, and its images' paths name no study to train on"),
         ("s50414267:3", "chosen and rejected are the same text"),
     ]
 
@@ -132,7 +133,19 @@ def test_scored_candidates_of_the_released_code_are_read_as_best_against_worst(t
     ]
     assert [reject.id for reject in rejects] == ["patient2/study1:2", "patient2/study1:3"]
     assert rejects[0].reason == "chosen and rejected are the same text"
-    assert "are not two finite numbers" in rejects[1].reason
+    assert rejects[1].reason == "candidate 2 has no finite score: nan"
+
+
+def test_scores_of_two_judges_are_not_mixed(tmp_path):
+    row = {
+        "image_path": ["a/CXR9.png"],
+        **{f"candidate_findings_{k}": f"Report {k}." for k in (1, 2)},
+        **{f"green_scores{k}": 0.5 * k for k in (1, 2)},
+        **{f"lc_green_scores{k}": 1.0 / k for k in (1, 2)},
+    }
+    write_dataset(tmp_path / "gathered", "train", [row])
+    found, [reject] = read_preferences(tmp_path / "gathered", STUDIES)
+    assert (found, reject.reason) == ([], "several judges have scored it: green, lc_green")
 
 
 def test_single_reports_of_the_released_code_are_read(tmp_path):

@@ -34,7 +34,7 @@ def chosen(found, **rules):
     return list(kept.views), kept.edits
 
 
-def prepared(image):
+def prepared(image, edits):
     if image == BAD:
         raise UnusableImage("the image cannot be decoded")
     return image

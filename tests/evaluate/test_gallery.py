@@ -91,6 +91,7 @@ def test_missing_findings_are_listed_and_report_text_is_escaped(
     assert "<script>" not in found and "&lt;script&gt;" in found
     assert "Cough &amp; fever" in found
     assert found.count("<article") == 4
+    assert "<h3>Study 3</h3>" in found and not any(study.id in found for study in studies)
 
 
 def test_pictures_are_inline_png_of_bounded_size() -> None:

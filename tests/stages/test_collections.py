@@ -6,7 +6,7 @@ import pytest
 
 from chexjax.__main__ import main
 from chexjax.artefacts import load
-from tests.data import test_chexpert_plus, test_mimic
+from tests.data.sources import test_chexpert_plus, test_mimic
 
 
 @pytest.fixture(params=["mimic_cxr", "chexpert_plus"])

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from chexjax.__main__ import main
 from chexjax.data.intake import check, repeats
 from chexjax.data.study import Study, UnusableStudy, patient_digest
 from chexjax.stages.ingest import sort_out
@@ -116,6 +117,20 @@ def test_of_studies_with_the_same_id_the_first_is_kept():
     assert [(reject.id, reject.reason) for reject in done.rejects] == [
         ("a", "an earlier study has the same id")
     ]
+
+
+def test_studies_know_nothing_of_the_fields_of_other_sources(tmp_path, capsys):
+    """So that what was read alone serves any config that reads the same source."""
+    (tmp_path / "a.jsonl").write_text(
+        '{"id": "a", "findings": "Clear.", "impression": "Normal."}\n'
+    )
+    given = ["--source=table", f"--path={tmp_path / 'a.jsonl'}", f"--workdir={tmp_path / 'run'}"]
+    command = ["ingest", *given, "--config.source.views.most=0"]
+    assert main(command) == 0
+    assert main([*command, "--config.source.phantom.size=64"]) == 0
+    assert "is finished, nothing to do" in capsys.readouterr().out
+    assert main([*command, "--config.source.table.findings=impression"]) == 2
+    assert "source.table.findings: there , asked impression" in capsys.readouterr().err
 
 
 def test_a_study_of_no_known_split_is_refused():

@@ -11,7 +11,7 @@ from chexjax.__main__ import main
 from chexjax.config import config_dict, freeze
 from chexjax.data.batches import Bucket, PlannedBatch
 from chexjax.data.examples import Collator, image_slots, lengths_of
-from chexjax.data.instruct.asking import Questions
+from chexjax.data.instruct.asking import StudyTriplets
 from chexjax.data.instruct.tasks import TASKS
 from chexjax.data.tokens import Tokens
 from chexjax.families import Family, preset
@@ -206,7 +206,7 @@ def test_a_mixture_that_was_interrupted_ends_with_the_same_bytes(made, tmp_path,
     workdir = tmp_path / "run"
     shutil.copytree(made[0] / "studies", workdir / "studies")
     command = ["mixture", made[1], f"--workdir={workdir}"]
-    about, begun = Questions.about, []
+    about, begun = StudyTriplets.about, []
 
     def interrupted(self, rows):
         begun.append(rows)
@@ -214,7 +214,7 @@ def test_a_mixture_that_was_interrupted_ends_with_the_same_bytes(made, tmp_path,
             raise KeyboardInterrupt
         return about(self, rows)
 
-    monkeypatch.setattr(Questions, "about", interrupted)
+    monkeypatch.setattr(StudyTriplets, "about", interrupted)
     with pytest.raises(KeyboardInterrupt):
         main(command)
     assert len(shards(workdir)) == 2
@@ -229,7 +229,9 @@ def test_another_seed_asks_other_questions(made):
     said = [
         [
             triplet.instruction
-            for triplet in Questions(config, studies, source="phantom", seed=seed).about(range(24))
+            for triplet in StudyTriplets(config, studies, source="phantom", seed=seed).about(
+                range(24)
+            )
         ]
         for seed in (0, 0, 1)
     ]
@@ -240,7 +242,7 @@ def test_tasks_of_a_study_are_drawn_by_their_weights(made):
     studies = artefacts.load(made[0] / "studies", "studies").rows()
     tasks = {"findings": 8.0, "report": 1.0, "view": 1.0}
     config = freeze(RunConfig, {"mixture": {"tasks": tasks, "per_study": 1}}).mixture
-    found = list(Questions(config, studies, source="phantom", seed=0).about(range(32)))
+    found = list(StudyTriplets(config, studies, source="phantom", seed=0).about(range(32)))
     assert len(found) == 32
     assert 0.6 < np.mean([triplet.task == "findings" for triplet in found]) < 0.97
 

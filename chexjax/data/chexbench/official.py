@@ -9,6 +9,7 @@ those that are left), `data_source` and `slice`. The text tasks have `section_in
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -93,7 +94,7 @@ class OfficialQuestions:
             for path in _paths(item.get("image_path"))
         }
         files = ((path, self._images / path) for path in sorted(named) if _stays_inside(path))
-        sizes = [(path, file.stat().st_size) for path, file in files if file.is_file()]
+        sizes = [(path, file.stat().st_size) for path, file in files if os.path.isfile(file)]
         return fingerprint([self._file], sizes)
 
     def __getitem__(self, index: int) -> Question:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from chexjax.data.examples import Example, check_context
+from chexjax.data.examples import Example, ask, check_context
 from chexjax.data.tokens import Tokens
 
 VIEW = "View Classification"
@@ -125,12 +125,9 @@ def asked_example(question: Question, row: int, tokens: Tokens, room: int) -> Ex
 def _example(
     question: Question, row: int, text: str, responses: list[list[int]], tokens: Tokens, room: int
 ) -> Example:
-    images = min(len(question.images), tokens.family.max_images)
-    if question.task == FINDINGS:
-        prompt = tokens.prompt(images, text)
-    else:
-        prompt = tokens.question(images, text)
-    example = Example(id=question.id, row=row, images=images, prompt=prompt, responses=responses)
+    said = {"indication" if question.task == FINDINGS else "question": text}
+    asked = ask(question.id, row, len(question.images), tokens, **said)
+    example = dataclasses.replace(asked, responses=responses)
     check_context(example, tokens, room)
     return example
 

@@ -12,7 +12,7 @@ from PIL import Image, ImageOps
 from chexjax.config import nearest
 from chexjax.data.chexbench.questions import Question, UnusableQuestion
 from chexjax.data.chexbench.subjects import PHANTOM_VIEWS, phantom_subject, real_subject
-from chexjax.data.chexbench.tasks import TASKS, known_labels, make_question
+from chexjax.data.chexbench.tasks import MAKERS, known_labels, make_question
 from chexjax.data.phantom.scene import sample_scene
 from chexjax.data.phantom.source import PhantomConfig, PhantomSource, png
 from chexjax.data.study import Study
@@ -40,16 +40,16 @@ class StudyQuestions:
           rows: Which of them.
           phantom: What phantoms they are; None for real studies.
           seed: Of the choices.
-          tasks: Names out of `TASKS`; empty for all.
+          tasks: Names out of `MAKERS`; empty for all.
           count: Questions of each task at most, from the first study; None for all.
 
         Raises:
           ValueError: there is no such task, or the studies allow no question.
         """
         for task in tasks:
-            if task not in TASKS:
+            if task not in MAKERS:
                 raise ValueError(
-                    f"tasks: of studies no task {task!r} is made{nearest(task, TASKS)}"
+                    f"tasks: of studies no task {task!r} is made{nearest(task, MAKERS)}"
                 )
         self._studies, self._phantom = studies, phantom
         read = (Study.from_row(studies[row]) for row in rows)
@@ -59,7 +59,7 @@ class StudyQuestions:
         ]
         labels = known_labels(subjects)
         self._made: list[tuple[int, Question, str]] = []
-        for task in tasks or TASKS:
+        for task in tasks or MAKERS:
             asked = (make_question(task, subject, labels, seed) for subject in subjects)
             made = [(row, *one) for row, one in zip(rows, asked, strict=True) if one is not None]
             self._made += made[:count]

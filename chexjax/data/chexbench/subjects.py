@@ -8,6 +8,7 @@ from typing import Any
 
 from chexjax.data.chexpert_labels import ABSENT, PRESENT
 from chexjax.data.phantom.findings import KINDS, SEVERITIES, SIDES
+from chexjax.data.phantom.phrases import NOUNS
 from chexjax.data.study import Study
 
 NOT_THERE = "absent"
@@ -63,13 +64,8 @@ PHANTOM_VIEWS = ("frontal", "lateral facing left", "lateral facing right")
 VIEWS = ("AP", "PA", "LATERAL")
 """CheXpert's, as CheXbench asks for them."""
 
-_NOUNS = {
-    "mediastinum": "widened mediastinum",
-    "effusion": "pleural effusion",
-    "fracture": "rib fracture",
-    "catheter": "central venous catheter",
-    "tube": "endotracheal tube",
-}
+_NOUNS = {**NOUNS, "fracture": "rib fracture"}
+"""In the singular, since a question is about one."""
 
 
 def phantom_subject(study: Study, kinds: Sequence[str]) -> Subject:
@@ -79,8 +75,8 @@ def phantom_subject(study: Study, kinds: Sequence[str]) -> Subject:
     present = {finding["kind"] for finding in found}
     for kind in kinds:
         if KINDS[kind].severities == SEVERITIES and kind not in present:
-            noun = _NOUNS.get(kind, kind)
-            details.append(Detail(noun=noun, about="severity", word=NOT_THERE, words=SEVERITIES))
+            absent = Detail(noun=_NOUNS[kind], about="severity", word=NOT_THERE, words=SEVERITIES)
+            details.append(absent)
     return Subject(
         id=study.id,
         source="phantom",
@@ -93,7 +89,7 @@ def phantom_subject(study: Study, kinds: Sequence[str]) -> Subject:
 
 def _phantom_details(finding: Mapping[str, Any]) -> list[Detail]:
     table, kind = KINDS[finding["kind"]], finding["kind"]
-    noun, severity = _NOUNS.get(kind, kind), finding["severity"] or ""
+    noun, severity = _NOUNS[kind], finding["severity"] or ""
     if kind == "lesion":  # its two grades are two words for the thing itself
         noun, severity = {"mild": "nodule", "severe": "mass"}[severity], ""
     zone = f"{finding['zone']} zone" if finding["zone"] else ""

@@ -51,7 +51,7 @@ def make_question(
     """A question about a study, without images, and the view that it is about.
 
     Args:
-      task: One of `TASKS`.
+      task: One of `MAKERS`.
       subject: What is known of the study.
       labels: The labels that are asked for; see `known_labels`.
       seed: Of the choices.
@@ -61,7 +61,7 @@ def make_question(
       None where the study leaves nothing to ask.
     """
     rng = np.random.default_rng([seed, *hash_words(f"{task}/{subject.id}")])
-    asked = TASKS[task](subject, labels, rng)
+    asked = MAKERS[task](subject, labels, rng)
     if asked is None:
         return None
     question = Question(id=f"{task}/{subject.id}", task=task, source=subject.source, **asked)
@@ -158,7 +158,7 @@ def _reasoning(subject: Subject, labels: Sequence[str], rng: np.random.Generator
     return _shuffled("Which statement is true?", right, [wrong], detail.about, rng)
 
 
-TASKS: dict[str, Maker] = {
+MAKERS: dict[str, Maker] = {
     VIEW: _view,
     BINARY: _binary,
     SINGLE: _single,

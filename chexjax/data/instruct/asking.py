@@ -18,7 +18,7 @@ from chexjax.rng import hash_words
 _NEAR = 32  # rows on either side among which the second study of a pair is looked for
 
 
-class Questions:
+class StudyTriplets:
     """Everything that a mixture asks about the studies of one source.
 
     What is asked about a study depends on the seed, its id and the studies near it alone.

@@ -64,7 +64,7 @@ def _of_table(file: Path) -> list[str]:
     if "split" not in table.columns:
         return list(table.ids)
     try:
-        splits = [split_named(str(table[k]["split"])) for k in range(len(table.ids))]
-    except (UnusableStudy, KeyError) as error:
+        splits = [split_named(str(split)) for split in table.column("split")]
+    except UnusableStudy as error:
         raise ValueError(f"{_FIELD}={file}: a row has no split that is known: {error}") from error
     return [name for name, split in zip(table.ids, splits, strict=True) if split != "train"]

@@ -1,7 +1,8 @@
 """The tasks of the instruction mixture: what can be asked about a study, and what is right.
 
-A task looks at nothing but what the source knows. Where that is not enough for an answer it asks
-nothing: of any source some tasks come, of phantoms, whose scenes are known, all of them.
+A task looks at nothing but what the source knows: of phantoms their scenes, of other sources
+sections, views, labels and Open-I's MeSH terms. Where that is not enough for an answer it asks
+nothing, so that all tasks come of phantoms alone.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import TypeVar
 import numpy as np
 
 from chexjax.data.chexpert_labels import ABSENT, CHEXPERT_14, PRESENT
+from chexjax.data.instruct import labelled
 from chexjax.data.phantom import grammar, phrases
 from chexjax.data.phantom.changes import altered, changes
 from chexjax.data.phantom.findings import DEVICES, LUNG_KINDS, Finding
@@ -73,7 +75,12 @@ def _view(study: Study, other: Study, rng: np.random.Generator) -> Asked | None:
     if not named:
         return None
     number = _pick(named, rng)
-    return Asked(grammar.sentence(study.views[number]), own=(number,))
+    return Asked(grammar.sentence(_spoken(study.views[number])), own=(number,))
+
+
+def _spoken(view: str) -> str:
+    """`AP axial` for `AP AXIAL`: what is no abbreviation in small letters."""
+    return " ".join(word if len(word) <= len("LPO") else word.lower() for word in view.split())
 
 
 def _disease(study: Study, other: Study, rng: np.random.Generator) -> Asked | None:
@@ -84,26 +91,34 @@ def _disease(study: Study, other: Study, rng: np.random.Generator) -> Asked | No
 def _abnormality_detection(study: Study, other: Study, rng: np.random.Generator) -> Asked | None:
     found = known(study)
     if found is None:
+        named = labelled.abnormal(study)
+    else:
+        named = [phrases.NOUNS[f.kind] for f in found if f.kind not in DEVICES]
+    if named is None:
         return None
-    named = [phrases.NOUNS[f.kind] for f in found if f.kind not in DEVICES]
     return Asked(f"Yes: {', '.join(named)}." if named else "No.")
 
 
 def _abnormality_localisation(study: Study, other: Study, rng: np.random.Generator) -> Asked | None:
-    placed = [f for f in known(study) or () if f.side and f.kind not in DEVICES]
+    found = known(study)
+    if found is None:
+        placed = labelled.placed(study)
+    else:
+        there = (f for f in found if f.side and f.kind not in DEVICES)
+        placed = [(phrases.NOUNS[f.kind], grammar.place(f)) for f in there]
     if not placed:
         return None
-    finding = _pick(placed, rng)
-    fields = {"finding": phrases.NOUNS[finding.kind]}
-    return Asked(grammar.sentence(grammar.place(finding)), fields)
+    finding, place = _pick(placed, rng)
+    return Asked(grammar.sentence(place), {"finding": finding})
 
 
 def _foreign_objects(study: Study, other: Study, rng: np.random.Generator) -> Asked | None:
     found = known(study)
     if found is None:
-        return None
-    named = [grammar.name(f) for f in found if f.kind in DEVICES]
-    return Asked(grammar.sentence(", ".join(named) or "none"))
+        named = labelled.devices(study)
+    else:
+        named = [grammar.name(f) for f in found if f.kind in DEVICES]
+    return None if named is None else Asked(grammar.sentence(", ".join(named) or "none"))
 
 
 def _closed_question(study: Study, other: Study, rng: np.random.Generator) -> Asked | None:
@@ -118,21 +133,27 @@ def _closed_question(study: Study, other: Study, rng: np.random.Generator) -> As
 
 
 def _open_question(study: Study, other: Study, rng: np.random.Generator) -> Asked | None:
-    # A lesion's grade is its name.
-    graded = [f for f in known(study) or () if f.severity and f.kind != "lesion"]
+    found = known(study)
+    if found is None:
+        graded = labelled.graded(study)
+    else:  # a lesion's grade is its name
+        there = (f for f in found if f.severity and f.kind != "lesion")
+        graded = [(phrases.NOUNS[f.kind], grammar.grade_word(f)) for f in there]
     if not graded:
         return None
-    finding = _pick(graded, rng)
-    fields = {"finding": phrases.NOUNS[finding.kind]}
-    return Asked(grammar.sentence(grammar.grade_word(finding)), fields)
+    finding, grade = _pick(graded, rng)
+    return Asked(grammar.sentence(grade), {"finding": finding})
 
 
 def _difference(study: Study, other: Study, rng: np.random.Generator) -> Asked | None:
-    before, after = known(study), known(other)
-    if before is None or after is None or study.id == other.id or not other.images:
+    if study.id == other.id or not other.images:
         return None
-    said = changes(before, after, new="new", gone="gone", changed="changed")
-    return Asked(said or "No difference.", own=(0,), others=(0,))
+    before, after = known(study), known(other)
+    if before is None or after is None:
+        said = labelled.difference(study, other)  # nothing that labels say is not yet no difference
+    else:
+        said = changes(before, after, new="new", gone="gone", changed="changed") or "No difference."
+    return Asked(said, own=(0,), others=(0,)) if said else None
 
 
 def _text_question(study: Study, other: Study, rng: np.random.Generator) -> Asked | None:

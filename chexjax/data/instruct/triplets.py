@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, overload
 
-from chexjax.data.examples import Example, check_context
+from chexjax.data.examples import Example, ask, check_context
 from chexjax.data.tokens import Tokens
 
 
@@ -66,15 +66,13 @@ def triplet_example(triplet: Triplet, row: int, tokens: Tokens) -> Example:
 
 def triplet_prompt(triplet: Triplet, row: int, tokens: Tokens) -> Example:
     """What a triplet asks, without a response; how long it may be is for the caller to check."""
-    images = min(len(triplet.pictures) + len(triplet.images), tokens.family.max_images)
-    return Example(
-        id=triplet.id,
-        row=row,
-        images=images,
-        prompt=tokens.question(images, triplet.instruction)
-        if triplet.instruction
-        else tokens.prompt(images, triplet.indication),
-        responses=[],
+    return ask(
+        triplet.id,
+        row,
+        len(triplet.pictures) + len(triplet.images),
+        tokens,
+        question=triplet.instruction,
+        indication=triplet.indication,
     )
 
 

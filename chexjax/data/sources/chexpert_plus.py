@@ -18,8 +18,10 @@ import numpy as np
 
 from chexjax.config import local
 from chexjax.data.fingerprint import fingerprint
+from chexjax.data.image_files import picture_file
 from chexjax.data.sections import sections
 from chexjax.data.sources.demographics import attributes
+from chexjax.data.sources.demographics_table import DemographicsTable
 from chexjax.data.sources.label_rows import LabelRows
 from chexjax.data.sources.tables import Csv, JsonLines
 from chexjax.data.splits import split_named
@@ -31,7 +33,6 @@ _TABLE = "df_chexpert_plus_240401.csv"
 _PATH = "path_to_image"
 _LABELS = "{}_fixed.json"
 _TREES = ("", "PNG", "DICOM", "CheXpert-v1.0", "CheXpert-v1.0-small")
-_PICTURES = (".jpg", ".png", ".dcm")  # the first that is there, in the first tree that has it
 
 _INDICATIONS = ("section_clinical_history", "section_history")
 _ATTRIBUTES = ("sex", "age", "race", "ethnicity", "insurance_type")
@@ -48,17 +49,22 @@ class ChexpertPlusConfig:
         or `report`; or none.
       label_folder: Where `impression_fixed.json` and the others lie; empty for the table's folder
         or `chexbert_labels` in it.
+      demographics: CheXpert's table of patients, for what the table of studies does not say; see
+        `demographics_table`.
     """
 
     images: str = local("")
     labels: Literal["impression", "findings", "report", "none"] = "none"
     label_folder: str = local("")
+    demographics: str = local("")
 
 
 class ChexpertPlusSource:
     """The studies of CheXpert Plus in the order of the table, then rows that name none.
 
-    A study's id is `patient42142/study5`: studies are numbered anew for each patient.
+    A study's id is `patient42142/study5`: studies are numbered anew for each patient. The number is
+    Stanford's public pseudonym, kept so that rows can be found again in the official tables; it is
+    in artefacts and `rejects.jsonl`, and on no page.
     """
 
     def __init__(
@@ -81,6 +87,8 @@ class ChexpertPlusSource:
         self._ids, self._rows, self._ends = _grouped(self._table.ids, self._file.name)
         self._trees = [Path(config.images or self._file.parent) / tree for tree in _TREES]
         self._label_file = _label_file(self._file.parent, config)
+        field = "source.chexpert_plus.demographics"
+        self._patients = DemographicsTable(config.demographics, field)
         self._labels = LabelRows(len(self._table.ids))
         if self._label_file:
             self._read_labels(self._label_file)
@@ -110,7 +118,8 @@ class ChexpertPlusSource:
 
     def fingerprint(self) -> str:
         """Of the tables alone, which name all images: to look at all files takes an hour."""
-        return fingerprint([self._file, *([self._label_file] if self._label_file else [])])
+        labels = [self._label_file] if self._label_file else []
+        return fingerprint([self._file, *labels, *self._patients.files])
 
     def __getitem__(self, index: int) -> Study:
         """Reads the rows of one study, and its images.
@@ -129,6 +138,7 @@ class ChexpertPlusSource:
         text = clean(said, self._text)
         edits |= text.edits
         used = choose(self._pictures(rows.values(), edits), self._rules, edits)
+        known = self._patients.attributes(parts[1], edits) | _demographics(cells, edits)
         return Study(
             id=self.id(index),
             split=_split(rows.values(), parts[0]),
@@ -138,7 +148,7 @@ class ChexpertPlusSource:
             findings=text.findings,
             impression=text.impression,
             patient=patient_digest("chexpert_plus", parts[1]),
-            attributes={"source": "chexpert_plus", **_demographics(cells, edits)},
+            attributes={"source": "chexpert_plus", **known},
             labels=self._labels[chosen],
             edits=edits,
         )
@@ -188,13 +198,11 @@ class ChexpertPlusSource:
         if len(named) < len(rows):
             edits["images_repeated"] = len(rows) - len(named)
         return [
-            Picture(Path(path).stem, _view(cells), self._picture(path))
+            Picture(
+                Path(path).stem, _view(cells), picture_file(*(f"{t}/{path}" for t in self._trees))
+            )
             for path, cells in named.items()
         ]
-
-    def _picture(self, path: str) -> Path | None:
-        files = (tree / f"{path}{end}" for tree in self._trees for end in _PICTURES)
-        return next((file for file in files if file.is_file()), None)
 
 
 def _grouped(paths: Sequence[str], table: str) -> tuple[list[str], np.ndarray, np.ndarray]:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import gzip
-import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from chexjax.data.sources.tables import lines, open_bytes
 from chexjax.data.study import UnusableStudy
-from chexjax.data.text import UTF_16, decode
+from chexjax.data.text import decode
 
 
 def find(folder: Path, pattern: str) -> Path | None:
@@ -58,9 +57,7 @@ def read_columns(file: Path, *names: str) -> Iterator[tuple[int, Sequence[str] |
 @contextlib.contextmanager
 def _rows(file: Path) -> Iterator[Any]:
     try:
-        with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as data:
-            if data.peek(2)[:2] in UTF_16:
-                raise ValueError(f"{file} is UTF-16: save it as UTF-8")
-            yield csv.reader(map(decode, data))
-    except (OSError, EOFError, zlib.error, csv.Error, UnusableStudy) as error:
+        with open_bytes(file) as data:
+            yield csv.reader(decode(line) for _, line in lines(file, data))
+    except (OSError, csv.Error, UnusableStudy) as error:
         raise ValueError(f"{file} cannot be read: {error}") from error

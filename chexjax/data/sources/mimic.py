@@ -15,6 +15,7 @@ from typing import Literal
 
 from chexjax.config import local
 from chexjax.data.fingerprint import fingerprint
+from chexjax.data.image_files import picture_file
 from chexjax.data.sources.columns import column_names, find, read_columns
 from chexjax.data.sources.demographics import attributes
 from chexjax.data.sources.label_rows import LabelRows
@@ -25,8 +26,6 @@ from chexjax.data.splits import split_named
 from chexjax.data.study import Study, UnusableStudy, patient_digest
 from chexjax.data.text import TextRules, clean
 from chexjax.data.views import Picture, ViewRules, choose
-
-_PICTURES = (".jpg", ".png", ".dcm")  # the first that is there
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -164,12 +163,10 @@ class MimicSource:
         images = {image.name: image for image in named}
         if len(images) < len(named):
             edits["images_repeated"] = len(named) - len(images)
-        found = []
-        for image in images.values():
-            files = (folder / f"{image.name}{end}" for end in _PICTURES)
-            file = next((file for file in files if file.is_file()), None)
-            found.append(Picture(image.name, image.view, file))
-        return found
+        return [
+            Picture(image.name, image.view, picture_file(f"{folder}/{image.name}"))
+            for image in images.values()
+        ]
 
 
 class _Tables:

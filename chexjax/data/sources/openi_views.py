@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import gzip
-import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from chexjax.data.sources.columns import column_names, read_columns
 from chexjax.data.views import view_name
 
 _COLUMNS = (
@@ -45,25 +43,18 @@ def read_views(tables: Iterable[Path]) -> dict[str, str]:
     for table in tables:
         try:
             found |= {name: view_name(view) for name, view in _rows(table) if view.strip()}
-        except (OSError, EOFError, zlib.error, UnicodeDecodeError, csv.Error) as error:
-            raise ValueError(
-                f"source.openi.view_tables: {table} cannot be read: {error}"
-            ) from error
+        except ValueError as error:
+            raise ValueError(f"source.openi.view_tables: {error}") from error
     return found
 
 
 def _rows(table: Path) -> Iterator[tuple[str, str]]:
-    opener = gzip.open if table.suffix == ".gz" else open
-    with opener(table, "rt", encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file)
-        there = reader.fieldnames or []
-        for name, view in _COLUMNS:
-            if name in there and view in there:
-                yield from (
-                    ((row[name] or "").partition(".")[0], row[view] or "") for row in reader
-                )
-                return
+    there = column_names(table)
+    for columns in _COLUMNS:
+        if set(columns) <= set(there):
+            for _, cells in read_columns(table, *columns):
+                if cells:
+                    yield cells[0].partition(".")[0], cells[1]
+            return
     wanted = ", or ".join(" and ".join(pair) for pair in _COLUMNS)
-    raise ValueError(
-        f"source.openi.view_tables: {table} says no views: it needs the columns {wanted}"
-    )
+    raise ValueError(f"{table} says no views: it needs the columns {wanted}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -92,13 +93,13 @@ class TableRows:
         """What the row says, or its number."""
         return self.table.ids[index] or f"row-{index:06d}"
 
-    def fingerprint(self, *, images: bool) -> str:
-        """Of the table whole, and where asked for of the images that it names by size."""
+    def fingerprint(self, *, images: bool, beside: Sequence[Path] = ()) -> str:
+        """Of the table and others beside it whole, and where asked for of its images by size."""
         sizes: dict[str, int] = {}
         if images and self.columns["image"]:
             for index in range(len(self)):
                 sizes |= self._sizes(index)
-        return fingerprint(self.table.files(), sizes.items())
+        return fingerprint([*self.table.files(), *beside], sizes.items())
 
     def _sizes(self, index: int) -> dict[str, int]:
         """Of the files that a row names, -1 for one that is not there."""
@@ -107,7 +108,7 @@ class TableRows:
         except UnusableStudy:
             return {}
         files = {name: content for name, content in named if isinstance(content, Path)}
-        return {n: f.stat().st_size if f.is_file() else -1 for n, f in files.items()}
+        return {n: f.stat().st_size if os.path.isfile(f) else -1 for n, f in files.items()}
 
     def string(self, cells: Mapping[str, Any], kind: str) -> str:
         """A cell as text; empty where there is no such column."""
@@ -127,8 +128,9 @@ class TableRows:
         if views and len(views) != len(named):
             raise UnusableStudy(f"images and views differ in number: {len(named)} and {len(views)}")
         views = [view_name(str(view)) for view in views] or [UNKNOWN] * len(named)
+        # Of a name that is too long for the file system `Path.is_file` makes an error.
         return [
-            Picture(name, view, None if isinstance(c, Path) and not c.is_file() else c)
+            Picture(name, view, None if isinstance(c, Path) and not os.path.isfile(c) else c)
             for (name, c), view in zip(named, views, strict=True)
         ]
 

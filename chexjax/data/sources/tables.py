@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import itertools
 import json
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,6 +20,7 @@ from chexjax.data.text import UTF_16, decode
 
 JSON_LINES = (".jsonl", ".ndjson")
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
+_WORKBOOKS = (".xlsx", ".xls")
 
 csv.field_size_limit(1 << 24)  # the library's is 128 KiB, and a report may be longer
 
@@ -53,7 +55,7 @@ class _File:
     """A file whose rows begin at known places; it may be compressed by gzip."""
 
     def __init__(self, path: Path) -> None:
-        self._path, self._file = path, _open(path)
+        self._path, self._file = path, open_bytes(path)
         self._starts: list[int] = []
         self.ids: list[str] = []
 
@@ -77,7 +79,7 @@ class JsonLines(_File):
         """
         super().__init__(path)
         columns: dict[str, None] = {}
-        for start, line in _lines(self._path, self._file):
+        for start, line in lines(self._path, self._file):
             if line.strip():
                 cells = _object(line) or {}
                 self._starts.append(start)
@@ -88,10 +90,18 @@ class JsonLines(_File):
     def __getitem__(self, index: int) -> Mapping[str, Any]:
         """The object of a line."""
         self._file.seek(self._starts[index])
-        cells = _object(self._file.readline())
-        if cells is None:
-            raise UnusableStudy("its line is no JSON object")
-        return cells
+        return _parsed(self._file.readline())
+
+    def column(self, name: str) -> Iterator[Any]:
+        """The cells of one column in one pass, None where a line has none.
+
+        Raises:
+          UnusableStudy: a line cannot be read.
+        """
+        self._file.seek(0)
+        for _, line in lines(self._path, self._file):
+            if line.strip():
+                yield _parsed(line).get(name)
 
 
 class Csv(_File):
@@ -123,7 +133,7 @@ class Csv(_File):
 
         def texts() -> Iterator[str]:
             nonlocal position
-            for start, line in _lines(self._path, self._file):
+            for start, line in lines(self._path, self._file):
                 position = start + len(line)
                 yield decode(line)
 
@@ -140,12 +150,26 @@ class Csv(_File):
         """The fields of a row by column."""
         self._file.seek(self._starts[index])
         fields = next(csv.reader(map(decode, self._file), delimiter=self._separator))
+        return dict(zip(self.columns, self._whole(fields), strict=True))
+
+    def column(self, name: str) -> Iterator[Any]:
+        """The cells of one column in one pass.
+
+        Raises:
+          UnusableStudy: a row has too few fields, or too many.
+        """
+        self._file.seek(0)
+        place = self.columns.index(name)
+        for _, fields in itertools.islice(self._records(), 1, None):
+            yield self._whole(fields)[place]
+
+    def _whole(self, fields: list[str]) -> list[str]:
         if len(fields) != len(self.columns):
             raise UnusableStudy(
                 f"its row has not as many fields as the table columns: {len(fields)} of "
                 f"{len(self.columns)}"
             )
-        return dict(zip(self.columns, fields, strict=True))
+        return fields
 
 
 def is_table(path: Path) -> bool:
@@ -153,7 +177,7 @@ def is_table(path: Path) -> bool:
     return _suffix(path) in (*JSON_LINES, *SEPARATORS)
 
 
-def read_table(path: Path, ids: Sequence[str], field: str = "source.path") -> Table:
+def read_table(path: Path, ids: Sequence[str], field: str = "source.path") -> JsonLines | Csv:
     """The table of a file, by the ending of its name.
 
     Args:
@@ -166,7 +190,8 @@ def read_table(path: Path, ids: Sequence[str], field: str = "source.path") -> Ta
     """
     if not is_table(path):
         known = ", ".join((*JSON_LINES, *SEPARATORS))
-        raise ValueError(f"{field}={path}: no table; its name must end in {known}, or .gz")
+        remedy = "; save the workbook's sheet as CSV" if _suffix(path) in _WORKBOOKS else ""
+        raise ValueError(f"{field}={path}: no table; its name must end in {known}, or .gz{remedy}")
     return JsonLines(path, ids) if _suffix(path) in JSON_LINES else Csv(path, ids)
 
 
@@ -174,12 +199,17 @@ def _suffix(path: Path) -> str:
     return Path(path.name.lower().removesuffix(".gz")).suffix
 
 
-def _open(path: Path) -> BinaryIO:
+def open_bytes(path: Path) -> BinaryIO:
+    """A file that may be compressed by gzip."""
     return cast(BinaryIO, gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb"))
 
 
-def _lines(path: Path, file: BinaryIO) -> Iterator[tuple[int, bytes]]:
-    """Each line of a file and where it begins."""
+def lines(path: Path, file: BinaryIO) -> Iterator[tuple[int, bytes]]:
+    """Each line of a file and where it begins.
+
+    Raises:
+      ValueError: it is UTF-16, or damaged.
+    """
     start = 0
     try:
         for line in file:
@@ -197,6 +227,13 @@ def _object(line: bytes) -> dict[str, Any] | None:
     except ValueError:
         return None
     return cells if isinstance(cells, dict) else None
+
+
+def _parsed(line: bytes) -> dict[str, Any]:
+    cells = _object(line)
+    if cells is None:
+        raise UnusableStudy("its line is no JSON object")
+    return cells
 
 
 def _id(cells: Mapping[str, Any], names: Sequence[str]) -> str:

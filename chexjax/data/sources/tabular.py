@@ -13,6 +13,7 @@ from typing import Any
 
 from chexjax.config import local, nearest
 from chexjax.data.sections import sections
+from chexjax.data.sources.demographics_table import DemographicsTable
 from chexjax.data.sources.table_labels import label_named, read_labels
 from chexjax.data.sources.table_rows import TableRows, text_of
 from chexjax.data.splits import split_by_hash, split_named
@@ -57,6 +58,8 @@ class TableConfig:
       labels: See `table_labels.read_labels`; empty also for labels with a column each.
       attributes: What evaluation may slice by; empty for `ATTRIBUTES`.
       image_folder: What paths of images are relative to; empty for the table's folder.
+      demographics: A table with a row a patient, for attributes that the studies' table does not
+        have; see `demographics_table`.
     """
 
     id: str = ""
@@ -71,6 +74,7 @@ class TableConfig:
     labels: str = ""
     attributes: tuple[str, ...] = ()
     image_folder: str = local("")
+    demographics: str = local("")
 
 
 class TableSource:
@@ -90,6 +94,9 @@ class TableSource:
             columns["indication"], columns["report"] = columns["indication"] or "text", ""
         self._attributes = _attributes(path, config, self._rows.table.columns)
         self._rows.require(("findings", "report"), "no reference reports")
+        self._patients = DemographicsTable(config.demographics, "source.table.demographics")
+        if config.demographics:
+            self._rows.require(("patient",), "no patients to find in source.table.demographics")
         if views.most and views.required:
             self._rows.require(
                 ("image",),
@@ -105,8 +112,8 @@ class TableSource:
         return self._rows.id(index)
 
     def fingerprint(self) -> str:
-        """Of the table whole, of the images that it names by size."""
-        return self._rows.fingerprint(images=bool(self._rules.most))
+        """Of tables whole, of the images that they name by size."""
+        return self._rows.fingerprint(images=bool(self._rules.most), beside=self._patients.files)
 
     def __getitem__(self, index: int) -> Study:
         """Reads one row, and the images of it that are used.
@@ -119,6 +126,7 @@ class TableSource:
         patient = self._rows.string(cells, "patient")
         split = self._rows.string(cells, "split")
         used = choose(self._rows.pictures(cells), self._rules, text.edits)
+        known = {n: v for n in self._attributes if (v := _plain(cells.get(n))) != ""}
         labels, others = read_labels(self._labelled(cells), self._rows.columns["labels"])
         return Study(
             id=self.id(index),
@@ -129,7 +137,7 @@ class TableSource:
             findings=text.findings,
             impression=text.impression,
             patient=patient_digest("table", patient),
-            attributes={n: v for n in self._attributes if (v := _plain(cells.get(n))) != ""},
+            attributes=self._patients.attributes(patient, text.edits) | known,
             labels=labels,
             edits=text.edits,
             truth={"other_labels": others} if others else {},

@@ -9,7 +9,7 @@ from PIL import Image
 
 from chexjax.data.chexbench.questions import BINARY, MULTIPLE, REASONING, SINGLE, VIEW, VQA
 from chexjax.data.chexbench.studies import StudyQuestions
-from chexjax.data.chexbench.tasks import TASKS
+from chexjax.data.chexbench.tasks import MAKERS
 from chexjax.data.phantom.findings import KINDS
 from chexjax.data.phantom.scene import sample_scene
 from chexjax.data.phantom.source import PhantomConfig, PhantomSource, png
@@ -96,7 +96,11 @@ def test_statements_differ_in_one_word_and_the_true_one_is_the_scene_s(questions
 
 
 def test_a_word_that_is_asked_for_is_the_scene_s(questions):
-    nouns = {"rib fracture": "fracture", "central venous catheter": "catheter"}
+    nouns = {
+        "rib fracture": "fracture",
+        "central venous catheter": "catheter",
+        "pulmonary edema": "edema",
+    }
     fields = {"side": "side", "severity": "severity", "place": "zone"}
     seen = Counter()
     for question in questions[VQA]:
@@ -148,7 +152,7 @@ def test_only_what_the_phantoms_can_show_is_asked_for():
     source = PhantomSource(config)
     found = made([source[k].to_row() for k in range(30)], config)
     asked = [found[k] for k in range(len(found))]
-    assert {q.task for q in asked} == set(TASKS) - {SINGLE, MULTIPLE}  # two labels are too few
+    assert {q.task for q in asked} == set(MAKERS) - {SINGLE, MULTIPLE}  # two labels are too few
     said = " ".join(q.text + " ".join(q.options) for q in asked)
     assert "edema" not in said and "pneumothorax" not in said
 

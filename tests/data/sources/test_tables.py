@@ -174,6 +174,56 @@ def test_a_folder_of_pictures_and_texts(tmp_path):
     assert reasons(found) == {"b": "it has no findings", "c": "it has no findings"}
 
 
+DEMOGRAPHICS = [
+    {"PATIENT": "10000032", "GENDER": "Male", "AGE_AT_CXR": "40", "PRIMARY_RACE": "Asian"},
+    {"PATIENT": "10000033", "GENDER": "Male", "AGE_AT_CXR": "52", "PRIMARY_RACE": "Unknown"},
+]
+
+
+@pytest.mark.parametrize(("name", "write"), [("DEMO.csv", write_csv), ("a.jsonl", write_jsonl)])
+def test_a_table_of_patients_says_what_the_studies_do_not(folder, name, write):
+    rows = [*ROWS, {**ROWS[1], "study_id": "s3", "patient_id": "", "sex": ""}]
+    write_jsonl(folder / "studies.jsonl", rows)
+    # What stands twice counts once, and what has no patient is nobody's.
+    repeated = {**DEMOGRAPHICS[0], "PRIMARY_RACE": "Other"}
+    write(folder / name, [*DEMOGRAPHICS, repeated, {"PATIENT": "", "GENDER": "Female"}])
+    table = TableConfig(demographics=str(folder / name))
+    found = read(folder / "studies.jsonl", table)
+    assert [one.attributes for one in found] == [
+        {"sex": "F", "age": 61.0, "race": "Asian"},
+        {"sex": "M", "age": 52.0},
+        {},
+    ]
+    assert [one.edits.get("demographics_missing") for one in found] == [None, None, 1]
+
+
+@pytest.mark.parametrize(
+    ("name", "rows", "message"),
+    [
+        ("none.csv", None, r"source.table.demographics=.*none.csv: there is no such file"),
+        ("DEMO.xlsx", DEMOGRAPHICS, "DEMO.xlsx: no table; .*save the workbook's sheet as CSV"),
+        ("DEMO.csv", [{"GENDER": "F"}], "needs a column PATIENT and one of GENDER, .* are GENDER"),
+        ("DEMO.csv", [{"PATIENT": "1"}], "needs a column PATIENT and one of GENDER, .* are PATIEN"),
+    ],
+)
+def test_a_table_of_patients_that_cannot_be_used_says_why(folder, name, rows, message):
+    write_jsonl(folder / "studies.jsonl", ROWS)
+    if rows:
+        write_csv(folder / name, rows)
+    with pytest.raises(ValueError, match=message):
+        read(folder / "studies.jsonl", TableConfig(demographics=str(folder / name)))
+
+
+def test_a_table_of_patients_needs_patients_to_find_in_it(folder):
+    rows = [{k: v for k, v in row.items() if k != "patient_id"} for row in ROWS]
+    write_jsonl(folder / "studies.jsonl", rows)
+    write_csv(folder / "DEMO.csv", DEMOGRAPHICS)
+    with pytest.raises(
+        ValueError, match="no patients to find .* name the column as source.table.p"
+    ):
+        read(folder / "studies.jsonl", TableConfig(demographics=str(folder / "DEMO.csv")))
+
+
 def test_without_a_split_patients_are_kept_together(folder):
     rows = [
         {"id": f"{p}-{k}", "patient": f"p{p}", "report": f"Study {k}."}
@@ -253,6 +303,14 @@ def test_bad_rows_are_named_and_the_others_go_on(folder):
         assert words in said[name]
 
 
+def test_a_name_that_is_too_long_for_a_file_is_one_that_is_not_there(folder):
+    write_jsonl(folder / "studies.jsonl", [ROWS[0], {**ROWS[1], "image": "x" * 5000}])
+    found = read(folder / "studies.jsonl")
+    assert reasons(found) == {"s2": "none of its images is there: 1 named"}
+    source = open_source(SourceConfig(name="table", path=str(folder / "studies.jsonl")))
+    assert source.fingerprint()
+
+
 def test_a_row_with_too_few_or_too_many_fields_is_named(folder):
     text = "id,findings,split\na,Clear.,test\nb,Clear.\nc,Clear, and dry.,test\nd,Dry.,test\n"
     (folder / "a.csv").write_text(text)
@@ -285,7 +343,11 @@ def test_a_column_that_is_not_there_is_named(folder, table, message):
         ("a.csv", b"id,findings,id\n1,x,2\n", "two columns are called 'id'"),
         ("a.csv", "id,findings\n".encode("utf-16"), "is UTF-16: save it as UTF-8"),
         ("a.jsonl.gz", b"no gzip", "a.jsonl.gz cannot be read"),
-        ("a.xlsx", b"PK", "no table; its name must end in .jsonl"),
+        (
+            "a.xlsx",
+            b"PK",
+            "no table; its name must end in .jsonl.*; save the workbook's sheet as CSV",
+        ),
     ],
 )
 def test_a_table_that_cannot_be_used_says_why(folder, name, data, message):

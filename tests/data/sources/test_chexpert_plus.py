@@ -116,6 +116,28 @@ def test_rows_of_images_become_studies(tree):
     assert odd.patient != study.patient
 
 
+def test_what_the_table_does_not_say_of_a_patient_is_in_the_demographics(tree):
+    """CheXpert's own table has a row a patient; what CheXpert Plus says of a study goes before."""
+    file = tree.root / "DEMO.csv"
+    file.write_text(
+        "PATIENT,GENDER,AGE_AT_CXR,PRIMARY_RACE,ETHNICITY\n"
+        "patient1,Male,59,Other,Hispanic/Latino\n"
+        "patient2,Male,38,Asian,Unknown\n"
+        "patient3,Female\n"
+    )
+    tree.image("train/patient3/study1/view1_frontal.jpg", 6, race="")
+    tree.image("train/patient4/study1/view1_frontal.jpg", 7, race="")
+    found = tree.read(ChexpertPlusConfig(demographics=str(file)))
+    one, _, two, three, four = (dict(study.attributes) for study in found.values())
+    said = {"source": "chexpert_plus", "sex": "F", "age": 61.0}
+    race = {"race": "White, non-Hispanic"}
+    assert one == {**said, **race, "ethnicity": "Hispanic/Latino"}
+    assert two == {"source": "chexpert_plus", "sex": "M", "age": 38.0, **race}
+    assert three == four == said
+    edits = [study.edits for study in found.values()]
+    assert edits[3]["demographics_unreadable"] == edits[4]["demographics_missing"] == 1
+
+
 def test_workers_read_the_same_studies(tree):
     expected = list(tree.read().values())
     with reader(tree.config()) as read_range:
@@ -263,5 +285,7 @@ def test_the_fingerprint_is_of_table_and_labels(tree):
 
     label_rows(tree, "report_fixed.json", {"path_to_image": tree.rows[0]["path_to_image"]})
     before, labelled = fingerprint(), fingerprint(labels="report")
+    (tree.root / "DEMO.csv").write_text("PATIENT,GENDER\n")
+    known = fingerprint(demographics=str(tree.root / "DEMO.csv"))
     tree.rows[0]["age"] = "62"
-    assert len({before, labelled, fingerprint()}) == 3
+    assert len({before, labelled, known, fingerprint()}) == 4

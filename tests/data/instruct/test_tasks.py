@@ -239,29 +239,85 @@ def test_explanations_are_of_a_finding_that_is_there(studies, scenes):
     assert set(SIGNS) == set(KINDS)
 
 
-def test_of_a_source_that_knows_labels_and_reports_alone_those_tasks_come():
-    study = Study(
-        id="a",
-        split="train",
-        images=(b"x",),
-        views=("PA",),
-        indication="Cough.",
-        findings="Clear.",
-        labels={"Edema": -1, "Fracture": 0},
-    )
-    rng = np.random.default_rng(0)
-    made = {name: task.make(study, study, rng) for name, task in TASKS.items()}
-    assert {name for name, question in made.items() if question} == {
-        "view",
-        "closed_question",
-        "text_question",
-        "findings_with_indication",
-        "findings",
-        "report",
+def real(name, labels, mesh=(), **more):
+    given = {
+        "images": (b"x",),
+        "views": ("PA",),
+        "indication": "Cough.",
+        "findings": "Clear.",
+        "truth": {"mesh": list(mesh)} if mesh else {},
     }
+    return Study(id=name, split="train", labels=labels, **{**given, **more})
+
+
+def made_of(study, other=None):
+    rng = np.random.default_rng(0)
+    asked = {name: task.make(study, other or study, rng) for name, task in TASKS.items()}
+    return {name: question for name, question in asked.items() if question}
+
+
+ALWAYS = {"view", "findings_with_indication", "findings", "report"}
+
+
+def test_of_a_source_that_knows_labels_and_reports_alone_those_tasks_come():
+    made = made_of(real("a", {"Edema": -1, "Fracture": 0}))
+    assert set(made) == {*ALWAYS, "closed_question", "text_question"}
     assert made["view"].answer == "PA."
     # Of what is uncertain nothing is asked.
     assert (made["closed_question"].fields, made["closed_question"].answer) == (
         {"finding": "fracture"},
         "No.",
     )
+
+
+def test_of_a_source_that_knows_nothing_but_reports_no_label_is_asked():
+    assert set(made_of(real("a", {}, views=("UNKNOWN",)))) == ALWAYS - {"view"}
+    assert made_of(real("a", {}, views=("AP AXIAL",)))["view"].answer == "AP axial."
+
+
+@pytest.mark.parametrize(
+    ("labels", "abnormal", "devices"),
+    [
+        ({"Edema": 1, "Lung Opacity": 1, "Fracture": -1}, "Yes: lung opacity, edema.", None),
+        ({"No Finding": 1, "Support Devices": 1}, "No.", "Support devices."),
+        ({"No Finding": 0, "Edema": -1, "Support Devices": 0}, None, "None."),
+        ({"Edema": 0, "Support Devices": -1}, None, None),
+    ],
+)
+def test_labels_say_what_is_abnormal_and_whether_there_are_devices(labels, abnormal, devices):
+    made = made_of(real("a", labels))
+    answers = {name: question.answer for name, question in made.items()}
+    assert answers.get("abnormality_detection") == abnormal
+    assert answers.get("foreign_objects") == devices
+
+
+def test_labels_that_two_studies_are_sure_of_differ():
+    first = real("a", {"Edema": 1, "Fracture": 0, "Pneumonia": -1, "Atelectasis": 1})
+    second = real("b", {"Edema": 0, "Fracture": 1, "Pneumonia": 1, "Atelectasis": 1})
+    assert made_of(first, second)["difference"].answer == "New: fracture. Gone: edema."
+    assert "difference" not in made_of(first, real("c", {"Edema": 1}))
+    assert "difference" not in made_of(first, real("d", second.labels, images=(), views=()))
+
+
+@pytest.mark.parametrize(
+    ("mesh", "where", "how_severe"),
+    [
+        ("Opacity/lung/lower lobe/left/mild", ("opacity", "Left lower lobe."), "Mild."),
+        ("Fractures, Bone/ribs/right/severe", ("bone fractures", "Right."), "Severe."),
+        ("Pulmonary Atelectasis/bilateral", ("pulmonary atelectasis", "Both sides."), None),
+        ("Infiltrate/upper lobe/bilateral", ("infiltrate", "Both upper lobes."), None),
+        ("Cardiomegaly/moderate", None, "Moderate."),
+        ("Lung/hypoinflation/left/mild", None, None),  # the lung is no finding
+        ("Medical Device/left", None, None),
+    ],
+)
+def test_mesh_terms_say_where_a_finding_is_and_how_severe(mesh, where, how_severe):
+    made = made_of(real("a", {}, [mesh]))
+    place, grade = (made.get(name) for name in ("abnormality_localisation", "open_question"))
+    assert (place and (place.fields["finding"], place.answer)) == where
+    assert (grade and grade.answer) == how_severe
+
+
+def test_of_a_term_that_stands_twice_no_place_is_asked():
+    made = made_of(real("a", {}, ["Nodule/lung/left", "Nodule/lung/right/mild"]))
+    assert not {"abnormality_localisation", "open_question"} & set(made)

@@ -1,3 +1,6 @@
+import gzip
+import json
+
 import pytest
 
 from chexjax.data.instruct.exclusion import excluded_ids, plain_id
@@ -12,6 +15,14 @@ def test_of_a_list_every_id_is_excluded(tmp_path):
 def test_of_a_table_with_splits_the_training_studies_stay(tmp_path):
     file = tmp_path / "split.csv"
     file.write_text("dicom_id,study_id,split\na,50000001,train\nb,50000002,validate\nc,0042,test\n")
+    assert excluded_ids([str(file)]) == {"50000002", "0042"}
+
+
+def test_of_lines_with_splits_the_training_studies_stay(tmp_path):
+    file = tmp_path / "split.jsonl.gz"
+    rows = [("50000001", "train"), ("50000002", "validate"), ("0042", "test")]
+    lines = (json.dumps({"study_id": name, "split": split}) + "\n\n" for name, split in rows)
+    file.write_bytes(gzip.compress("".join(lines).encode()))
     assert excluded_ids([str(file)]) == {"50000002", "0042"}
 
 
@@ -35,6 +46,9 @@ def test_a_study_of_mimic_cxr_is_known_by_both_of_its_names(name, plain):
         ("ids.csv", "name,split\na,test\n", "no column of ids"),
         ("ids.csv", "study_id,split\na,train\n", "names no study"),
         ("ids.csv", "study_id,split\na,tset\n", "no split that is known"),
+        ("ids.csv", "study_id,split\na\n", "has not as many fields as the table columns: 1 of 2"),
+        ("ids.jsonl", '{"study_id": "a", "split": "test"}\n{\n', "its line is no JSON object"),
+        ("ids.jsonl", '{"study_id": "a", "split": "test"}\n{}\n', "no split that is known"),
     ],
 )
 def test_a_file_that_excludes_nothing_is_an_error_that_names_it(tmp_path, name, content, message):
