@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,7 +22,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from chexjax.artefacts import ArtefactError
     from chexjax.checkpoint import CheckpointError
     from chexjax.config import ConfigError
-    from chexjax.distributed import join
+    from chexjax.distributed import in_job, join, leave
     from chexjax.judges import JudgeError
     from chexjax.preemption import EXIT_CODE, Preempted
     from chexjax.stages.run import execute
@@ -32,10 +33,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         execute(sys.argv[1:] if argv is None else argv)
     except (ConfigError, ArtefactError, JudgeError, NonFiniteRun, CheckpointError) as error:
         print(f"chexjax: {error}", file=sys.stderr)
-        return 2
+        return leave(2)
     except Preempted as notice:
         print(f"chexjax: {notice}; the same command goes on from there", file=sys.stderr)
         return EXIT_CODE
+    except Exception:
+        if not in_job():
+            raise
+        traceback.print_exc()
+        return leave(1)
     return 0
 
 

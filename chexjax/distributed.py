@@ -7,6 +7,7 @@ Training runs on the devices of all processes, bulk work on those of each alone 
 from __future__ import annotations
 
 import os
+import sys
 
 import jax
 import numpy as np
@@ -48,6 +49,24 @@ def join() -> None:
                 "less than there are processes"
             )
         jax.distributed.initialize(address, int(count), int(index))
+
+
+def in_job() -> bool:
+    """Whether this process has joined a job, be it of one process."""
+    return bool(jax.distributed.is_initialized())
+
+
+def leave(code: int) -> int:
+    """Ends a process of a job that has failed, at once; the code, where there is no job.
+
+    On an orderly end JAX waits for all processes, but these wait for this one. When the first
+    process is gone, the others are ended too; they notice any other's end by its silence.
+    """
+    if in_job():
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    return code
 
 
 def meet(where: str) -> None:

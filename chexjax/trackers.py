@@ -147,6 +147,9 @@ class JsonlTracker:
         kept = [line for line in lines if json.loads(line)["step"] <= step]
         write_atomic(self.path, "".join(kept))
 
+    def close(self) -> None:
+        """Nothing more will be logged; every line is on disk already."""
+
     @staticmethod
     def read(path: Path | str) -> list[dict[str, float]]:
         """All complete lines; null reads as nan."""
@@ -192,6 +195,10 @@ class StageTimer:
         self._waits[wait] = self._waits.get(wait, 0.0) + seconds
         if time.monotonic() - self._saved >= _SECONDS_BETWEEN_SAVES:
             self.save()
+
+    def elapsed(self) -> float:
+        """Seconds since the stage began, those of earlier attempts counted in."""
+        return self._before.wall + time.monotonic() - self._start
 
     def skip(self) -> None:
         """Says that there was nothing to do: the record of the real work stays."""

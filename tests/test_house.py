@@ -12,8 +12,8 @@ import chexjax
 
 PACKAGE = Path(chexjax.__file__).parent
 GROUND = [
-    *("artefacts", "checkpoint", "config", "distributed", "malloc", "mesh"),
-    *("page", "preemption", "rng", "rows", "trackers"),
+    *("artefacts", "boards", "checkpoint", "chips", "config", "distributed"),
+    *("malloc", "mesh", "page", "preemption", "rng", "rows", "trackers"),
 ]
 FLOORS = [
     ["chexjax"],  # the package itself, chexjax/__init__.py: stands below everything

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from chexjax.data.batches import Plan, make_buckets
+from chexjax.data.batches import Plan, iterate, make_buckets
 from chexjax.data.examples import Collator, image_slots, lengths_of, make_example, response_lengths
 from chexjax.data.packing import Groups, Packer
 from chexjax.data.study import Study
@@ -19,7 +19,7 @@ from chexjax.data.tokens import Tokens
 from chexjax.mesh import MeshConfig, make_mesh, place_batch
 from chexjax.perf import data_work
 from chexjax.perf.bench import Step
-from chexjax.train import TrainConfig, TrainingData
+from chexjax.train import TrainConfig
 
 
 def jax_pass(folder: Path, *, normalised: bool, step_seconds: float) -> Step:
@@ -64,5 +64,4 @@ def batches(folder: Path, tokens: Tokens, seed: int) -> Iterator[Mapping[str, An
     groups, parts = Groups(data_work.BATCH), {"rows": slice(None)}
     packer = Packer.of(plan.epoch(0), response_lengths(examples), groups, parts)
     collate = Collator(examples, studies, tokens, image_slots(examples), packer)
-    data = TrainingData(plan, collate, [example.id for example in examples])
-    return data.batches(0, plan.batches_per_epoch)
+    return iterate(plan, collate, start=0, total=plan.batches_per_epoch)

@@ -24,15 +24,15 @@ class Work:
       rows: Response tokens that linear layers see; all of them where it is None.
     """
 
-    images: int
+    images: float
     prefixes: int
-    prefix: int
+    prefix: float
     responses: int
-    response: int
-    rows: int | None = None
+    response: float
+    rows: float | None = None
 
     @property
-    def answered(self) -> int:
+    def answered(self) -> float:
         """Response tokens that linear layers see."""
         return self.responses * self.response if self.rows is None else self.rows
 
@@ -66,7 +66,7 @@ def _bridge(family: Family, work: Work) -> float:
     return work.prefixes * queries * each + features * keys
 
 
-def text(family: Family, work: Work) -> float:
+def text(family: TextFamily, work: Work) -> float:
     """Decoder and head; the prompt's last layer needs keys and values only."""
     decoder = family.decoder
     block, layers = decoder.block, decoder.layers
@@ -92,16 +92,17 @@ def train_step(family: Family, work: Work, *, frozen_vision: bool, adapters: boo
       adapters: Nothing but adapters is trained; a tower that has some counts as trained whole.
     """
     tower, patches = images(family, work), _patches(family, work.images)
+    seen = tower if frozen_vision else 3 * tower - patches
+    return seen + text_step(family, work, adapters=adapters)
+
+
+def text_step(family: TextFamily, work: Work, *, adapters: bool = False) -> float:
+    """The decoder's share of `train_step`."""
     spared = text(family, work) - _text_attention(family, work) if adapters else 0.0
-    return (
-        (tower if frozen_vision else 3 * tower - patches)
-        + 3 * text(family, work)
-        - spared
-        + head(family, work)
-    )
+    return 3 * text(family, work) - spared + head(family, work)
 
 
-def _text_attention(family: Family, work: Work) -> float:
+def _text_attention(family: TextFamily, work: Work) -> float:
     """Scores and mixing in the decoder."""
     decoder = family.decoder
     prompt = (decoder.layers - 1) * _attention(decoder.block, work.prefix)
@@ -109,14 +110,14 @@ def _text_attention(family: Family, work: Work) -> float:
     return float(work.prefixes * work.prefix * prompt + work.responses * work.response * answer)
 
 
-def _patches(family: Family, count: int) -> float:
+def _patches(family: Family, count: float) -> float:
     """Projection of the patches of `count` images."""
     vision = family.vision
     pixels = vision.patch**2 * vision.channels
     return 2.0 * count * vision.patches * pixels * vision.block.width
 
 
-def head(family: Family, work: Work) -> float:
+def head(family: TextFamily, work: Work) -> float:
     """Vocabulary projection of all response tokens."""
     decoder = family.decoder
     return 2.0 * work.answered * decoder.block.width * decoder.vocabulary
@@ -145,7 +146,7 @@ def matmul_parameters(family: TextFamily) -> int:
     return decoder.layers * _linear(decoder.block) // 2 + decoder.block.width * decoder.vocabulary
 
 
-def _causal(block: BlockSpec, start: int, tokens: int) -> int:
+def _causal(block: BlockSpec, start: int, tokens: int) -> float:
     """One layer over tokens behind `start` others, each against those up to itself."""
     keys = tokens * start + tokens * (tokens + 1) // 2
     return tokens * _linear(block) + _attention(block, keys)
@@ -157,6 +158,6 @@ def _linear(block: BlockSpec) -> int:
     return 2 * (projections + (3 if block.gated else 2) * block.width * block.mlp)
 
 
-def _attention(block: BlockSpec, keys: int) -> int:
+def _attention(block: BlockSpec, keys: float) -> float:
     """Scores and mixing of one token against `keys` tokens, masked ones included."""
     return 2 * 2 * block.width * keys

@@ -18,7 +18,7 @@ from chexjax.evaluate.reader_study import ReaderConfig
 from chexjax.judges import JudgeSettings, uncontrolled
 from chexjax.losses import PreferenceLoss
 from chexjax.mesh import MeshConfig
-from chexjax.train import Reference, TrainConfig
+from chexjax.train import Reference, TrainConfig, WatchConfig
 
 POLICIES = ("SFT", "SFT continued", "aligned")
 """The policies of a run by the names that they have in reports."""
@@ -341,6 +341,7 @@ class RunConfig:
       drafting: The study of drafts, which no other stage needs either.
       mesh: Devices.
       share: Which of several processes on one workdir this is.
+      watch: How training is watched.
       sweep: Which runs there are, where there are many.
       train_judge: A judge that is trained, which no other stage needs.
     """
@@ -364,5 +365,6 @@ class RunConfig:
     drafting: DraftingConfig = DraftingConfig()
     mesh: MeshConfig = local(MeshConfig())
     share: Share = local(Share())
+    watch: WatchConfig = local(WatchConfig())
     sweep: SweepConfig = local(SweepConfig())
     train_judge: TrainJudgeConfig = TrainJudgeConfig()

@@ -27,6 +27,7 @@ from chexjax.mesh import local_mesh, make_mesh
 from chexjax.ops.attention import Backend, backend_for
 from chexjax.stages.config import RunConfig
 from chexjax.trackers import StageClock, StageTimer
+from chexjax.train import Watch
 
 Content = Mapping[str, Any]
 
@@ -122,6 +123,16 @@ class Context:
         if jax.process_count() > 1:
             return Share(index=jax.process_index(), of=jax.process_count())
         return self.config.share
+
+    def watch(self, folder: Path) -> Watch:
+        """How training is watched whose artefact lies in `folder`, with what it shows outside."""
+        inside = folder.relative_to(self.workdir)
+        return Watch(
+            config=self.config.watch,
+            board=self.workdir / "tensorboard" / inside,
+            traces=self.workdir / "profile" / inside,
+            name="-".join([self.workdir.name, *inside.parts]),
+        )
 
     def within(self, stage: Stage) -> Context:
         """The same with the devices that a stage runs on."""

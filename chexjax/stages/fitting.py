@@ -14,7 +14,7 @@ from flax import nnx
 
 from chexjax.artefacts import Artefact, ArtefactError, Draft, write_atomic
 from chexjax.config import ConfigError, steps
-from chexjax.data.batches import Plan, make_buckets
+from chexjax.data.batches import Plan, PlannedBatch, make_buckets
 from chexjax.data.examples import (
     Collator,
     Example,
@@ -37,7 +37,7 @@ from chexjax.rows import Reject
 from chexjax.stages.context import Context
 from chexjax.stages.policies import save_policy
 from chexjax.trackers import StageTimer
-from chexjax.train import TrainConfig, TrainingData, train
+from chexjax.train import Load, TrainConfig, TrainingData, train
 from chexjax.train.objectives import Objective
 from chexjax.train.step import split_params
 from chexjax.weights import save_adapter
@@ -105,22 +105,35 @@ def fit(
     if config.lora.rank:
         add_lora(model, config.lora, seed=context.config.seed)
     graph, trainable, _ = split_params(model, config.freeze)
-    names, responses = parameter_names(trainable), len(examples[0].responses)
-    first = (plan, packer(1), names, responses, objective)
-    cost = functools.partial(step_flops, context.family, *first)
-    length = total if isinstance(total, int) else total(cost(slots))
-    collate = Collator(examples, studies, tokens, slots, packer(length), visual)
+    cost = StepCost(
+        family=context.family,
+        trained=parameter_names(trainable),
+        objective=objective,
+        responses=len(examples[0].responses),
+    )
+    executed = functools.partial(cost.executed, plan, packer(1))
+    length = total if isinstance(total, int) else total(executed(slots))
+    shown = sum(example.images for example in examples) / len(examples)
+    data = TrainingData(
+        plan=plan,
+        collate=Collator(examples, studies, tokens, slots, packer(length), visual),
+        ids=[example.id for example in examples],
+        prefix=lengths_of(examples)[:, 0],
+        responses=response_lengths(examples),
+        useful=functools.partial(cost.useful, images=shown if visual is None else 0.0),
+    )
     params = train(
         model,
         context.family,
         objective,
-        TrainingData(plan, collate, [example.id for example in examples]),
+        data,
         config=config,
         steps=length,
         mesh=context.mesh,
         folder=draft.path,
         scratch=draft.scratch,
         timer=timer,
+        watch=context.watch(draft.path),
         label=label,
     )
     if config.lora.rank:
@@ -130,7 +143,7 @@ def fit(
         "examples": len(examples),
         "buckets": [list(bucket) for bucket in plan.buckets],
         "parameters": sum(leaf.size for leaf in jax.tree.leaves(params)),
-        **spent(lambda images: length * cost(images), slots, cached=visual is not None),
+        **spent(lambda images: length * executed(images), slots, cached=visual is not None),
     }
     return save_policy(draft, context.family, params, statistics, len(rejects))
 
@@ -197,36 +210,71 @@ def _merged(draft: Draft, policy: VLM, family: Family, config: LoRAConfig) -> nn
     return nnx.state(policy)
 
 
-def step_flops(
-    family: Family,
-    plan: Plan,
-    packer: Packer,
-    trained: Sequence[str],
-    responses: int,
-    objective: Objective,
-    images: int,
-) -> float:
-    """Executed operations of a step that trains these parameters, padding included: the mean."""
-    frozen_vision = not any(name.startswith("vision/") for name in trained)
-    adapters = any(re.search(LORA_TRAINED, name) for name in trained)
-    per_epoch = plan.epoch(0)
-    cost = 0.0
-    for batch in per_epoch:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class StepCost:
+    """Operations of a training step.
+
+    Attributes:
+      family: Shapes of the policy.
+      trained: Names of the parameters that are trained.
+      objective: What is optimised.
+      responses: Responses of a row.
+    """
+
+    family: Family
+    trained: Sequence[str]
+    objective: Objective
+    responses: int
+
+    def executed(self, plan: Plan, packer: Packer, images: int) -> float:
+        """Of a step with so many images a row, padding included: the mean over an epoch."""
+        batches = plan.epoch(0)
+        return sum(self._planned(plan, packer, one, images) for one in batches) / len(batches)
+
+    def useful(self, load: Load, images: float) -> float:
+        """Of a step on what is real of a batch, with so many images a row on average.
+
+        Rows count with their mean length, of which attention's share is a little less than theirs.
+        """
+        rows = load.examples
+        work = flops.Work(
+            images=rows * images,
+            prefixes=rows,
+            prefix=load.prefix / rows,
+            responses=rows * self._trained_responses,
+            response=load.response / (rows * self.responses),
+            rows=load.response * self._trained_responses / self.responses,
+        )
+        beside = rows * self.objective.scored_only
+        return self._step(work, beside, load.response - work.answered)
+
+    @property
+    def _trained_responses(self) -> int:
+        return self.responses - self.objective.scored_only
+
+    def _planned(self, plan: Plan, packer: Packer, batch: PlannedBatch, images: int) -> float:
         work = flops.Work(
             images=plan.batch_size * images,
             prefixes=plan.batch_size,
             prefix=batch.bucket.prefix,
-            responses=plan.batch_size * (responses - objective.scored_only),
+            responses=plan.batch_size * self._trained_responses,
             response=batch.bucket.response,
             rows=packer.total("rows", batch),
         )
-        cost += flops.train_step(family, work, frozen_vision=frozen_vision, adapters=adapters)
-        passes = [work]
-        if count := plan.batch_size * objective.scored_only:
-            rows = packer.total("scored_rows", batch)
-            passes.append(dataclasses.replace(work, responses=count, rows=rows))
-            cost += flops.forward(family, passes[1])
-        if objective.reference is not None:  # it shares a frozen tower
+        beside = plan.batch_size * self.objective.scored_only
+        return self._step(work, beside, packer.total("scored_rows", batch) if beside else 0)
+
+    def _step(self, work: flops.Work, beside: int, beside_rows: float) -> float:
+        """One step, with responses that are scored and not trained on beside those of `work`."""
+        frozen_vision = not any(name.startswith("vision/") for name in self.trained)
+        adapters = any(re.search(LORA_TRAINED, name) for name in self.trained)
+        options = {"frozen_vision": frozen_vision, "adapters": adapters}
+        cost, passes = flops.train_step(self.family, work, **options), [work]
+        if beside:
+            passes.append(dataclasses.replace(work, responses=beside, rows=beside_rows))
+            cost += flops.forward(self.family, passes[1])
+        if self.objective.reference is not None:  # it shares a frozen tower
             apart = {"images": 0} if frozen_vision else {}
-            cost += sum(flops.forward(family, dataclasses.replace(p, **apart)) for p in passes)
-    return cost / len(per_epoch)
+            forwards = (dataclasses.replace(one, **apart) for one in passes)
+            cost += sum(flops.forward(self.family, one) for one in forwards)
+        return cost

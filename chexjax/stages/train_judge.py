@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -35,6 +36,7 @@ from chexjax.judges.trained import (
 from chexjax.judges.vocabulary import QUESTION, train_vocabulary
 from chexjax.mesh import batch_ways, parameter_shardings
 from chexjax.models import LanguageModel, random_params
+from chexjax.perf import flops
 from chexjax.rows import Reject
 from chexjax.stages.config import RunConfig
 from chexjax.stages.context import Context, Stage
@@ -42,7 +44,7 @@ from chexjax.stages.fitting import length_in_steps, write_rejects
 from chexjax.stages.ingest import INGEST
 from chexjax.stages.judge_card import judge_card
 from chexjax.trackers import StageTimer
-from chexjax.train import SFT, TrainingData, train
+from chexjax.train import SFT, Load, TrainingData, train
 from chexjax.weights import save
 from chexjax.weights.config import describe
 
@@ -238,20 +240,37 @@ def _fit(
     epochs = range(-(-steps // plan.batches_per_epoch))
     batches = (batch for number in epochs for batch in plan.epoch(number))
     packer = Packer.of(batches, response_lengths(examples), groups, {"rows": slice(None)})
+    data = TrainingData(
+        plan=plan,
+        collate=TextCollator(examples, packer),
+        ids=[one.id for one in examples],
+        prefix=lengths[:, 0],
+        responses=response_lengths(examples),
+        useful=functools.partial(_useful, family),
+    )
     trained = train(
         model,
         family,
         SFT(keep=config.keep_exponentials),
-        TrainingData(plan, TextCollator(examples, packer), [one.id for one in examples]),
+        data,
         config=config,
         steps=steps,
         mesh=context.mesh,
         folder=draft.path,
         scratch=draft.scratch,
         timer=timer,
+        watch=context.watch(draft.path),
         label="train_judge",
     )
     return trained, steps
+
+
+def _useful(family: TextFamily, load: Load) -> float:
+    """Operations of a step on what is real of a batch, each prompt with one answer."""
+    rows = load.examples
+    each = {"prefix": load.prefix / rows, "response": load.response / rows}
+    work = flops.Work(images=0, prefixes=rows, responses=rows, rows=load.response, **each)
+    return flops.text_step(family, work)
 
 
 def _write(

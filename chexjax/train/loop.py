@@ -4,29 +4,34 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 import jax
+import numpy as np
 from flax import nnx
 from jax.sharding import Mesh
 
 from chexjax import malloc
+from chexjax.boards import Tracker
 from chexjax.checkpoint import Checkpoints
+from chexjax.chips import peak_flops
 from chexjax.data.batches import PADDING, Collate, Plan, iterate
 from chexjax.distributed import is_first, spans_job
 from chexjax.families import TextFamily
 from chexjax.mesh import check_batch, place_batch
 from chexjax.models import LanguageModel
 from chexjax.preemption import Preempted, Preemption
-from chexjax.trackers import JsonlTracker, Progress, StageTimer
+from chexjax.trackers import Progress, StageTimer
 from chexjax.train.config import TrainConfig
+from chexjax.train.meter import Load, Meter
 from chexjax.train.metrics import PATIENCE, MetricLog
 from chexjax.train.objectives import Batch, Objective
 from chexjax.train.optimizer import learning_rates, make_optimizer
 from chexjax.train.step import make_step, placed_state, split_params
+from chexjax.train.watch import Watch
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,11 +42,17 @@ class TrainingData:
       plan: Which rows make which batch.
       collate: Makes the arrays of a batch.
       ids: Names of the rows, for messages.
+      prefix: Tokens of each row's prompt, `i32[M]`.
+      responses: Tokens of each row's responses, `i32[M, N]`.
+      useful: Operations that training on so much takes at least.
     """
 
     plan: Plan
     collate: Collate
     ids: Sequence[str]
+    prefix: np.ndarray
+    responses: np.ndarray
+    useful: Callable[[Load], float]
 
     def batches(self, start: int, total: int, *, together: bool = False) -> Iterator[Batch]:
         """The batches from `start` on; this process's share of each if all train together."""
@@ -51,7 +62,15 @@ class TrainingData:
 
     def names(self, step: int) -> list[str]:
         """Of the rows that a step takes; steps count from 1."""
-        return [self.ids[row] for row in self.plan.batch(step - 1).rows if row != PADDING]
+        return [self.ids[row] for row in self._rows(step)]
+
+    def load(self, step: int) -> Load:
+        """What a step takes, over all processes."""
+        return Load.of(self._rows(step), self.prefix, self.responses)
+
+    def _rows(self, step: int) -> np.ndarray:
+        rows = self.plan.batch(step - 1).rows
+        return rows[rows != PADDING]
 
 
 def train(
@@ -66,6 +85,7 @@ def train(
     folder: Path,
     scratch: Path,
     timer: StageTimer,
+    watch: Watch,
     label: str,
 ) -> nnx.State:
     """Trains `model` for `steps` steps and returns all of its parameters.
@@ -84,6 +104,7 @@ def train(
       folder: Gets `metrics.jsonl`.
       scratch: Gets the checkpoints of a run on its way.
       timer: Gets the time spent waiting for data.
+      watch: How it is seen from outside.
       label: Name in progress lines.
 
     Raises:
@@ -107,20 +128,25 @@ def train(
     )
     state, place = checkpoints.restore(state) or (state, {"step": 0, "clock": None})
     start = int(place["step"])
-    leads = is_first() or not together
-    log = _log(folder if leads else None, config, data, start, place["clock"])
+    tracker = watch.tracker(folder / "metrics.jsonl") if is_first() or not together else None
+    meter = _meter(data, mesh, timer, place["clock"])
+    log = _log(tracker, config, data, meter, place)
 
     # The loop: dispatch a step, and read its metrics when the next one is on its way.
     rates = learning_rates(config.optimizer, steps)
     batches = data.batches(start, steps, together=together)
     malloc.give_back()
     with (
+        contextlib.closing(log),
         contextlib.closing(checkpoints),
         Preemption(together=together) as preemption,
-        Progress(steps, label, unit="steps", done=start, quiet=not leads) as progress,
+        watch.steps() as watched,
+        Progress(steps, label, unit="steps", done=start, quiet=tracker is None) as progress,
     ):
-        for number, batch in enumerate(_timed(batches, timer), start + 1):
-            state, metrics = step(state, place_batch(batch, mesh), rates[number - 1])
+        for number, batch in enumerate(_timed(batches, timer, meter), start + 1):
+            with watched.step(number):
+                state, metrics = step(state, place_batch(batch, mesh), rates[number - 1])
+            watched.taken(number, state)
             progress.advance(note=log.push(number, metrics))
             if number == start + 1:
                 malloc.give_back()  # what the compiler has left
@@ -131,30 +157,49 @@ def train(
                 raise Preempted(
                     f"{label} was asked to stop, and has saved step {number} of {steps}"
                 )
-        log.close(steps)
+        log.finish(steps)
     return nnx.merge_state(state.trainable, state.frozen)
 
 
-def _log(
-    folder: Path | None, config: TrainConfig, data: TrainingData, start: int, clock: Any
-) -> MetricLog:
-    """The log of a run from the step behind `start` on, written to `folder` if there is one."""
-    return MetricLog(
-        JsonlTracker(folder / "metrics.jsonl") if folder else None,
-        start=start,
-        every=config.log_every,
-        patience=PATIENCE if config.non_finite == "skip" else 1,
-        rows=data.names,
-        clock=clock,
+def _meter(data: TrainingData, mesh: Mesh, timer: StageTimer, clock: Any) -> Meter:
+    """Measures a run that goes on from what the log's clock says."""
+    return Meter(
+        load=data.load,
+        useful=data.useful,
+        devices=mesh.size,
+        peak=peak_flops(mesh.devices.flat[0].device_kind),
+        elapsed=timer.elapsed,
+        productive=clock["productive"] if clock else 0.0,
     )
 
 
-def _timed(batches: Iterator[Batch], timer: StageTimer) -> Iterator[Batch]:
+def _log(
+    tracker: Tracker | None,
+    config: TrainConfig,
+    data: TrainingData,
+    meter: Meter,
+    place: Mapping[str, Any],
+) -> MetricLog:
+    """The log of a run that goes on from a place."""
+    return MetricLog(
+        tracker,
+        start=int(place["step"]),
+        every=config.log_every,
+        patience=PATIENCE if config.non_finite == "skip" else 1,
+        rows=data.names,
+        meter=meter,
+        clock=place["clock"],
+    )
+
+
+def _timed(batches: Iterator[Batch], timer: StageTimer, meter: Meter) -> Iterator[Batch]:
     """Counts the time from asking for a batch to having it, in which devices may stand idle."""
     while True:
         began = perf_counter()
         batch = next(batches, None)
-        timer.add("data_wait", perf_counter() - began)
+        waited = perf_counter() - began
+        timer.add("data_wait", waited)
+        meter.waited += waited
         if batch is None:
             return
         yield batch

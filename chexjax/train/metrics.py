@@ -9,7 +9,8 @@ from typing import Any
 
 import jax
 
-from chexjax.trackers import JsonlTracker
+from chexjax.boards import Tracker
+from chexjax.train.meter import Meter
 
 PATIENCE = 20
 """Skipped steps in a row after which a run is given up."""
@@ -24,12 +25,13 @@ class MetricLog:
 
     def __init__(
         self,
-        tracker: JsonlTracker | None,
+        tracker: Tracker | None,
         *,
         start: int,
         every: int,
         patience: int = PATIENCE,
         rows: Callable[[int], Sequence[str]] = lambda _: (),
+        meter: Meter | None = None,
         clock: Mapping[str, Any] | None = None,
     ) -> None:
         """Goes on after step `start`; what an earlier attempt logged beyond it is dropped.
@@ -40,6 +42,8 @@ class MetricLog:
           every: Steps between lines.
           patience: Skipped steps in a row after which the run is given up.
           rows: Ids of the rows of a step.
+          meter: Tells how fast it is; not asked of the first step of an attempt, in which programs
+            are compiled.
           clock: What `clock` said behind that step.
         """
         clock = clock or {"steps": [], "in_a_row": 0}
@@ -47,11 +51,12 @@ class MetricLog:
         if tracker is not None:
             tracker.truncate(start - bool(clock["steps"]))
         self._tracker, self._every = tracker, every
-        self._patience, self._rows = patience, rows
+        self._patience, self._rows, self._meter = patience, rows, meter
         self._pending: tuple[int, dict[str, jax.Array]] | None = None
         self._steps: list[dict[str, float]] = [*clock["steps"]]
         self._in_a_row = int(clock["in_a_row"])
-        self._since, self._timed = perf_counter(), 0
+        self._since: float | None = None
+        self._timed: list[int] = []
         self._note = ""
 
     def push(self, step: int, metrics: dict[str, jax.Array]) -> str:
@@ -72,13 +77,19 @@ class MetricLog:
           NonFiniteRun: `patience` steps in a row were skipped.
         """
         self._settle()
-        return {"steps": self._steps, "in_a_row": self._in_a_row}
+        productive = self._meter.productive if self._meter else 0.0
+        return {"steps": self._steps, "in_a_row": self._in_a_row, "productive": productive}
 
-    def close(self, step: int) -> None:
+    def finish(self, step: int) -> None:
         """Writes the line under way behind the last step, however few steps it is of."""
         self._settle()
         if self._steps:
             self._write(step)
+
+    def close(self) -> None:
+        """Nothing more will be logged."""
+        if self._tracker is not None:
+            self._tracker.close()
 
     def _settle(self) -> None:
         """Reads the last step that was pushed."""
@@ -92,7 +103,9 @@ class MetricLog:
         if self._in_a_row:
             self._complain(step, values)
         self._steps.append(values)
-        self._timed += 1
+        if self._since is not None:
+            self._timed.append(step)
+        self._since = self._since or perf_counter()
         self._note = f"loss {values['loss']:.3f}"
         if step % self._every == 0:
             self._write(step)
@@ -114,11 +127,11 @@ class MetricLog:
         now, taken = perf_counter(), [values for values in self._steps if _is_finite(values)]
         line = {name: sum(v[name] for v in taken) / len(taken) for name in (taken or [{}])[0]}
         line["skipped"] = self._steps[-1]["skipped"]
-        if self._timed:  # not where all of its steps are of an earlier attempt
-            line["perf/step_ms"] = 1000 * (now - self._since) / self._timed
+        if self._meter is not None and self._since is not None and self._timed:
+            line |= self._meter.rates(self._timed, now - self._since)
         if self._tracker is not None:
             self._tracker.log(step, line)
-        self._steps, self._since, self._timed = [], now, 0
+        self._steps, self._since, self._timed = [], now, []
 
 
 def _is_finite(values: dict[str, float]) -> bool:

@@ -30,7 +30,15 @@ from chexjax.mesh import MeshConfig, make_mesh
 from chexjax.preemption import Preempted
 from chexjax.testing import random_batch, random_policy
 from chexjax.trackers import JsonlTracker, StageClock
-from chexjax.train import SFT, Objective, TrainConfig, TrainingData, train
+from chexjax.train import (
+    SFT,
+    Objective,
+    TrainConfig,
+    TrainingData,
+    Watch,
+    WatchConfig,
+    train,
+)
 from chexjax.train.metrics import PATIENCE, MetricLog, NonFiniteRun
 
 FAMILY = preset("chexagent2_nano", Family)
@@ -58,19 +66,40 @@ def collate(planned):
 PLAN = Plan(lengths=np.ones((10, 2), np.int32), buckets=(Bucket(40, 8),), batch_size=4, seed=0)
 
 
-def run(folder, *, objective=None, config=CONFIG, steps=STEPS, collate=collate):
+def data_of(collate):
+    lengths = np.asarray([[len(PLAN.lengths) - k for k in range(10)]]).T
+    return TrainingData(
+        plan=PLAN,
+        collate=collate,
+        ids=[f"row {k}" for k in range(10)],
+        prefix=lengths[:, 0],
+        responses=lengths,
+        useful=lambda load: float(load.prefix + load.response),
+    )
+
+
+def run(
+    folder,
+    *,
+    objective=None,
+    config=CONFIG,
+    steps=STEPS,
+    collate=collate,
+    watch=WatchConfig(),  # noqa: B008  (it is frozen)
+):
     with StageClock(folder, keep=is_first()).stage("sft") as timer:
         params = train(
             random_policy(FAMILY),
             FAMILY,
             objective or SFT(),
-            TrainingData(PLAN, collate, [f"row {k}" for k in range(10)]),
+            data_of(collate),
             config=config,
             steps=steps,
             mesh=make_mesh(MeshConfig()),
             folder=folder,
             scratch=folder / "scratch",
             timer=timer,
+            watch=Watch(config=watch, board=folder / "board", traces=folder / "traces", name="sft"),
             label="sft",
         )
     return nnx.to_pure_dict(params)
@@ -97,6 +126,27 @@ def test_the_loss_falls_and_every_step_is_logged_once(uninterrupted):
     rows = uninterrupted[1]
     assert [row["step"] for row in rows] == [2, 4, 6, 8, 9]
     assert rows[-1]["loss"] < rows[0]["loss"]
+
+
+def test_boards_show_what_is_logged_and_a_profile_is_taken_of_the_steps_asked_for(
+    uninterrupted, tmp_path
+):
+    """A step that hangs is written down too: here each one does, by its limit."""
+    run(tmp_path, watch=WatchConfig(profile=(2, 3), hang_minutes=1e-6))
+    [events] = (tmp_path / "board").iterdir()
+    assert b"grad_norm" in events.read_bytes() and events.stat().st_size > 1000
+    assert lines(tmp_path) == uninterrupted[1]
+    assert list((tmp_path / "traces").rglob("*.xplane.pb"))
+    row = JsonlTracker.read(tmp_path / "metrics.jsonl")[1]
+    assert {name for name in row if name.startswith("perf/")} == {
+        "perf/step_ms",
+        "perf/examples_per_s",
+        "perf/tokens_per_s_per_device",
+        "perf/data_wait_share",
+        "perf/goodput",
+    }  # a CPU says nothing of its peak and of its memory
+    assert row["perf/examples_per_s"] == pytest.approx(4000 / row["perf/step_ms"], rel=0.5)
+    assert row["perf/data_wait_share"] >= 0 and 0 < row["perf/goodput"] <= 1
 
 
 @pytest.mark.parametrize("milliseconds", [0, 20])
@@ -141,7 +191,7 @@ def test_processes_train_together_stop_together_and_one_alone_can_end_it(uninter
     said = [process.communicate(timeout=300)[0].decode() for process in started]
     assert [process.returncode for process in started] == [0, 0], said
     [stopped] = {re.search(r"has saved step (\d) of 9", words)[1] for words in said}
-    assert 4 < int(stopped) < 9
+    assert 4 <= int(stopped) < 9
     run(tmp_path)
     assert [row["step"] for row in lines(tmp_path)] == [2, 4, 6, 8, 9]
     for ours, theirs in zip(lines(tmp_path), uninterrupted[1], strict=True):

@@ -26,7 +26,7 @@ def test_a_line_is_the_mean_since_the_last_one(path):
     for step, loss in enumerate([1.0, 2.0, 3.0, 6.0, 7.0], 1):
         log.push(step, values(loss))
     assert lines(path, "loss") == [(2, 1.5), (4, 4.5)]
-    log.close(5)
+    log.finish(5)
     assert lines(path, "loss") == [(2, 1.5), (4, 4.5), (5, 7.0)]
 
 
@@ -45,7 +45,7 @@ def test_a_new_attempt_drops_what_it_will_log_again(path):
         log.push(step, values(float(step)))
     log = MetricLog(JsonlTracker(path), start=3, every=1)
     log.push(4, values(4.5))
-    log.close(4)
+    log.finish(4)
     assert lines(path, "loss") == [(1, 1.0), (2, 2.0), (3, 3.0), (4, 4.5)]
 
 
@@ -56,7 +56,7 @@ def test_a_run_goes_on_in_the_middle_of_a_line(path, stopped):
     whole = MetricLog(JsonlTracker(path), start=0, every=4)
     for step, loss in enumerate(losses, 1):
         whole.push(step, values(loss))
-    whole.close(6)
+    whole.finish(6)
     expected = lines(path, "loss")
     log = MetricLog(JsonlTracker(path), start=0, every=4)
     for step in range(1, 6):
@@ -66,7 +66,7 @@ def test_a_run_goes_on_in_the_middle_of_a_line(path, stopped):
     log = MetricLog(JsonlTracker(path), start=stopped, every=4, clock=clock)
     for step in range(stopped + 1, 7):
         log.push(step, values(losses[step - 1]))
-    log.close(6)
+    log.finish(6)
     assert lines(path, "loss") == expected
 
 
@@ -76,7 +76,7 @@ def test_skipped_steps_are_counted_and_not_averaged(path, bad):
     log.push(1, values(1.0))
     log.push(2, values(**bad, skipped=1))
     log.push(3, values(3.0, skipped=1))
-    log.close(3)
+    log.finish(3)
     assert lines(path, "loss", "grad_norm", "skipped") == [(3, 2.0, 1.0, 1.0)]
 
 
@@ -84,7 +84,7 @@ def test_the_rows_of_a_skipped_step_are_named(path, capsys):
     log = MetricLog(JsonlTracker(path), start=0, every=9, rows=lambda step: (f"s{step}", "s9"))
     log.push(1, values(1.0))
     log.push(2, values(np.inf, skipped=1))
-    log.close(2)
+    log.finish(2)
     out = capsys.readouterr().out
     assert out == "skipped step 2: loss inf, gradient norm 1.0; its rows are s2, s9\n"
 
@@ -93,7 +93,7 @@ def test_a_line_of_skipped_steps_alone_still_counts_them(path):
     log = MetricLog(JsonlTracker(path), start=0, every=2)
     for step in (1, 2):
         log.push(step, values(np.nan, skipped=step))
-    log.close(2)
+    log.finish(2)
     assert lines(path, "skipped") == [(2, 2.0)]
 
 

@@ -1,0 +1,21 @@
+import pytest
+
+from chexjax.chips import peak_flops
+
+
+@pytest.mark.parametrize(
+    ("kind", "teraflops"),
+    [
+        ("TPU v4", 275),
+        ("TPU v5 lite", 197),
+        ("TPU v5p", 459),
+        ("TPU v6 lite", 918),
+        ("NVIDIA H100 80GB HBM3", 989),
+        ("NVIDIA A100-SXM4-40GB", 312),
+        ("cpu", None),
+        ("TPU v9", None),
+        ("NVIDIA GeForce RTX 4090", None),
+    ],
+)
+def test_chips_are_known_by_the_names_that_jax_gives_them(kind, teraflops):
+    assert peak_flops(kind) == (teraflops and teraflops * 1e12)
