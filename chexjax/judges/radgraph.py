@@ -20,7 +20,8 @@ from chexjax.judges.store import key_of
 from chexjax.judges.words import SPLITS, Split
 from chexjax.mesh import current_mesh
 from chexjax.weights import place_model
-from chexjax.weights.dygie import Archive, archive_files, encoder_spec
+from chexjax.weights.dygie import Archive, archive_files
+from chexjax.weights.encoders import encoder_spec
 
 _FIELD = "judge.radgraph"
 
