@@ -11,13 +11,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from transformers import BertTokenizer
+from transformers import PreTrainedTokenizerBase
 
 from chexjax.artefacts.files import sha256
 from chexjax.config import local
 from chexjax.data.chexpert_labels import ABSENT, CHEXPERT_14, PRESENT, UNCERTAIN
 from chexjax.families import EncoderFamily, preset
-from chexjax.judges.encoding import batches, word_files
+from chexjax.judges.encoding import padded, tokenizer_of, word_files
 from chexjax.judges.label_judge import LabelCounting, Labeling, LabelJudge
 from chexjax.judges.store import key_of
 from chexjax.mesh import current_mesh, replicated, spread
@@ -101,11 +101,7 @@ class CheXbert:
         self._weights, self._folder = weights, tokenizer
         self._family = family or preset("chexbert", EncoderFamily)
         check_model(weights, self._family)
-        if not word_files(tokenizer):
-            raise ValueError(
-                f"{_FIELD}.tokenizer: {tokenizer} has no vocab.txt or tokenizer.json; give a "
-                "folder with the tokenizer of bert-base-uncased"
-            )
+        word_files(tokenizer)
 
     def __call__(self, reports: Sequence[str]) -> list[dict[str, int]]:
         """What each report says of the 14, as CheXbert's classes; blank labels are left out."""
@@ -130,11 +126,7 @@ class CheXbert:
         ids = self.ids(reports)
         classes = np.zeros((len(ids), len(CHEXPERT_14)), np.int32)
         vectors = np.zeros((len(ids), self._family.encoder.block.width), np.float32)
-        for width, rows, items in batches([len(one) for one in ids], self._limit):
-            tokens, lengths = np.zeros((rows, width), np.int32), np.ones(rows, np.int32)
-            for row, item in enumerate(items):
-                lengths[row] = len(ids[item])
-                tokens[row, : lengths[row]] = ids[item]
+        for items, tokens, lengths in padded(ids, self._limit):
             found = (np.asarray(one) for one in self._run(tokens, lengths))
             classes[items], vectors[items] = (one[: len(items)] for one in found)
         return classes, vectors
@@ -162,8 +154,8 @@ class CheXbert:
         return self._family.encoder.positions
 
     @functools.cached_property
-    def _tokenizer(self) -> BertTokenizer:
-        found = BertTokenizer.from_pretrained(self._folder)
+    def _tokenizer(self) -> PreTrainedTokenizerBase:
+        found = tokenizer_of(self._folder)
         rows = self._family.encoder.vocabulary
         if len(found) != rows or found.tokenize("EDEMA") != found.tokenize("edema"):
             raise ValueError(

@@ -6,13 +6,13 @@ import functools
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jax.sharding import Mesh, PartitionSpec
+from transformers import AutoTokenizer, BertTokenizer, PreTrainedTokenizerBase
 
 from chexjax.artefacts.files import sha256
 from chexjax.data.tokens import tokenizer_files
@@ -22,30 +22,53 @@ from chexjax.weights import Store, load_model
 from chexjax.weights.encoders import local_encoder
 
 _SHORTEST = 32  # tokens of the narrowest program; each wider one is twice as wide
-_TOKENS = {"cpu": 2048}  # of one program's batch
+_TOKENS = {"cpu": 2048}  # of one program's batch, padding included
 _TOKENS_ELSEWHERE = 16384
 
+Shape = tuple[int, ...]
+"""Of one text in a program's batch, padding included."""
 
-def bucket(length: int, limit: int) -> int:
+
+def program_width(length: int, limit: int) -> int:
     """Width of the program that takes `length` tokens: a power of two, at most `limit`."""
     return min(max(_SHORTEST, 1 << math.ceil(math.log2(max(length, 1)))), limit)
 
 
-def batches(lengths: Sequence[int], limit: int) -> Iterator[tuple[int, int, list[int]]]:
-    """Cuts work into batches of few shapes.
+def batches(shapes: Sequence[Shape]) -> Iterator[tuple[Shape, int, list[int]]]:
+    """Cuts work into batches of one shape each.
 
     Args:
-      lengths: Tokens of each item, the most of its texts.
+      shapes: Of each item.
+
+    Yields:
+      Shape, rows of the program, and the numbers of the items, no more than there are rows.
+    """
+    most = _TOKENS.get(jax.default_backend(), _TOKENS_ELSEWHERE)
+    for shape in sorted(set(shapes)):
+        rows = max(1, most // math.prod(shape))
+        items = [k for k, one in enumerate(shapes) if one == shape]
+        yield from ((shape, rows, items[k : k + rows]) for k in range(0, len(items), rows))
+
+
+def padded(
+    ids: Sequence[Sequence[int]], limit: int
+) -> Iterator[tuple[list[int], np.ndarray, np.ndarray]]:
+    """Token ids of texts in batches of few shapes.
+
+    Args:
+      ids: Of each text, no more than `limit`.
       limit: Most tokens of a text.
 
     Yields:
-      Width, rows of the program, and the numbers of the items, no more than there are rows.
+      The numbers of the texts, their ids `i32[B, T]` and their lengths `i32[B]`. B is that of the
+      program: rows without a text have one token.
     """
-    widths = [bucket(length, limit) for length in lengths]
-    for width in sorted(set(widths)):
-        rows = max(1, _TOKENS.get(jax.default_backend(), _TOKENS_ELSEWHERE) // width)
-        items = [k for k, one in enumerate(widths) if one == width]
-        yield from ((width, rows, items[k : k + rows]) for k in range(0, len(items), rows))
+    for (width,), rows, items in batches([(program_width(len(one), limit),) for one in ids]):
+        tokens, lengths = np.zeros((rows, width), np.int32), np.ones(rows, np.int32)
+        for row, item in enumerate(items):
+            lengths[row] = len(ids[item])
+            tokens[row, : lengths[row]] = ids[item]
+        yield items, tokens, lengths
 
 
 class TextEncoder:
@@ -65,8 +88,7 @@ class TextEncoder:
           ValueError: there is no encoder of so many layers, or no tokenizer.
         """
         self.folder, self._family = folder, local_encoder(folder, layers=layer)
-        if not word_files(folder):
-            raise ValueError(f"{folder} has no tokenizer beside its weights; fetch it too")
+        word_files(folder)
 
     @property
     def limit(self) -> int:
@@ -80,10 +102,8 @@ class TextEncoder:
         return frozenset(self.ids([""])[0])
 
     @functools.cached_property
-    def _tokenizer(self) -> Any:
-        from transformers import AutoTokenizer
-
-        return AutoTokenizer.from_pretrained(self.folder, trust_remote_code=False)
+    def _tokenizer(self) -> PreTrainedTokenizerBase:
+        return tokenizer_of(self.folder)
 
     def ids(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of each text, uncut; special tokens in a text are plain text.
@@ -104,11 +124,7 @@ class TextEncoder:
     def hidden(self, ids: Sequence[Sequence[int]]) -> list[np.ndarray]:
         """Hidden states of texts that are cut, unit length, `f32[T, D]` each."""
         found: list[np.ndarray] = [np.empty(0)] * len(ids)
-        for width, rows, items in batches([len(one) for one in ids], self.limit):
-            tokens, lengths = np.zeros((rows, width), np.int32), np.ones(rows, np.int32)
-            for row, item in enumerate(items):
-                lengths[row] = len(ids[item])
-                tokens[row, : lengths[row]] = ids[item]
+        for items, tokens, lengths in padded(ids, self.limit):
             hidden = self._run(tokens, lengths)
             for row, item in enumerate(items):
                 found[item] = hidden[row, : lengths[row]].copy()
@@ -139,9 +155,33 @@ def _unit_states(
 
 
 def word_files(folder: Path) -> list[Path]:
-    """What a tokenizer consists of, WordPiece's own list of words too."""
+    """What a tokenizer consists of, WordPiece's own list of words too.
+
+    Raises:
+      ValueError: there is none in the folder.
+    """
     words = folder / "vocab.txt"
-    return [*tokenizer_files(folder), *([words] if words.is_file() else [])]
+    found = [*tokenizer_files(folder), *([words] if words.is_file() else [])]
+    if not found:
+        raise ValueError(f"{folder} has no vocab.txt or tokenizer.json; fetch the tokenizer too")
+    return found
+
+
+def tokenizer_of(folder: Path) -> PreTrainedTokenizerBase:
+    """The tokenizer of an encoder's folder; where no config says whose it is, a BERT's.
+
+    Raises:
+      ValueError: there is none, or it cannot be read.
+    """
+    word_files(folder)
+    kind = AutoTokenizer if (folder / "config.json").is_file() else BertTokenizer
+    try:
+        found: PreTrainedTokenizerBase = kind.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False
+        )
+    except (OSError, ValueError) as error:
+        raise ValueError(f"the tokenizer in {folder} cannot be read: {error}") from error
+    return found
 
 
 def encoder_digest(folder: Path) -> str:

@@ -135,7 +135,9 @@ def test_what_cannot_be_read_is_named_before_any_report_is(folder, tmp_path):
     refused("are missing", weights=str(folder))  # 2 layers, not 12
     (tmp_path / "chexbert.pth").write_bytes(b"pickle")
     refused("chexbert.pth, a pickle: opening one can run any code", weights=str(tmp_path))
-    with pytest.raises(ValueError, match=r"has no vocab.txt or tokenizer.json"):
+    with pytest.raises(
+        ValueError, match=r"has no vocab.txt or tokenizer.json; fetch the tokenizer too"
+    ):
         CheXbert(folder, tmp_path, FAMILY)
 
 
