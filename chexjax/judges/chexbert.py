@@ -19,6 +19,7 @@ from chexjax.data.chexpert_labels import ABSENT, CHEXPERT_14, PRESENT, UNCERTAIN
 from chexjax.families import EncoderFamily, preset
 from chexjax.judges.encoding import padded, tokenizer_of, word_files
 from chexjax.judges.label_judge import LabelCounting, Labeling, LabelJudge
+from chexjax.judges.remembered import Remembered
 from chexjax.judges.store import key_of
 from chexjax.mesh import current_mesh, replicated, spread
 from chexjax.weights import Store, check_model, load_model
@@ -45,11 +46,16 @@ class CheXbertConfig(LabelCounting):
     tokenizer: str = local("")
 
     def network(self) -> CheXbert:
-        """The network; its parameters are loaded when the first report comes.
+        """The network, one for all who ask; its parameters are loaded when the first report comes.
 
         Raises:
           ValueError: a file is missing or is not what it should be.
         """
+        places = self._places()
+        return _network(*places, digest_of(*places))
+
+    def _places(self) -> tuple[Path, Path]:
+        """Of weights and tokenizer."""
         if not self.weights:
             raise ValueError(
                 f"{_FIELD}.weights='': set it to CheXbert's parameters as safetensors; the README "
@@ -57,7 +63,7 @@ class CheXbertConfig(LabelCounting):
             )
         weights = Path(self.weights)
         beside = weights if weights.is_dir() else weights.parent
-        return CheXbert(weights, Path(self.tokenizer) if self.tokenizer else beside)
+        return weights, Path(self.tokenizer) if self.tokenizer else beside
 
     def labeling(self) -> Labeling:
         """The labeler.
@@ -81,7 +87,8 @@ class CheXbertConfig(LabelCounting):
         Raises:
           ValueError: as `network`.
         """
-        return {"weights": self.network().digest()}
+        self.network()
+        return {"weights": digest_of(*self._places())}
 
 
 class CheXbert:
@@ -102,6 +109,7 @@ class CheXbert:
         self._family = family or preset("chexbert", EncoderFamily)
         check_model(weights, self._family)
         word_files(tokenizer)
+        self._known = Remembered(self._read)
 
     def __call__(self, reports: Sequence[str]) -> list[dict[str, int]]:
         """What each report says of the 14, as CheXbert's classes; blank labels are left out."""
@@ -123,13 +131,20 @@ class CheXbert:
 
     def read(self, reports: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """The likeliest class of each label, `i32[B, 14]`, and the vectors, `f32[B, D]`."""
+        found = self._known(reports)
+        classes = np.array([one for one, _ in found], np.int32).reshape(-1, len(CHEXPERT_14))
+        vectors = np.array([vector for _, vector in found], np.float32)
+        return classes, vectors.reshape(-1, self._family.encoder.block.width)
+
+    def _read(self, reports: Sequence[str]) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Classes and vector of each report."""
         ids = self.ids(reports)
-        classes = np.zeros((len(ids), len(CHEXPERT_14)), np.int32)
-        vectors = np.zeros((len(ids), self._family.encoder.block.width), np.float32)
+        found = [(np.empty(0), np.empty(0))] * len(ids)
         for items, tokens, lengths in padded(ids, self._limit):
-            found = (np.asarray(one) for one in self._run(tokens, lengths))
-            classes[items], vectors[items] = (one[: len(items)] for one in found)
-        return classes, vectors
+            rows = zip(*map(np.asarray, self._run(tokens, lengths)), strict=True)
+            for item, row in zip(items, rows, strict=False):
+                found[item] = row
+        return found
 
     def ids(self, reports: Sequence[str]) -> list[list[int]]:
         """Token ids of each report, white space squeezed; a long one keeps its first and last.
@@ -143,11 +158,6 @@ class CheXbert:
         )["input_ids"]
         last = self._limit - 1
         return [one if len(one) <= self._limit else [*one[:last], one[-1]] for one in found]
-
-    def digest(self) -> str:
-        """Of all bytes that decide the labels."""
-        files = [*Store(self._weights).files, *word_files(self._folder)]
-        return key_of(*(sha256(file) for file in files))
 
     @property
     def _limit(self) -> int:
@@ -186,3 +196,19 @@ class CheXbert:
                 return run(state, tokens, lengths)
 
         return exact
+
+
+@functools.lru_cache(maxsize=1)
+def _network(weights: Path, tokenizer: Path, digest: str) -> CheXbert:
+    """What is loaded and compiled once for the labeler, the metric and RadCliQ."""
+    return CheXbert(weights, tokenizer)
+
+
+def digest_of(weights: Path, tokenizer: Path) -> str:
+    """A digest of all bytes that decide the labels.
+
+    Raises:
+      ValueError: a file is missing.
+    """
+    files = [*Store(weights).files, *word_files(tokenizer)]
+    return key_of(*(sha256(file) for file in files))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -13,14 +13,13 @@ from flax import nnx
 from chexjax.families import SpanSpec
 from chexjax.judges.encoding import Shape, batches, program_width
 from chexjax.judges.graph import Entity, Graph
+from chexjax.judges.remembered import Remembered
 from chexjax.judges.words import SPLITS, Split, as_read
 from chexjax.mesh import current_mesh, replicated
 from chexjax.models import SpanModel, SpanScores
 
 _SEGMENTS = (1, 2, 4)
 """Segments of a text; what is longer than the most of them is cut."""
-_REMEMBERED = 1 << 16
-"""Graphs kept: references come again with each candidate, and with each level of the score."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,25 +78,22 @@ class Extractor:
             lambda state, *batch: nnx.merge(graph, state)(*batch),
             out_shardings=replicated(self._mesh),
         )
-        self._known: dict[str, Extracted] = {}
+        self._known = Remembered(self._read)
 
     def __call__(self, reports: Sequence[str]) -> list[Extracted]:
         """The graph of each report, in order; none in an empty one."""
-        fresh = [report for report in dict.fromkeys(reports) if report not in self._known]
-        if len(self._known) + len(fresh) > _REMEMBERED:
-            self._known.clear()
-            fresh = list(dict.fromkeys(reports))
-        self._known.update(self._read(fresh))
-        return [self._known[report] for report in reports]
+        return self._known(reports)
 
-    def _read(self, reports: Sequence[str]) -> Iterator[tuple[str, Extracted]]:
+    def _read(self, reports: Sequence[str]) -> list[Extracted]:
         texts = [self._text(report) for report in reports]
+        found = [Extracted(())] * len(texts)
         for shape, rows, items in batches([self._shape(text) for text in texts]):
             scores = self._scored([texts[k] for k in items], rows, shape)
             for row, k in enumerate(items):
                 own = SpanScores(*(part[row] for part in scores))
                 graph = read_out(texts[k].words, own, self._spec)
-                yield reports[k], Extracted(graph, texts[k].left_out)
+                found[k] = Extracted(graph, texts[k].left_out)
+        return found
 
     def _text(self, report: str) -> _Text:
         words = self._split(report)

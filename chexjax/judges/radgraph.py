@@ -106,13 +106,17 @@ class RadGraph:
         return judgements
 
 
-@functools.lru_cache(maxsize=1)
 def extractor_of(config: RadGraphConfig) -> Extractor:
-    """The model of a config, loaded once for all levels.
+    """The model of a config, loaded once for all levels, as long as its files stay the same.
 
     Raises:
       ValueError: the archive or the encoder's folder cannot be used.
     """
+    return _extractor(config, **config.files())
+
+
+@functools.lru_cache(maxsize=1)
+def _extractor(config: RadGraphConfig, **digests: str) -> Extractor:
     archive, folder = Archive(Path(config.archive)), Path(config.encoder)
     family = archive.family(config.dataset, encoder_spec(folder))
     model = place_model(archive.checkpoint(), family, mesh=current_mesh(), dtype=jnp.float32)
