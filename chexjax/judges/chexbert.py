@@ -25,6 +25,7 @@ from chexjax.mesh import current_mesh, replicated, spread
 from chexjax.weights import Store, check_model, load_model
 
 _FIELD = "judge.chexbert"
+_PUBLISHED = "chexbert.pth"
 
 MEANING = (None, PRESENT, ABSENT, UNCERTAIN)
 """Of each class: blank is not spoken of. `No Finding` has the first two alone."""
@@ -37,9 +38,10 @@ class CheXbertConfig(LabelCounting):
     """Where CheXbert lies. What its files hold, not where they lie, decides the labels.
 
     Attributes:
-      weights: Its parameters as safetensors, under the names that they are published with: a file,
-        or a folder with one.
-      tokenizer: Folder of bert-base-uncased's tokenizer; empty for the folder of the weights.
+      weights: `chexbert.pth` as it is published, or the same parameters as safetensors: the file,
+        or its folder.
+      tokenizer: Folder of bert-base-uncased's tokenizer, of which `vocab.txt` will do; empty for
+        the folder of the weights. CheXbert's authors publish none of their own.
     """
 
     weights: str = local("")
@@ -57,13 +59,11 @@ class CheXbertConfig(LabelCounting):
     def _places(self) -> tuple[Path, Path]:
         """Of weights and tokenizer."""
         if not self.weights:
-            raise ValueError(
-                f"{_FIELD}.weights='': set it to CheXbert's parameters as safetensors; the README "
-                "says how chexbert.pth is converted"
-            )
-        weights = Path(self.weights)
-        beside = weights if weights.is_dir() else weights.parent
-        return weights, Path(self.tokenizer) if self.tokenizer else beside
+            raise ValueError(f"{_FIELD}.weights='': set it to CheXbert's {_PUBLISHED}")
+        given = Path(self.weights)
+        folder = given if given.is_dir() else given.parent
+        weights = given / _PUBLISHED if (given / _PUBLISHED).is_file() else given
+        return weights, Path(self.tokenizer) if self.tokenizer else folder
 
     def labeling(self) -> Labeling:
         """The labeler.
@@ -98,7 +98,7 @@ class CheXbert:
         """Checks that weights and tokenizer are there, from headers alone.
 
         Args:
-          weights: A safetensors file, or a folder with one.
+          weights: A `.pth` or safetensors file, or a folder with the latter.
           tokenizer: Folder with `vocab.txt` or `tokenizer.json`.
           family: The network; the published one where it is left out.
 
@@ -210,5 +210,5 @@ def digest_of(weights: Path, tokenizer: Path) -> str:
     Raises:
       ValueError: a file is missing.
     """
-    files = [*Store(weights).files, *word_files(tokenizer)]
-    return key_of(*(sha256(file) for file in files))
+    stored = [weights] if weights.is_file() else Store(weights).files
+    return key_of(*(sha256(file) for file in [*stored, *word_files(tokenizer)]))

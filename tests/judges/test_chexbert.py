@@ -88,6 +88,8 @@ def ours(folder):
 def small(monkeypatch):
     """Configs describe the small network."""
     monkeypatch.setattr(chexbert, "preset", lambda name, kind: FAMILY)
+    yield
+    chexbert._network.cache_clear()
 
 
 @pytest.fixture
@@ -187,16 +189,42 @@ def test_a_network_is_made_anew_where_its_files_change(small, folder, tmp_path):
     assert not any("Enlarged Cardiomediastinum" in one for one in config.network()(REPORTS))
 
 
+@pytest.mark.parametrize("new", [True, False])
+def test_the_published_file_is_read_as_it_is(theirs, small, folder, ours, new, tmp_path):
+    """A training script's checkpoint with its optimizer's state, of torch before or after 1.6."""
+    torch, model, heads = theirs
+    state = {f"module.bert.{key}": value for key, value in model.state_dict().items()}
+    for k, head in enumerate(heads):
+        state |= {f"module.linear_heads.{k}.{leaf}": v for leaf, v in head.state_dict().items()}
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.0)
+    model(torch.tensor([[2, 3]])).last_hidden_state.sum().backward()
+    optimizer.step()  # by nothing, and with a state
+    saved = {
+        "epoch": 7,
+        "model_state_dict": state,
+        "optimizer_state_dict": optimizer.state_dict(),
+    }
+    torch.save(saved, tmp_path / "chexbert.pth", _use_new_zipfile_serialization=new)
+    for weights in (tmp_path, tmp_path / "chexbert.pth"):
+        config = CheXbertConfig(weights=str(weights), tokenizer=str(folder))
+        classes, vectors = config.network().read(REPORTS)
+        expected = ours.read(REPORTS)
+        np.testing.assert_array_equal(classes, expected[0])
+        np.testing.assert_array_equal(vectors, expected[1])
+    assert config.files() != CheXbertConfig(weights=str(folder)).files()
+
+
 def test_what_cannot_be_read_is_named_before_any_report_is(folder, tmp_path):
     def refused(message, **config):
         settings = JudgeSettings(chexbert=CheXbertConfig(**config))
         with pytest.raises(ValueError, match=message):
             build("lc_chexbert", settings)
 
-    refused("judge.chexbert.weights='': set it to CheXbert's parameters")
+    refused("judge.chexbert.weights='': set it to CheXbert's chexbert.pth")
     refused("are missing", weights=str(folder))  # 2 layers, not 12
     (tmp_path / "chexbert.pth").write_bytes(b"pickle")
-    refused("chexbert.pth, a pickle: opening one can run any code", weights=str(tmp_path))
+    broken = {"weights": str(tmp_path), "tokenizer": str(folder)}
+    refused(r"chexbert\.pth is no file that torch saved", **broken)
     with pytest.raises(
         ValueError, match=r"has no vocab.txt or tokenizer.json; fetch the tokenizer too"
     ):
