@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
 from transformers import PreTrainedTokenizerBase
 
-from chexjax.artefacts.files import sha256
 from chexjax.config import local
 from chexjax.data.chexpert_labels import ABSENT, CHEXPERT_14, PRESENT, UNCERTAIN
 from chexjax.families import EncoderFamily, preset
 from chexjax.judges.encoding import padded, tokenizer_of, word_files
 from chexjax.judges.label_judge import LabelCounting, Labeling, LabelJudge
+from chexjax.judges.program import Program, program
 from chexjax.judges.remembered import Remembered
-from chexjax.judges.store import key_of
-from chexjax.mesh import current_mesh, replicated, spread
+from chexjax.judges.store import key_of_files
+from chexjax.mesh import current_mesh
+from chexjax.models import Encoder
 from chexjax.weights import Store, check_model, load_model
 
 _FIELD = "judge.chexbert"
@@ -29,8 +29,6 @@ _PUBLISHED = "chexbert.pth"
 
 MEANING = (None, PRESENT, ABSENT, UNCERTAIN)
 """Of each class: blank is not spoken of. `No Finding` has the first two alone."""
-
-Run = Callable[[np.ndarray, np.ndarray], tuple[jax.Array, jax.Array]]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -141,7 +139,7 @@ class CheXbert:
         ids = self.ids(reports)
         found = [(np.empty(0), np.empty(0))] * len(ids)
         for items, tokens, lengths in padded(ids, self._limit):
-            rows = zip(*map(np.asarray, self._run(tokens, lengths)), strict=True)
+            rows = zip(*self._run(tokens, lengths), strict=True)
             for item, row in zip(items, rows, strict=False):
                 found[item] = row
         return found
@@ -175,27 +173,15 @@ class CheXbert:
         return found
 
     @functools.cached_property
-    def _run(self) -> Run:
+    def _run(self) -> Program:
         """Token ids `i32[B, T]` and lengths `i32[B]` to classes and vectors."""
-        mesh = current_mesh()
-        graph, state = nnx.split(load_model(self._weights, self._family, mesh=mesh))
+        return program(load_model(self._weights, self._family, mesh=current_mesh()), _run)
 
-        @functools.partial(jax.jit, out_shardings=replicated(mesh))
-        def run(
-            state: nnx.State, tokens: jax.Array, lengths: jax.Array
-        ) -> tuple[jax.Array, jax.Array]:
-            valid = jnp.arange(tokens.shape[1]) < lengths[:, None]
-            model = nnx.merge(graph, state)
-            vectors = model.token(spread(tokens), spread(valid))
-            heads = [jnp.argmax(head(vectors), axis=-1) for head in model.heads]
-            return jnp.stack(heads, axis=-1), vectors
 
-        def exact(tokens: np.ndarray, lengths: np.ndarray) -> tuple[jax.Array, jax.Array]:
-            # Accelerators would multiply in fewer bits, and near ties would tip.
-            with jax.set_mesh(mesh), jax.default_matmul_precision("float32"):
-                return run(state, tokens, lengths)
-
-        return exact
+def _run(model: Encoder, tokens: jax.Array, lengths: jax.Array) -> tuple[jax.Array, jax.Array]:
+    vectors = model.token(tokens, jnp.arange(tokens.shape[1]) < lengths[:, None])
+    heads = [jnp.argmax(head(vectors), axis=-1) for head in model.heads]
+    return jnp.stack(heads, axis=-1), vectors
 
 
 @functools.lru_cache(maxsize=1)
@@ -211,4 +197,4 @@ def digest_of(weights: Path, tokenizer: Path) -> str:
       ValueError: a file is missing.
     """
     stored = [weights] if weights.is_file() else Store(weights).files
-    return key_of(*(sha256(file) for file in [*stored, *word_files(tokenizer)]))
+    return key_of_files(*stored, *word_files(tokenizer))

@@ -10,14 +10,13 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
-from jax.sharding import Mesh, PartitionSpec
 from transformers import AutoTokenizer, BertTokenizer, PreTrainedTokenizerBase
 
-from chexjax.artefacts.files import sha256
 from chexjax.data.tokens import tokenizer_files
-from chexjax.judges.store import key_of
-from chexjax.mesh import current_mesh, spread
+from chexjax.judges.program import Program, program
+from chexjax.judges.store import key_of_files
+from chexjax.mesh import current_mesh
+from chexjax.models import Encoder
 from chexjax.weights import Store, load_model
 from chexjax.weights.encoders import local_encoder
 
@@ -131,27 +130,15 @@ class TextEncoder:
         return found
 
     @functools.cached_property
-    def _model(self) -> tuple[Mesh, nnx.GraphDef, nnx.State]:
-        mesh = current_mesh()
-        return mesh, *nnx.split(load_model(self.folder, self._family, mesh=mesh))
-
-    def _run(self, tokens: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    def _run(self) -> Program:
         """Token ids `i32[B, T]` and lengths `i32[B]` to `f32[B, T, D]`."""
-        mesh, graph, state = self._model
-        # Accelerators would multiply in fewer bits, which moves the third decimal of a score.
-        with jax.set_mesh(mesh), jax.default_matmul_precision("float32"):
-            return np.asarray(_unit_states(graph, state, tokens, lengths))
+        return program(load_model(self.folder, self._family, mesh=current_mesh()), _unit_states)
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def _unit_states(
-    graph: nnx.GraphDef, state: nnx.State, tokens: jax.Array, lengths: jax.Array
-) -> jax.Array:
-    """Hidden states of unit length, whole on every device; the texts are shared among them."""
-    valid = jnp.arange(tokens.shape[1]) < lengths[:, None]
-    hidden = nnx.merge(graph, state)(spread(tokens), spread(valid))
-    hidden /= jnp.linalg.norm(hidden, axis=-1, keepdims=True)
-    return jax.lax.with_sharding_constraint(hidden, PartitionSpec())
+def _unit_states(model: Encoder, tokens: jax.Array, lengths: jax.Array) -> jax.Array:
+    """Hidden states of unit length."""
+    hidden = model(tokens, jnp.arange(tokens.shape[1]) < lengths[:, None])
+    return hidden / jnp.linalg.norm(hidden, axis=-1, keepdims=True)
 
 
 def word_files(folder: Path) -> list[Path]:
@@ -190,5 +177,4 @@ def encoder_digest(folder: Path) -> str:
     Raises:
       ValueError: its weights cannot be read.
     """
-    files = [*Store(folder).files, folder / "config.json", *word_files(folder)]
-    return key_of(*(sha256(file) for file in files))
+    return key_of_files(*Store(folder).files, folder / "config.json", *word_files(folder))

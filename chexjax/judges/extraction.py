@@ -6,16 +6,14 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import jax
 import numpy as np
-from flax import nnx
 
 from chexjax.families import SpanSpec
 from chexjax.judges.encoding import Shape, batches, program_width
 from chexjax.judges.graph import Entity, Graph
+from chexjax.judges.program import program
 from chexjax.judges.remembered import Remembered
 from chexjax.judges.words import SPLITS, Split, as_read
-from chexjax.mesh import current_mesh, replicated
 from chexjax.models import SpanModel, SpanScores
 
 _SEGMENTS = (1, 2, 4)
@@ -72,12 +70,7 @@ class Extractor:
             )
         self._spec, self._tokenizer, self._split = model.spec, tokenizer, SPLITS[split]
         self._segment = segment
-        graph, self._state = nnx.split(model)
-        self._mesh = current_mesh()
-        self._run = jax.jit(
-            lambda state, *batch: nnx.merge(graph, state)(*batch),
-            out_shardings=replicated(self._mesh),
-        )
+        self._run = program(model, lambda model, *batch: model(*batch))
         self._known = Remembered(self._read)
 
     def __call__(self, reports: Sequence[str]) -> list[Extracted]:
@@ -135,9 +128,7 @@ class Extractor:
                 self._write(pieces[row, k], valid[row, k], word[row, k], ids[part], owners[part])
         # Nothing may read from nothing: rows without a text have one token.
         valid[:, :, 0] = True
-        # Accelerators would multiply in fewer bits, and near ties would tip.
-        with jax.set_mesh(self._mesh), jax.default_matmul_precision("float32"):
-            scores: SpanScores = jax.device_get(self._run(self._state, pieces, valid, word, words))
+        scores: SpanScores = self._run(pieces, valid, word, words)
         return scores
 
     def _write(

@@ -9,13 +9,12 @@ from pathlib import Path
 
 import jax.numpy as jnp
 
-from chexjax.artefacts.files import sha256
 from chexjax.config import local
 from chexjax.judges.base import Judgement, check_pairs
 from chexjax.judges.encoding import tokenizer_of, word_files
 from chexjax.judges.extraction import Extractor
 from chexjax.judges.graph import LEVELS
-from chexjax.judges.store import key_of
+from chexjax.judges.store import key_of_files
 from chexjax.judges.words import SPLITS, Split
 from chexjax.mesh import current_mesh
 from chexjax.weights import place_model
@@ -68,10 +67,9 @@ class RadGraphConfig:
         """
         self.build("partial")
         folder = Path(self.encoder)
-        own = [folder / "config.json", *word_files(folder)]
         return {
-            "archive": key_of(*(sha256(file) for file in archive_files(Path(self.archive)))),
-            "encoder": key_of(*(sha256(file) for file in own)),
+            "archive": key_of_files(*archive_files(Path(self.archive))),
+            "encoder": key_of_files(folder / "config.json", *word_files(folder)),
         }
 
 
