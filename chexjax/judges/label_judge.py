@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chexjax.data.chexpert_labels import CHEXPERT_14
+from chexjax.judges.answer import item
 from chexjax.judges.base import Judgement, check_pairs
 from chexjax.judges.label_f1 import (
     FIVE,
@@ -117,7 +118,7 @@ class LabelJudge:
 
 def _items(category: str, what: str, which: NDArray[np.bool]) -> Iterator[dict[str, Any]]:
     for name in np.compress(which, CHEXPERT_14):
-        yield {"category": category, "text": f"{what}: {name}", "span": None}
+        yield item(category, f"{what}: {name}")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -11,6 +11,7 @@ from typing import Any
 
 from chexjax.families import EncoderFamily, EncoderSpec, Names
 from chexjax.families.bert import DISTILBERT_NAMES, SHARDING, bert_names, encoder
+from chexjax.weights.architectures import DISTILBERT
 from chexjax.weights.store import CheckpointError, Store
 
 _WORDS = "embeddings.word_embeddings.weight"
@@ -25,12 +26,9 @@ _FIELDS = {
     "epsilon": "layer_norm_eps",
 }
 _DISTILBERT_FIELDS = {
-    "width": "dim",
-    "layers": "n_layers",
-    "heads": "n_heads",
-    "mlp": "hidden_dim",
-    "vocabulary": "vocab_size",
-    "positions": "max_position_embeddings",
+    ours: DISTILBERT.get(theirs, theirs)
+    for ours, theirs in _FIELDS.items()
+    if ours not in ("types", "epsilon")  # it has no types, and the one epsilon in its code
 }
 _KINDS = {"bert": _FIELDS, "roberta": _FIELDS, "distilbert": _DISTILBERT_FIELDS}
 """Fields of our spec in the config of each architecture."""
