@@ -15,8 +15,8 @@ from transformers import PreTrainedTokenizerBase
 from chexjax.config import local
 from chexjax.data.chexpert_labels import ABSENT, CHEXPERT_14, PRESENT, UNCERTAIN
 from chexjax.families import EncoderFamily, preset
-from chexjax.judges.encoding import padded, tokenizer_of, word_files
-from chexjax.judges.label_judge import LabelCounting, Labeling, LabelJudge
+from chexjax.judges.encoding import cut, padded, tokenizer_of, word_files
+from chexjax.judges.label_judge import LabelConfig, Labeling
 from chexjax.judges.program import Program, program
 from chexjax.judges.remembered import Remembered
 from chexjax.judges.store import key_of_files
@@ -32,7 +32,7 @@ MEANING = (None, PRESENT, ABSENT, UNCERTAIN)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class CheXbertConfig(LabelCounting):
+class CheXbertConfig(LabelConfig):
     """Where CheXbert lies. What its files hold, not where they lie, decides the labels.
 
     Attributes:
@@ -70,14 +70,6 @@ class CheXbertConfig(LabelCounting):
           ValueError: as `network`.
         """
         return Labeling("CheXbert", self.network(), self.uncertain)
-
-    def build(self) -> LabelJudge:
-        """The judge.
-
-        Raises:
-          ValueError: as `network`.
-        """
-        return LabelJudge(self.labeling(), self.of)
 
     def files(self) -> dict[str, str]:
         """A digest of parameters and tokenizer.
@@ -154,8 +146,7 @@ class CheXbert:
             split_special_tokens=True,
             verbose=False,
         )["input_ids"]
-        last = self._limit - 1
-        return [one if len(one) <= self._limit else [*one[:last], one[-1]] for one in found]
+        return [cut(one, self._limit) for one in found]
 
     @property
     def _limit(self) -> int:
@@ -175,10 +166,14 @@ class CheXbert:
     @functools.cached_property
     def _run(self) -> Program:
         """Token ids `i32[B, T]` and lengths `i32[B]` to classes and vectors."""
-        return program(load_model(self._weights, self._family, mesh=current_mesh()), _run)
+        return program(
+            load_model(self._weights, self._family, mesh=current_mesh()), _classes_and_vectors
+        )
 
 
-def _run(model: Encoder, tokens: jax.Array, lengths: jax.Array) -> tuple[jax.Array, jax.Array]:
+def _classes_and_vectors(
+    model: Encoder, tokens: jax.Array, lengths: jax.Array
+) -> tuple[jax.Array, jax.Array]:
     vectors = model.token(tokens, jnp.arange(tokens.shape[1]) < lengths[:, None])
     heads = [jnp.argmax(head(vectors), axis=-1) for head in model.heads]
     return jnp.stack(heads, axis=-1), vectors

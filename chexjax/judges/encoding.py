@@ -49,6 +49,11 @@ def batches(shapes: Sequence[Shape]) -> Iterator[tuple[Shape, int, list[int]]]:
         yield from ((shape, rows, items[k : k + rows]) for k in range(0, len(items), rows))
 
 
+def cut(ids: Sequence[int], limit: int) -> list[int]:
+    """A text's ids, of too many the first and, since it ends all texts, the last."""
+    return list(ids) if len(ids) <= limit else [*ids[: limit - 1], ids[-1]]
+
+
 def padded(
     ids: Sequence[Sequence[int]], limit: int
 ) -> Iterator[tuple[list[int], np.ndarray, np.ndarray]]:
@@ -118,7 +123,7 @@ class TextEncoder:
 
     def cut(self, ids: Sequence[int]) -> list[int]:
         """As many of a text's ids as the encoder reads, its last one kept."""
-        return list(ids) if len(ids) <= self.limit else [*ids[: self.limit - 1], ids[-1]]
+        return cut(ids, self.limit)
 
     def hidden(self, ids: Sequence[Sequence[int]]) -> list[np.ndarray]:
         """Hidden states of texts that are cut, unit length, `f32[T, D]` each."""

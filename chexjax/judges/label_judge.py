@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
@@ -49,21 +50,6 @@ class Labeling:
 
 
 Which = Literal["all", "five"]
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class LabelCounting:
-    """How labels are counted.
-
-    Attributes:
-      uncertain: What an uncertain label counts as: "present", as in the field's report metrics,
-        or "absent".
-      of: The score of a pair is the share of equal labels of "all", or of the "five" of CheXpert's
-        competition.
-    """
-
-    uncertain: Uncertain = "present"
-    of: Which = "all"
 
 
 class LabelJudge:
@@ -122,16 +108,43 @@ def _items(category: str, what: str, which: NDArray[np.bool]) -> Iterator[dict[s
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class RuleLabelsConfig(LabelCounting):
+class LabelConfig(abc.ABC):
+    """A labeler, and how its labels are counted.
+
+    Attributes:
+      uncertain: What an uncertain label counts as: "present", as in the field's report metrics,
+        or "absent".
+      of: The score of a pair is the share of equal labels of "all", or of the "five" of CheXpert's
+        competition.
+    """
+
+    uncertain: Uncertain = "present"
+    of: Which = "all"
+
+    @abc.abstractmethod
+    def labeling(self) -> Labeling:
+        """The labeler.
+
+        Raises:
+          ValueError: a file is missing or is not what it should be.
+        """
+
+    def build(self) -> LabelJudge:
+        """The judge.
+
+        Raises:
+          ValueError: as `labeling`.
+        """
+        return LabelJudge(self.labeling(), self.of)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RuleLabelsConfig(LabelConfig):
     """The labeler of rules, which needs no weights."""
 
     def labeling(self) -> Labeling:
         """The labeler."""
         return Labeling("rules", _rules, self.uncertain)
-
-    def build(self) -> LabelJudge:
-        """The judge."""
-        return LabelJudge(self.labeling(), self.of)
 
     def files(self) -> dict[str, str]:
         """It reads none."""
