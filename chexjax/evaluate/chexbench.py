@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 import numpy as np
@@ -18,7 +18,8 @@ import numpy as np
 from chexjax.config import local
 from chexjax.data.chexbench.questions import TEXT, Question, chosen, plain_findings
 from chexjax.evaluate.significance import Array, Interval, interval, resampled_means
-from chexjax.judges import Judge
+from chexjax.judges import Judge, Labeling, label_f1
+from chexjax.judges.label_judge import LabelJudge
 
 Protocol = Literal["sum", "mean", "generate"]
 
@@ -36,7 +37,8 @@ class ChexbenchConfig:
       tasks: Names of tasks; empty for all.
       count: Questions of each task, from the first; None for all.
       protocols: How a policy's choice is read.
-      judges: Who scores the tasks that ask for a text, which only the official file has.
+      judges: Who scores the tasks that ask for a text, which only the official file has. The F1 of
+        these texts' labels is beside them, by whom the config has read labels from reports.
       max_new_tokens: Longest answer that is written; 512 in the official scripts.
       unit: Questions that are answered together.
     """
@@ -119,7 +121,11 @@ class TaskResult:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TextResult:
-    """One task that asks for a text, by one judge: system -> mean score, and the difference."""
+    """One task that asks for a text, by one judge: system -> its score, and the difference.
+
+    A judge's score is the mean over texts, and the labels' F1 that of all together. Both sides are
+    compared as the official script does, in plain lower case.
+    """
 
     task: str
     judge: str
@@ -182,23 +188,70 @@ def choices(
 
 
 def texts(
-    questions: Sequence[Question], answers: Answers, judges: Sequence[Judge], *, seed: int
+    questions: Sequence[Question],
+    answers: Answers,
+    judges: Sequence[Judge],
+    labeling: Labeling | None,
+    *,
+    seed: int,
 ) -> tuple[TextResult, ...]:
-    """Scores of the texts that tasks ask for; those that a judge gave no score are left out."""
+    """Scores of the texts that tasks ask for; those that a judge gave no score are left out.
+
+    Args:
+      questions: All, each of which all systems have answered.
+      answers: What the systems wrote.
+      judges: Who scores each text.
+      labeling: Who reads labels from both sides, for the F1 of all texts of a task together; None
+        leaves it out.
+      seed: Of the bootstrap draws.
+    """
     found = []
     for task, asked in _by_task(questions, text=True).items():
-        for judge in judges:
-            values = _scores(asked, answers, judge)
-            if len(values):
-                draws = resampled_means(values, seed=seed)
-                score, gap = _compared(list(answers), values.mean(0), draws)
-                count = len(values)
+        references = [plain_findings(question.reference) for question in asked]
+        written = [
+            [plain_findings(said[question.id].text or "") for question in asked]
+            for said in answers.values()
+        ]
+        measured = [_scored(references, written, judge, seed) for judge in judges]
+        if labeling is not None:
+            measured.append(_labelled(references, written, labeling, seed))
+        for judge, count, means, draws in measured:
+            if count:
+                score, gap = _compared(list(answers), means, draws)
                 found.append(
-                    TextResult(
-                        task=task, judge=judge.name, texts=count, score=score, difference=gap
-                    )
+                    TextResult(task=task, judge=judge, texts=count, score=score, difference=gap)
                 )
     return tuple(found)
+
+
+_Measured = tuple[str, int, Array, Array]
+"""By whom, of how many texts, the value of each system `f64[S]`, and of draws `f64[R, S]`."""
+
+
+def _scored(
+    references: Sequence[str], written: Sequence[Sequence[str]], judge: Judge, seed: int
+) -> _Measured:
+    """Means of a judge's scores."""
+    columns = [[one.score for one in judge.judge(references, reports)] for reports in written]
+    values = np.asarray(columns, np.float64).T
+    values = values[np.isfinite(values).all(1)]
+    if not len(values):
+        return judge.name, 0, values, values
+    return judge.name, len(values), values.mean(0), resampled_means(values, seed=seed)
+
+
+def _labelled(
+    references: Sequence[str], written: Sequence[Sequence[str]], labeling: Labeling, seed: int
+) -> _Measured:
+    """F1 of the labels of all texts together, which is no mean of theirs."""
+    rows = [label_f1.counted(*labeling.present(references, reports)) for reports in written]
+
+    def f1(means: Iterable[Array]) -> Array:
+        return np.stack([label_f1.averages(one)[label_f1.MEAN_OF_FOUR] for one in means], axis=-1)
+
+    means = f1(row.mean(0, keepdims=True) for row in rows)
+    draws = f1(resampled_means(row, seed=seed) for row in rows)
+    return LabelJudge(labeling).corpus_name, len(references), means[0], draws
 
 
 def _by_task(questions: Sequence[Question], *, text: bool) -> dict[str, list[Question]]:
@@ -208,17 +261,6 @@ def _by_task(questions: Sequence[Question], *, text: bool) -> dict[str, list[Que
         if (question.task in TEXT) == text:
             found.setdefault(question.task, []).append(question)
     return found
-
-
-def _scores(asked: Sequence[Question], answers: Answers, judge: Judge) -> Array:
-    """`f64[Q, S]`; texts are compared as the official script does, in plain lower case."""
-    references = [plain_findings(question.reference) for question in asked]
-    columns = []
-    for said in answers.values():
-        written = [plain_findings(said[question.id].text or "") for question in asked]
-        columns.append([one.score for one in judge.judge(references, written)])
-    values = np.asarray(columns, np.float64).T
-    return values[np.isfinite(values).all(1)]
 
 
 def _values(asked: Sequence[Question], answers: Answers, protocol: Protocol) -> Array:

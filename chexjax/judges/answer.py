@@ -25,6 +25,11 @@ LABELS = (
 )
 """What the judge calls the categories."""
 
+LONGEST = 1024
+"""Tokens of an answer, at most, where nobody says; GREEN's are 443 on average."""
+AGAIN_TEMPERATURE, AGAIN_SEED = 0.7, 1
+"""Of a second answer, where the first, the likeliest, cannot be read."""
+
 MATCHED = "matched"
 INSIGNIFICANT = "insignificant-"
 
@@ -56,12 +61,23 @@ def judgement(
       matched: Findings that both reports state.
       significant: Errors by category, `"a"` to `"f"`.
       insignificant: The same of errors that change no score.
-      items: `category` ("matched", "a".."f", "insignificant-a"..) and `text` of each.
+      items: Each made by `item`.
       details: More of what led to the score.
     """
     score = matched / (matched + sum(significant.values())) if matched else 0.0
     counts = {"matched": matched, "significant": significant, "insignificant": insignificant}
     return Judgement(score, {**counts, "items": list(items), **details})
+
+
+def item(category: str, text: str, span: Sequence[int] | None = None) -> dict[str, Any]:
+    """One of a judgement's `items`.
+
+    Args:
+      category: "matched", "a".."f", or "insignificant-a" and on.
+      text: What it is.
+      span: Where in the candidate it stands, [start, end) in characters, if that is known.
+    """
+    return {"category": category, "text": text, "span": span and list(span)}
 
 
 def parse_judgement(text: str) -> Judgement:
@@ -177,9 +193,9 @@ def _lines(section: str | None) -> list[tuple[str, str]]:
 def _items(section: str | None, prefix: str) -> list[dict[str, Any]]:
     last = dict(_lines(section))  # of the lines of one category
     behind = {c: line.rsplit(":", 1)[-1].split(".", 1)[-1] for c, line in last.items()}
-    return [item for c, text in behind.items() for item in _split(prefix + c, text)]
+    return [one for c, text in behind.items() for one in _split(prefix + c, text)]
 
 
 def _split(category: str, text: str) -> list[dict[str, Any]]:
     texts = (part.strip().removesuffix(".") for part in text.split(";"))
-    return [{"category": category, "text": part, "span": None} for part in texts if part]
+    return [item(category, part) for part in texts if part]

@@ -16,7 +16,7 @@ import numpy as np
 from chexjax.artefacts.files import sha256
 from chexjax.config import local, nearest
 from chexjax.judges.base import Judgement, check_pairs
-from chexjax.judges.encoding import TextEncoder, batches, encoder_digest
+from chexjax.judges.encoding import TextEncoder, batches, encoder_digest, program_width
 
 _FIELD = "judge.bertscore"
 _CHUNK = 512  # pairs whose embeddings are in memory together
@@ -221,7 +221,8 @@ class _Matcher:
         self, pairs: Sequence[tuple[str, str]], hidden: Mapping[str, np.ndarray]
     ) -> Iterator[tuple[tuple[str, str], np.ndarray]]:
         lengths = [max(len(self._ids[text]) for text in pair) for pair in pairs]
-        for width, rows, items in batches(lengths, self._limit):
+        widths = [(program_width(length, self._limit),) for length in lengths]
+        for (width,), rows, items in batches(widths):
             sides = [
                 self._side([pairs[k][side] for k in items], hidden, rows, width) for side in (0, 1)
             ]

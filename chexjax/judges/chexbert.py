@@ -4,60 +4,64 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
-from transformers import BertTokenizer
+from transformers import PreTrainedTokenizerBase
 
-from chexjax.artefacts.files import sha256
 from chexjax.config import local
 from chexjax.data.chexpert_labels import ABSENT, CHEXPERT_14, PRESENT, UNCERTAIN
 from chexjax.families import EncoderFamily, preset
-from chexjax.judges.encoding import batches, word_files
-from chexjax.judges.label_judge import LabelCounting, Labeling, LabelJudge
-from chexjax.judges.store import key_of
-from chexjax.mesh import current_mesh, replicated, spread
+from chexjax.judges.encoding import cut, padded, tokenizer_of, word_files
+from chexjax.judges.label_judge import LabelConfig, Labeling
+from chexjax.judges.program import Program, program
+from chexjax.judges.remembered import Remembered
+from chexjax.judges.store import key_of_files
+from chexjax.mesh import current_mesh
+from chexjax.models import Encoder
 from chexjax.weights import Store, check_model, load_model
 
 _FIELD = "judge.chexbert"
+_PUBLISHED = "chexbert.pth"
 
 MEANING = (None, PRESENT, ABSENT, UNCERTAIN)
 """Of each class: blank is not spoken of. `No Finding` has the first two alone."""
 
-Run = Callable[[np.ndarray, np.ndarray], tuple[jax.Array, jax.Array]]
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class CheXbertConfig(LabelCounting):
+class CheXbertConfig(LabelConfig):
     """Where CheXbert lies. What its files hold, not where they lie, decides the labels.
 
     Attributes:
-      weights: Its parameters as safetensors, under the names that they are published with: a file,
-        or a folder with one.
-      tokenizer: Folder of bert-base-uncased's tokenizer; empty for the folder of the weights.
+      weights: `chexbert.pth` as it is published, or the same parameters as safetensors: the file,
+        or its folder.
+      tokenizer: Folder of bert-base-uncased's tokenizer, of which `vocab.txt` will do; empty for
+        the folder of the weights. CheXbert's authors publish none of their own.
     """
 
     weights: str = local("")
     tokenizer: str = local("")
 
     def network(self) -> CheXbert:
-        """The network; its parameters are loaded when the first report comes.
+        """The network, one for all who ask; its parameters are loaded when the first report comes.
 
         Raises:
           ValueError: a file is missing or is not what it should be.
         """
+        places = self._places()
+        return _network(*places, digest_of(*places))
+
+    def _places(self) -> tuple[Path, Path]:
+        """Of weights and tokenizer."""
         if not self.weights:
-            raise ValueError(
-                f"{_FIELD}.weights='': set it to CheXbert's parameters as safetensors; the README "
-                "says how chexbert.pth is converted"
-            )
-        weights = Path(self.weights)
-        beside = weights if weights.is_dir() else weights.parent
-        return CheXbert(weights, Path(self.tokenizer) if self.tokenizer else beside)
+            raise ValueError(f"{_FIELD}.weights='': set it to CheXbert's {_PUBLISHED}")
+        given = Path(self.weights)
+        folder = given if given.is_dir() else given.parent
+        weights = given / _PUBLISHED if (given / _PUBLISHED).is_file() else given
+        return weights, Path(self.tokenizer) if self.tokenizer else folder
 
     def labeling(self) -> Labeling:
         """The labeler.
@@ -67,21 +71,14 @@ class CheXbertConfig(LabelCounting):
         """
         return Labeling("CheXbert", self.network(), self.uncertain)
 
-    def build(self) -> LabelJudge:
-        """The judge.
-
-        Raises:
-          ValueError: as `network`.
-        """
-        return LabelJudge(self.labeling(), self.of)
-
     def files(self) -> dict[str, str]:
         """A digest of parameters and tokenizer.
 
         Raises:
           ValueError: as `network`.
         """
-        return {"weights": self.network().digest()}
+        self.network()
+        return {"weights": digest_of(*self._places())}
 
 
 class CheXbert:
@@ -91,7 +88,7 @@ class CheXbert:
         """Checks that weights and tokenizer are there, from headers alone.
 
         Args:
-          weights: A safetensors file, or a folder with one.
+          weights: A `.pth` or safetensors file, or a folder with the latter.
           tokenizer: Folder with `vocab.txt` or `tokenizer.json`.
           family: The network; the published one where it is left out.
 
@@ -101,11 +98,8 @@ class CheXbert:
         self._weights, self._folder = weights, tokenizer
         self._family = family or preset("chexbert", EncoderFamily)
         check_model(weights, self._family)
-        if not word_files(tokenizer):
-            raise ValueError(
-                f"{_FIELD}.tokenizer: {tokenizer} has no vocab.txt or tokenizer.json; give a "
-                "folder with the tokenizer of bert-base-uncased"
-            )
+        word_files(tokenizer)
+        self._known = Remembered(self._read)
 
     def __call__(self, reports: Sequence[str]) -> list[dict[str, int]]:
         """What each report says of the 14, as CheXbert's classes; blank labels are left out."""
@@ -127,17 +121,20 @@ class CheXbert:
 
     def read(self, reports: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """The likeliest class of each label, `i32[B, 14]`, and the vectors, `f32[B, D]`."""
+        found = self._known(reports)
+        classes = np.array([one for one, _ in found], np.int32).reshape(-1, len(CHEXPERT_14))
+        vectors = np.array([vector for _, vector in found], np.float32)
+        return classes, vectors.reshape(-1, self._family.encoder.block.width)
+
+    def _read(self, reports: Sequence[str]) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Classes and vector of each report."""
         ids = self.ids(reports)
-        classes = np.zeros((len(ids), len(CHEXPERT_14)), np.int32)
-        vectors = np.zeros((len(ids), self._family.encoder.block.width), np.float32)
-        for width, rows, items in batches([len(one) for one in ids], self._limit):
-            tokens, lengths = np.zeros((rows, width), np.int32), np.ones(rows, np.int32)
-            for row, item in enumerate(items):
-                lengths[row] = len(ids[item])
-                tokens[row, : lengths[row]] = ids[item]
-            found = (np.asarray(one) for one in self._run(tokens, lengths))
-            classes[items], vectors[items] = (one[: len(items)] for one in found)
-        return classes, vectors
+        found = [(np.empty(0), np.empty(0))] * len(ids)
+        for items, tokens, lengths in padded(ids, self._limit):
+            rows = zip(*self._run(tokens, lengths), strict=True)
+            for item, row in zip(items, rows, strict=False):
+                found[item] = row
+        return found
 
     def ids(self, reports: Sequence[str]) -> list[list[int]]:
         """Token ids of each report, white space squeezed; a long one keeps its first and last.
@@ -149,21 +146,15 @@ class CheXbert:
             split_special_tokens=True,
             verbose=False,
         )["input_ids"]
-        last = self._limit - 1
-        return [one if len(one) <= self._limit else [*one[:last], one[-1]] for one in found]
-
-    def digest(self) -> str:
-        """Of all bytes that decide the labels."""
-        files = [*Store(self._weights).files, *word_files(self._folder)]
-        return key_of(*(sha256(file) for file in files))
+        return [cut(one, self._limit) for one in found]
 
     @property
     def _limit(self) -> int:
         return self._family.encoder.positions
 
     @functools.cached_property
-    def _tokenizer(self) -> BertTokenizer:
-        found = BertTokenizer.from_pretrained(self._folder)
+    def _tokenizer(self) -> PreTrainedTokenizerBase:
+        found = tokenizer_of(self._folder)
         rows = self._family.encoder.vocabulary
         if len(found) != rows or found.tokenize("EDEMA") != found.tokenize("edema"):
             raise ValueError(
@@ -173,24 +164,32 @@ class CheXbert:
         return found
 
     @functools.cached_property
-    def _run(self) -> Run:
+    def _run(self) -> Program:
         """Token ids `i32[B, T]` and lengths `i32[B]` to classes and vectors."""
-        mesh = current_mesh()
-        graph, state = nnx.split(load_model(self._weights, self._family, mesh=mesh))
+        return program(
+            load_model(self._weights, self._family, mesh=current_mesh()), _classes_and_vectors
+        )
 
-        @functools.partial(jax.jit, out_shardings=replicated(mesh))
-        def run(
-            state: nnx.State, tokens: jax.Array, lengths: jax.Array
-        ) -> tuple[jax.Array, jax.Array]:
-            valid = jnp.arange(tokens.shape[1]) < lengths[:, None]
-            model = nnx.merge(graph, state)
-            vectors = model.token(spread(tokens), spread(valid))
-            heads = [jnp.argmax(head(vectors), axis=-1) for head in model.heads]
-            return jnp.stack(heads, axis=-1), vectors
 
-        def exact(tokens: np.ndarray, lengths: np.ndarray) -> tuple[jax.Array, jax.Array]:
-            # Accelerators would multiply in fewer bits, and near ties would tip.
-            with jax.set_mesh(mesh), jax.default_matmul_precision("float32"):
-                return run(state, tokens, lengths)
+def _classes_and_vectors(
+    model: Encoder, tokens: jax.Array, lengths: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    vectors = model.token(tokens, jnp.arange(tokens.shape[1]) < lengths[:, None])
+    heads = [jnp.argmax(head(vectors), axis=-1) for head in model.heads]
+    return jnp.stack(heads, axis=-1), vectors
 
-        return exact
+
+@functools.lru_cache(maxsize=1)
+def _network(weights: Path, tokenizer: Path, digest: str) -> CheXbert:
+    """What is loaded and compiled once for the labeler, the metric and RadCliQ."""
+    return CheXbert(weights, tokenizer)
+
+
+def digest_of(weights: Path, tokenizer: Path) -> str:
+    """A digest of all bytes that decide the labels.
+
+    Raises:
+      ValueError: a file is missing.
+    """
+    stored = [weights] if weights.is_file() else Store(weights).files
+    return key_of_files(*stored, *word_files(tokenizer))

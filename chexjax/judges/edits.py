@@ -13,7 +13,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from chexjax.data.phantom.lexicon import LEXICON
-from chexjax.judges.answer import INSIGNIFICANT, MATCHED
+from chexjax.judges.answer import INSIGNIFICANT, MATCHED, item
+from chexjax.judges.injection import pick
 from chexjax.judges.oracle import Point
 
 _SENTENCE = re.compile(r"(?<=[.!?])\s+")
@@ -94,11 +95,11 @@ def edit(reference: str, other: str, rng: np.random.Generator, most: int = 4) ->
         text, categories = sentence, [MATCHED]
         if k in wrong:
             text, categories = _edited(sentence, rng, last=last)
-        points.append(Point(_short(sentence), [_item(c, sentence) for c in categories]))
+        points.append(Point(_short(sentence), [item(c, _short(sentence)) for c in categories]))
         kept += [text] if text else []
     for category, sentence in _insertions(said, other, rng):
         kept.insert(int(rng.integers(len(kept) + 1)), sentence)
-        points.append(Point(_short(sentence), [_item(category, sentence)]))
+        points.append(Point(_short(sentence), [item(category, _short(sentence))]))
     if rng.random() < 0.3:
         kept = [kept[k] for k in rng.permutation(len(kept))]
     return Edited(" ".join(kept), points)
@@ -159,9 +160,9 @@ def _insertions(said: Sequence[str], other: str, rng: np.random.Generator) -> li
     about = {k.lower() for sentence in said for k in _KINDS.findall(sentence)}
     false = [s for s in sentences(other) if _is_finding(s) and not about & _kinds(s)]
     if false and rng.random() < 0.4:
-        found.append(("a", _pick(false, rng)))
+        found.append(("a", pick(false, rng)))
     if rng.random() < 0.25 and not any(_COMPARES.search(sentence) for sentence in said):
-        found.append(("e", _pick(_COMPARISONS, rng)))
+        found.append(("e", pick(_COMPARISONS, rng)))
     return found
 
 
@@ -176,11 +177,3 @@ def _kinds(sentence: str) -> set[str]:
 def _short(sentence: str) -> str:
     """Its first words: enough to know it by."""
     return " ".join(re.findall(r"[a-z0-9]+", sentence.lower())[:_WORDS])
-
-
-def _item(category: str, sentence: str) -> dict[str, object]:
-    return {"category": category, "text": _short(sentence), "span": None}
-
-
-def _pick(options: Sequence[str], rng: np.random.Generator) -> str:
-    return options[int(rng.integers(len(options)))]

@@ -6,46 +6,73 @@ import functools
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
-from jax.sharding import Mesh, PartitionSpec
+from transformers import AutoTokenizer, BertTokenizer, PreTrainedTokenizerBase
 
-from chexjax.artefacts.files import sha256
 from chexjax.data.tokens import tokenizer_files
-from chexjax.judges.store import key_of
-from chexjax.mesh import current_mesh, spread
+from chexjax.judges.program import Program, program
+from chexjax.judges.store import key_of_files
+from chexjax.mesh import current_mesh
+from chexjax.models import Encoder
 from chexjax.weights import Store, load_model
 from chexjax.weights.encoders import local_encoder
 
 _SHORTEST = 32  # tokens of the narrowest program; each wider one is twice as wide
-_TOKENS = {"cpu": 2048}  # of one program's batch
+_TOKENS = {"cpu": 2048}  # of one program's batch, padding included
 _TOKENS_ELSEWHERE = 16384
 
+Shape = tuple[int, ...]
+"""Of one text in a program's batch, padding included."""
 
-def bucket(length: int, limit: int) -> int:
+
+def program_width(length: int, limit: int) -> int:
     """Width of the program that takes `length` tokens: a power of two, at most `limit`."""
     return min(max(_SHORTEST, 1 << math.ceil(math.log2(max(length, 1)))), limit)
 
 
-def batches(lengths: Sequence[int], limit: int) -> Iterator[tuple[int, int, list[int]]]:
-    """Cuts work into batches of few shapes.
+def batches(shapes: Sequence[Shape]) -> Iterator[tuple[Shape, int, list[int]]]:
+    """Cuts work into batches of one shape each.
 
     Args:
-      lengths: Tokens of each item, the most of its texts.
+      shapes: Of each item.
+
+    Yields:
+      Shape, rows of the program, and the numbers of the items, no more than there are rows.
+    """
+    most = _TOKENS.get(jax.default_backend(), _TOKENS_ELSEWHERE)
+    for shape in sorted(set(shapes)):
+        rows = max(1, most // math.prod(shape))
+        items = [k for k, one in enumerate(shapes) if one == shape]
+        yield from ((shape, rows, items[k : k + rows]) for k in range(0, len(items), rows))
+
+
+def cut(ids: Sequence[int], limit: int) -> list[int]:
+    """A text's ids, of too many the first and, since it ends all texts, the last."""
+    return list(ids) if len(ids) <= limit else [*ids[: limit - 1], ids[-1]]
+
+
+def padded(
+    ids: Sequence[Sequence[int]], limit: int
+) -> Iterator[tuple[list[int], np.ndarray, np.ndarray]]:
+    """Token ids of texts in batches of few shapes.
+
+    Args:
+      ids: Of each text, no more than `limit`.
       limit: Most tokens of a text.
 
     Yields:
-      Width, rows of the program, and the numbers of the items, no more than there are rows.
+      The numbers of the texts, their ids `i32[B, T]` and their lengths `i32[B]`. B is that of the
+      program: rows without a text have one token.
     """
-    widths = [bucket(length, limit) for length in lengths]
-    for width in sorted(set(widths)):
-        rows = max(1, _TOKENS.get(jax.default_backend(), _TOKENS_ELSEWHERE) // width)
-        items = [k for k, one in enumerate(widths) if one == width]
-        yield from ((width, rows, items[k : k + rows]) for k in range(0, len(items), rows))
+    for (width,), rows, items in batches([(program_width(len(one), limit),) for one in ids]):
+        tokens, lengths = np.zeros((rows, width), np.int32), np.ones(rows, np.int32)
+        for row, item in enumerate(items):
+            lengths[row] = len(ids[item])
+            tokens[row, : lengths[row]] = ids[item]
+        yield items, tokens, lengths
 
 
 class TextEncoder:
@@ -65,8 +92,7 @@ class TextEncoder:
           ValueError: there is no encoder of so many layers, or no tokenizer.
         """
         self.folder, self._family = folder, local_encoder(folder, layers=layer)
-        if not word_files(folder):
-            raise ValueError(f"{folder} has no tokenizer beside its weights; fetch it too")
+        word_files(folder)
 
     @property
     def limit(self) -> int:
@@ -80,10 +106,8 @@ class TextEncoder:
         return frozenset(self.ids([""])[0])
 
     @functools.cached_property
-    def _tokenizer(self) -> Any:
-        from transformers import AutoTokenizer
-
-        return AutoTokenizer.from_pretrained(self.folder, trust_remote_code=False)
+    def _tokenizer(self) -> PreTrainedTokenizerBase:
+        return tokenizer_of(self.folder)
 
     def ids(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of each text, uncut; special tokens in a text are plain text.
@@ -99,49 +123,57 @@ class TextEncoder:
 
     def cut(self, ids: Sequence[int]) -> list[int]:
         """As many of a text's ids as the encoder reads, its last one kept."""
-        return list(ids) if len(ids) <= self.limit else [*ids[: self.limit - 1], ids[-1]]
+        return cut(ids, self.limit)
 
     def hidden(self, ids: Sequence[Sequence[int]]) -> list[np.ndarray]:
         """Hidden states of texts that are cut, unit length, `f32[T, D]` each."""
         found: list[np.ndarray] = [np.empty(0)] * len(ids)
-        for width, rows, items in batches([len(one) for one in ids], self.limit):
-            tokens, lengths = np.zeros((rows, width), np.int32), np.ones(rows, np.int32)
-            for row, item in enumerate(items):
-                lengths[row] = len(ids[item])
-                tokens[row, : lengths[row]] = ids[item]
+        for items, tokens, lengths in padded(ids, self.limit):
             hidden = self._run(tokens, lengths)
             for row, item in enumerate(items):
                 found[item] = hidden[row, : lengths[row]].copy()
         return found
 
     @functools.cached_property
-    def _model(self) -> tuple[Mesh, nnx.GraphDef, nnx.State]:
-        mesh = current_mesh()
-        return mesh, *nnx.split(load_model(self.folder, self._family, mesh=mesh))
-
-    def _run(self, tokens: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    def _run(self) -> Program:
         """Token ids `i32[B, T]` and lengths `i32[B]` to `f32[B, T, D]`."""
-        mesh, graph, state = self._model
-        # Accelerators would multiply in fewer bits, which moves the third decimal of a score.
-        with jax.set_mesh(mesh), jax.default_matmul_precision("float32"):
-            return np.asarray(_unit_states(graph, state, tokens, lengths))
+        return program(load_model(self.folder, self._family, mesh=current_mesh()), _unit_states)
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def _unit_states(
-    graph: nnx.GraphDef, state: nnx.State, tokens: jax.Array, lengths: jax.Array
-) -> jax.Array:
-    """Hidden states of unit length, whole on every device; the texts are shared among them."""
-    valid = jnp.arange(tokens.shape[1]) < lengths[:, None]
-    hidden = nnx.merge(graph, state)(spread(tokens), spread(valid))
-    hidden /= jnp.linalg.norm(hidden, axis=-1, keepdims=True)
-    return jax.lax.with_sharding_constraint(hidden, PartitionSpec())
+def _unit_states(model: Encoder, tokens: jax.Array, lengths: jax.Array) -> jax.Array:
+    """Hidden states of unit length."""
+    hidden = model(tokens, jnp.arange(tokens.shape[1]) < lengths[:, None])
+    return hidden / jnp.linalg.norm(hidden, axis=-1, keepdims=True)
 
 
 def word_files(folder: Path) -> list[Path]:
-    """What a tokenizer consists of, WordPiece's own list of words too."""
+    """What a tokenizer consists of, WordPiece's own list of words too.
+
+    Raises:
+      ValueError: there is none in the folder.
+    """
     words = folder / "vocab.txt"
-    return [*tokenizer_files(folder), *([words] if words.is_file() else [])]
+    found = [*tokenizer_files(folder), *([words] if words.is_file() else [])]
+    if not found:
+        raise ValueError(f"{folder} has no vocab.txt or tokenizer.json; fetch the tokenizer too")
+    return found
+
+
+def tokenizer_of(folder: Path) -> PreTrainedTokenizerBase:
+    """The tokenizer of an encoder's folder; where no config says whose it is, a BERT's.
+
+    Raises:
+      ValueError: there is none, or it cannot be read.
+    """
+    word_files(folder)
+    kind = AutoTokenizer if (folder / "config.json").is_file() else BertTokenizer
+    try:
+        found: PreTrainedTokenizerBase = kind.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False
+        )
+    except (OSError, ValueError) as error:
+        raise ValueError(f"the tokenizer in {folder} cannot be read: {error}") from error
+    return found
 
 
 def encoder_digest(folder: Path) -> str:
@@ -150,5 +182,4 @@ def encoder_digest(folder: Path) -> str:
     Raises:
       ValueError: its weights cannot be read.
     """
-    files = [*Store(folder).files, folder / "config.json", *word_files(folder)]
-    return key_of(*(sha256(file) for file in files))
+    return key_of_files(*Store(folder).files, folder / "config.json", *word_files(folder))

@@ -3,29 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import jax
 import numpy as np
-from flax import nnx
 
 from chexjax.families import SpanSpec
-from chexjax.judges.encoding import bucket
+from chexjax.judges.encoding import Shape, batches, program_width
 from chexjax.judges.graph import Entity, Graph
+from chexjax.judges.program import program
+from chexjax.judges.remembered import Remembered
 from chexjax.judges.words import SPLITS, Split, as_read
-from chexjax.mesh import current_mesh, replicated
 from chexjax.models import SpanModel, SpanScores
 
 _SEGMENTS = (1, 2, 4)
 """Segments of a text; what is longer than the most of them is cut."""
-_PIECES = 2048
-"""Of a batch, padding included."""
-_REMEMBERED = 1 << 16
-"""Graphs kept: references come again with each candidate, and with each level of the score."""
-
-Shape = tuple[int, int]
-"""Segments, and pieces of each."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,37 +70,23 @@ class Extractor:
             )
         self._spec, self._tokenizer, self._split = model.spec, tokenizer, SPLITS[split]
         self._segment = segment
-        graph, self._state = nnx.split(model)
-        self._mesh = current_mesh()
-        self._run = jax.jit(
-            lambda state, *batch: nnx.merge(graph, state)(*batch),
-            out_shardings=replicated(self._mesh),
-        )
-        self._known: dict[str, Extracted] = {}
+        self._run = program(model, lambda model, *batch: model(*batch))
+        self._known = Remembered(self._read)
 
     def __call__(self, reports: Sequence[str]) -> list[Extracted]:
         """The graph of each report, in order; none in an empty one."""
-        fresh = [report for report in dict.fromkeys(reports) if report not in self._known]
-        if len(self._known) + len(fresh) > _REMEMBERED:
-            self._known.clear()
-            fresh = list(dict.fromkeys(reports))
-        self._known.update(self._read(fresh))
-        return [self._known[report] for report in reports]
+        return self._known(reports)
 
-    def _read(self, reports: Sequence[str]) -> Iterator[tuple[str, Extracted]]:
-        texts = {report: self._text(report) for report in reports}
-        of_shape: dict[Shape, list[str]] = {}
-        for report, text in texts.items():
-            of_shape.setdefault(self._shape(text), []).append(report)
-        for shape, alike in of_shape.items():
-            rows = max(_PIECES // (shape[0] * shape[1]), 1)
-            for first in range(0, len(alike), rows):
-                batch = alike[first : first + rows]
-                scores = self._scored([texts[report] for report in batch], rows, shape)
-                for row, report in enumerate(batch):
-                    text = texts[report]
-                    own = SpanScores(*(part[row] for part in scores))
-                    yield report, Extracted(read_out(text.words, own, self._spec), text.left_out)
+    def _read(self, reports: Sequence[str]) -> list[Extracted]:
+        texts = [self._text(report) for report in reports]
+        found = [Extracted(())] * len(texts)
+        for shape, rows, items in batches([self._shape(text) for text in texts]):
+            scores = self._scored([texts[k] for k in items], rows, shape)
+            for row, k in enumerate(items):
+                own = SpanScores(*(part[row] for part in scores))
+                graph = read_out(texts[k].words, own, self._spec)
+                found[k] = Extracted(graph, texts[k].left_out)
+        return found
 
     def _text(self, report: str) -> _Text:
         words = self._split(report)
@@ -121,10 +99,13 @@ class Extractor:
         return _Text(words[:kept], pieces[:kept], len(words) - kept)
 
     def _shape(self, text: _Text) -> Shape:
-        """The smallest that has room for the pieces and for the words, some of which have none."""
+        """Segments and pieces of each, the fewest with room for the pieces and for the words.
+
+        Some words have no pieces.
+        """
         needed = max(text.length + 2, len(text.words))
         if needed <= self._segment:
-            return 1, bucket(needed, self._segment)
+            return 1, program_width(needed, self._segment)
         room = self._segment - 2
         return next(
             (k, self._segment)
@@ -147,9 +128,7 @@ class Extractor:
                 self._write(pieces[row, k], valid[row, k], word[row, k], ids[part], owners[part])
         # Nothing may read from nothing: rows without a text have one token.
         valid[:, :, 0] = True
-        # Accelerators would multiply in fewer bits, and near ties would tip.
-        with jax.set_mesh(self._mesh), jax.default_matmul_precision("float32"):
-            scores: SpanScores = jax.device_get(self._run(self._state, pieces, valid, word, words))
+        scores: SpanScores = self._run(pieces, valid, word, words)
         return scores
 
     def _write(

@@ -32,47 +32,6 @@ Graph = tuple[Entity, ...]
 """Entities in the order of the report."""
 
 
-def read_graph(entities: Mapping[str, Mapping[str, Any]]) -> Graph:
-    """The `entities` of one report in RadGraph's published JSON.
-
-    There they have names, "1" and on, and a relation is `[kind, name]`.
-
-    Raises:
-      ValueError: a field is missing, or a relation leads to an entity that is not there.
-    """
-    numbers = {name: number for number, name in enumerate(entities)}
-    try:
-        return tuple(
-            Entity(
-                str(one["tokens"]),
-                str(one["label"]),
-                tuple((str(kind), numbers[str(to)]) for kind, to in one["relations"]),
-                int(one["start_ix"]),
-                int(one["end_ix"]),
-            )
-            for one in entities.values()
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(
-            f"an entity cannot be read: {error!r}; each needs tokens, label, start_ix, end_ix and "
-            "relations, and a relation [kind, name of an entity]"
-        ) from error
-
-
-def write_graph(graph: Graph) -> dict[str, dict[str, Any]]:
-    """Inverse of `read_graph`."""
-    return {
-        str(number): {
-            "tokens": one.tokens,
-            "label": one.label,
-            "start_ix": one.start,
-            "end_ix": one.end,
-            "relations": [[kind, str(to + 1)] for kind, to in one.relations],
-        }
-        for number, one in enumerate(graph, 1)
-    }
-
-
 def f1(wanted: set[Any], found: set[Any]) -> float:
     """Harmonic mean of precision and recall of two sets; 0 where nothing is shared."""
     shared = len(wanted & found)

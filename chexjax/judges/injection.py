@@ -42,10 +42,10 @@ def _false(content: Content, kinds: Sequence[str], rng: np.random.Generator) -> 
     absent = [k for k in kinds if k not in {f.kind for f in content.findings}]
     if not absent:
         return content
-    kind = _pick(absent, rng)
+    kind = pick(absent, rng)
     table = KINDS[kind]
     options = {"side": table.sides, "severity": table.severities, "zone": table.zones}
-    made = Finding(kind=kind, **{name: _pick(x, rng) for name, x in options.items() if x})
+    made = Finding(kind=kind, **{name: pick(x, rng) for name, x in options.items() if x})
     denied = tuple(tuple(k for k in d if k != kind) for d in content.denied)
     return dataclasses.replace(
         content, findings=(*content.findings, made), denied=tuple(d for d in denied if d)
@@ -81,7 +81,7 @@ def _changed(content: Content, fields: Sequence[str], rng: np.random.Generator) 
         return content
     place, field, options = found[int(rng.integers(len(found)))]
     findings = list(content.findings)
-    findings[place] = dataclasses.replace(findings[place], **{field: _pick(options, rng)})
+    findings[place] = dataclasses.replace(findings[place], **{field: pick(options, rng)})
     return dataclasses.replace(content, findings=tuple(findings))
 
 
@@ -92,7 +92,7 @@ def _options(finding: Finding) -> dict[str, tuple[str, ...]]:
 
 def _added(content: Content, kinds: Sequence[str], rng: np.random.Generator) -> Content:
     others = [change for change in CHANGES if change != content.comparison]
-    return dataclasses.replace(content, comparison=_pick(others, rng))
+    return dataclasses.replace(content, comparison=pick(others, rng))
 
 
 def _omitted(content: Content, kinds: Sequence[str], rng: np.random.Generator) -> Content:
@@ -154,14 +154,14 @@ def _swapped(report: str, other: str, rng: np.random.Generator) -> str:
     """Words that matter in the places of others."""
     words = report.split()
     for _ in range(int(rng.integers(1, 4))):
-        words[int(rng.integers(len(words)))] = _pick(_WORDS, rng)
+        words[int(rng.integers(len(words)))] = pick(_WORDS, rng)
     return " ".join(words)
 
 
 def _babble(report: str, other: str, rng: np.random.Generator) -> str:
     """A sentence of nothing but words that matter."""
     sentences = _sentences(report)
-    words = [_pick(_WORDS, rng) for _ in range(int(rng.integers(3, 10)))]
+    words = [pick(_WORDS, rng) for _ in range(int(rng.integers(3, 10)))]
     sentences.insert(int(rng.integers(len(sentences) + 1)), " ".join(words) + ".")
     return " ".join(sentences)
 
@@ -184,7 +184,7 @@ def vary(report: str, rng: np.random.Generator, share: float = 0.3) -> str:
     for k, word in enumerate(words):
         options = SYNONYMS.get(word.lower())
         if options and rng.random() < share:
-            new = _pick(options, rng)
+            new = pick(options, rng)
             words[k] = new.capitalize() if word[0].isupper() else new
     return " ".join(words)
 
@@ -194,5 +194,6 @@ def _sentences(report: str) -> list[str]:
     return [p if p.endswith(".") else p + "." for p in parts]
 
 
-def _pick(options: Sequence[str], rng: np.random.Generator) -> str:
+def pick(options: Sequence[str], rng: np.random.Generator) -> str:
+    """One of the options, each as likely as another."""
     return options[int(rng.integers(len(options)))]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chexjax.data.chexpert_labels import CHEXPERT_14
+from chexjax.judges.answer import item
 from chexjax.judges.base import Judgement, check_pairs
 from chexjax.judges.label_f1 import (
     FIVE,
@@ -48,21 +50,6 @@ class Labeling:
 
 
 Which = Literal["all", "five"]
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class LabelCounting:
-    """How labels are counted.
-
-    Attributes:
-      uncertain: What an uncertain label counts as: "present", as in the field's report metrics,
-        or "absent".
-      of: The score of a pair is the share of equal labels of "all", or of the "five" of CheXpert's
-        competition.
-    """
-
-    uncertain: Uncertain = "present"
-    of: Which = "all"
 
 
 class LabelJudge:
@@ -117,20 +104,47 @@ class LabelJudge:
 
 def _items(category: str, what: str, which: NDArray[np.bool]) -> Iterator[dict[str, Any]]:
     for name in np.compress(which, CHEXPERT_14):
-        yield {"category": category, "text": f"{what}: {name}", "span": None}
+        yield item(category, f"{what}: {name}")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class RuleLabelsConfig(LabelCounting):
+class LabelConfig(abc.ABC):
+    """A labeler, and how its labels are counted.
+
+    Attributes:
+      uncertain: What an uncertain label counts as: "present", as in the field's report metrics,
+        or "absent".
+      of: The score of a pair is the share of equal labels of "all", or of the "five" of CheXpert's
+        competition.
+    """
+
+    uncertain: Uncertain = "present"
+    of: Which = "all"
+
+    @abc.abstractmethod
+    def labeling(self) -> Labeling:
+        """The labeler.
+
+        Raises:
+          ValueError: a file is missing or is not what it should be.
+        """
+
+    def build(self) -> LabelJudge:
+        """The judge.
+
+        Raises:
+          ValueError: as `labeling`.
+        """
+        return LabelJudge(self.labeling(), self.of)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RuleLabelsConfig(LabelConfig):
     """The labeler of rules, which needs no weights."""
 
     def labeling(self) -> Labeling:
         """The labeler."""
         return Labeling("rules", _rules, self.uncertain)
-
-    def build(self) -> LabelJudge:
-        """The judge."""
-        return LabelJudge(self.labeling(), self.of)
 
     def files(self) -> dict[str, str]:
         """It reads none."""

@@ -13,6 +13,7 @@ from chexjax.config import local
 from chexjax.data.tokens import read_tokenizer, tokenizer_files
 from chexjax.engine import EngineConfig
 from chexjax.families import Template, TextFamily, preset
+from chexjax.judges.answer import LONGEST
 from chexjax.judges.prompt import Prompt, Question, official_prompt, read_prompt
 from chexjax.judges.store import Answer
 from chexjax.judges.trained import JUDGE_FILE, QUESTION_FILE, TrainedJudge, shipped, told
@@ -22,9 +23,6 @@ from chexjax.models import quantize_int8
 from chexjax.weights import Store, load_model
 
 _FIELD = "judge.green.local"
-_MOST = 1024
-"""Tokens of an answer of a judge whose folder says nothing; GREEN's are 443 on average."""
-
 _LLAMA = Template(
     opening="",
     image="",
@@ -84,7 +82,7 @@ class Local:
         Raises:
           ValueError: nobody says so, or there is no such preset.
         """
-        name, limit = self.preset, _MOST
+        name, limit = self.preset, LONGEST
         if (self.path / JUDGE_FILE).is_file():
             name, limit = told(self.path)
         if not name:

@@ -8,9 +8,8 @@ from typing import Any
 
 from chexjax.data.phantom import findings
 from chexjax.data.phantom.findings import KINDS, LUNG_KINDS, SEVERITIES, Finding
-from chexjax.data.phantom.lexicon import Span
 from chexjax.data.phantom.reading import Affirmed, Denied, Reading, read
-from chexjax.judges.answer import CATEGORIES, INSIGNIFICANT, MATCHED, judgement
+from chexjax.judges.answer import CATEGORIES, INSIGNIFICANT, MATCHED, item, judgement
 from chexjax.judges.base import Judgement, check_pairs
 
 
@@ -96,8 +95,8 @@ def compare(reference: str, candidate: str) -> list[Point]:
 
 def count(points: Iterable[Point]) -> Judgement:
     """The verdict that follows from a comparison."""
-    items = [item for point in points for item in point.items]
-    counts = [item["category"] for item in items]
+    items = [one for point in points for one in point.items]
+    counts = [one["category"] for one in items]
     return judgement(
         counts.count(MATCHED),
         {c: counts.count(c) for c in CATEGORIES},
@@ -130,7 +129,7 @@ def _present(kind: str, wanted: Finding | None, got: Affirmed | None) -> Point:
         assert got is not None
         found = [("a", f"false: {describe(got.finding)}")]
     sides = ", ".join(_attributes(f) for f in (wanted, got.finding if got else None))
-    return Point(f"{kind} {sides}", [_item(category, text, span) for category, text in found])
+    return Point(f"{kind} {sides}", [item(category, text, span) for category, text in found])
 
 
 def _attributes(finding: Finding | None) -> str:
@@ -143,8 +142,7 @@ def _attributes(finding: Finding | None) -> str:
 
 def _contradiction(conflict: Affirmed) -> Point:
     name = describe(conflict.finding)
-    item = _item("a", f"contradicts itself: {name}", conflict.span)
-    return Point(f"also {name}", [item])
+    return Point(f"also {name}", [item("a", f"contradicts itself: {name}", conflict.span)])
 
 
 def _absent(denial: Denied, candidate: Reading, stated: Mapping[str, Affirmed]) -> Point:
@@ -155,26 +153,22 @@ def _absent(denial: Denied, candidate: Reading, stated: Mapping[str, Affirmed]) 
     shared = [k for k in denial.kinds if k in denied]
     if not shared or any(k in stated for k in denial.kinds):
         return Point(statement)
-    return Point(statement, [_item(MATCHED, "absent: " + ", ".join(shared), denied[shared[0]])])
+    return Point(statement, [item(MATCHED, "absent: " + ", ".join(shared), denied[shared[0]])])
 
 
 def _comparison(reference: Reading, candidate: Reading) -> Point:
     """How both compare with a prior study."""
     wanted, said = ([c.change for c in report.compared] for report in (reference, candidate))
     items = [
-        _item(MATCHED, f"comparison: {c.change}", c.span)
+        item(MATCHED, f"comparison: {c.change}", c.span)
         if c.change in wanted
-        else _item("e", f"comparison not in the reference: {c.change}", c.span)
+        else item("e", f"comparison not in the reference: {c.change}", c.span)
         for c in candidate.compared
     ]
     if not said:
-        items = [_item(_omitted(c), f"comparison omitted: {c}", None) for c in wanted]
+        items = [item(_omitted(c), f"comparison omitted: {c}") for c in wanted]
     sides = ", ".join(" ".join(changes) or "none" for changes in (wanted, said))
     return Point(f"change {sides}", items)
-
-
-def _item(category: str, text: str, span: Span | None) -> dict[str, Any]:
-    return {"category": category, "text": text, "span": span and list(span)}
 
 
 def _outcomes(wanted: Finding, said: Finding | None) -> list[tuple[str, str]]:

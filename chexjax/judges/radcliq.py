@@ -146,13 +146,11 @@ class RadCliQ:
         ]
 
     def _similarity(self, references: Sequence[str], candidates: Sequence[str]) -> np.ndarray:
-        """Cosine of the vectors of each pair; each distinct text is read once."""
-        texts = list(dict.fromkeys([*references, *candidates]))
-        vectors = self._vectors(texts).astype(np.float64)
+        """Cosine of the vectors of each pair."""
+        vectors = self._vectors([*references, *candidates]).astype(np.float64)
         vectors /= np.linalg.norm(vectors, axis=-1, keepdims=True)
-        rows = {text: row for row, text in enumerate(texts)}
-        wanted, said = ([rows[text] for text in side] for side in (references, candidates))
-        return np.einsum("bd,bd->b", vectors[wanted], vectors[said])
+        wanted, said = np.split(vectors, 2)
+        return np.einsum("bd,bd->b", wanted, said)
 
 
 _ENCODER = "distilroberta-base"

@@ -8,19 +8,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import jax.numpy as jnp
-from transformers import AutoTokenizer
 
-from chexjax.artefacts.files import sha256
 from chexjax.config import local
-from chexjax.data.tokens import tokenizer_files
 from chexjax.judges.base import Judgement, check_pairs
+from chexjax.judges.encoding import tokenizer_of, word_files
 from chexjax.judges.extraction import Extractor
 from chexjax.judges.graph import LEVELS
-from chexjax.judges.store import key_of
+from chexjax.judges.store import key_of_files
 from chexjax.judges.words import SPLITS, Split
 from chexjax.mesh import current_mesh
 from chexjax.weights import place_model
-from chexjax.weights.dygie import Archive, archive_files, encoder_spec
+from chexjax.weights.dygie import Archive, archive_files
+from chexjax.weights.encoders import encoder_spec
 
 _FIELD = "judge.radgraph"
 
@@ -47,7 +46,8 @@ class RadGraphConfig:
         """The judge that compares graphs on a level, one of `graph.LEVELS`.
 
         Raises:
-          ValueError: a path leads nowhere or to what is no BERT, or there are no such words.
+          ValueError: a path leads nowhere or to what is no BERT with a tokenizer, or there are no
+            such words.
         """
         if self.words not in SPLITS:
             raise ValueError(f"{_FIELD}.words={self.words!r}: choose one of {sorted(SPLITS)}")
@@ -56,6 +56,7 @@ class RadGraphConfig:
             if not path or not Path(path).exists():
                 raise ValueError(f"{_FIELD}.{field}={path!r} is not there; give {wanted}")
         encoder_spec(Path(self.encoder))
+        word_files(Path(self.encoder))
         return RadGraph(self, level)
 
     def files(self) -> dict[str, str]:
@@ -66,11 +67,9 @@ class RadGraphConfig:
         """
         self.build("partial")
         folder = Path(self.encoder)
-        words = [one for one in (folder / "vocab.txt",) if one.is_file()]
-        own = [folder / "config.json", *tokenizer_files(folder), *words]
         return {
-            "archive": key_of(*(sha256(file) for file in archive_files(Path(self.archive)))),
-            "encoder": key_of(*(sha256(file) for file in own)),
+            "archive": key_of_files(*archive_files(Path(self.archive))),
+            "encoder": key_of_files(folder / "config.json", *word_files(folder)),
         }
 
 
@@ -105,20 +104,18 @@ class RadGraph:
         return judgements
 
 
-@functools.lru_cache(maxsize=1)
 def extractor_of(config: RadGraphConfig) -> Extractor:
-    """The model of a config, loaded once for all levels.
+    """The model of a config, loaded once for all levels, as long as its files stay the same.
 
     Raises:
       ValueError: the archive or the encoder's folder cannot be used.
     """
+    return _extractor(config, **config.files())
+
+
+@functools.lru_cache(maxsize=1)
+def _extractor(config: RadGraphConfig, **digests: str) -> Extractor:
     archive, folder = Archive(Path(config.archive)), Path(config.encoder)
     family = archive.family(config.dataset, encoder_spec(folder))
     model = place_model(archive.checkpoint(), family, mesh=current_mesh(), dtype=jnp.float32)
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError) as error:
-        raise ValueError(
-            f"{_FIELD}.encoder={config.encoder!r} has no tokenizer: {error}"
-        ) from error
-    return Extractor(model, tokenizer, split=config.words, segment=archive.segment)
+    return Extractor(model, tokenizer_of(folder), split=config.words, segment=archive.segment)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from chexjax.config import local
 from chexjax.data.tokens import chat_text
 from chexjax.families import TextFamily, preset
+from chexjax.judges.answer import AGAIN_SEED, AGAIN_TEMPERATURE, LONGEST
 from chexjax.judges.prompt import Question
 from chexjax.judges.store import Answer
 
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     import openai
 
 _FIELD = "judge.green.endpoint"
-_AGAIN = {"temperature": 0.7, "seed": 1}
-"""Settings of a second try, where the greedy answer cannot be read."""
 
 
 class JudgeError(RuntimeError):
@@ -37,7 +36,7 @@ class Endpoint:
       frame: A text family whose turns go around a question, which the server then continues as it
         is (`/completions`). Where it is empty the server puts its own turns around
         (`/chat/completions`). GREEN's own is "green_llama2_7b".
-      max_tokens: Most tokens of an answer; GREEN's are 443 on average.
+      max_tokens: Most tokens of an answer.
       key: Environment variable with the bearer token, if there is one.
       concurrency: Questions on their way at once.
       timeout: Seconds that an answer may take.
@@ -48,7 +47,7 @@ class Endpoint:
     url: str = local("")
     model: str = ""
     frame: str = ""
-    max_tokens: int = 1024
+    max_tokens: int = LONGEST
     key: str = local("OPENAI_API_KEY")
     concurrency: int = local(32)
     timeout: float = local(300.0)
@@ -150,8 +149,9 @@ class RemoteWriter:
             raise failure
 
     def _ask(self, question: str, again: bool) -> Answer:
-        settings: dict[str, Any] = _AGAIN if again else {"temperature": 0.0}
-        settings = {**settings, "max_tokens": self._endpoint.max_tokens}
+        settings: dict[str, Any] = {"temperature": 0.0, "max_tokens": self._endpoint.max_tokens}
+        if again:
+            settings |= {"temperature": AGAIN_TEMPERATURE, "seed": AGAIN_SEED}
         try:
             if self._chat is None:
                 return self._said(question, settings)

@@ -11,7 +11,7 @@ import dataclasses
 import functools
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from chexjax.data.chexpert_labels import ABSENT, CHEXPERT_14, PRESENT, UNCERTAIN
 from chexjax.judges import label_lexicon as words
@@ -19,8 +19,6 @@ from chexjax.judges.label_lexicon import LEXICON, Terms
 
 _STRONGEST = (PRESENT, UNCERTAIN, ABSENT)
 """Which of several mentions of a label counts."""
-
-_Reader = Callable[[str], frozenset[tuple[str, int]]]
 
 
 def _words(*patterns: str) -> re.Pattern[str]:
@@ -101,12 +99,6 @@ class _Patterns:
         before = rf"(?P<state>{state})(?: [\w-]+)? {terms.part}"
         return cls(named, hinted, (_words(behind), _words(before)))
 
-    def names(self, sentence: str) -> bool:
-        """Whether the finding is named, or described, at all."""
-        return bool(self.named.search(sentence)) or any(
-            not (found["open"] or found["normal"]) for found in self._described(sentence)
-        )
-
     def values(self, clause: str, reach: _Reach) -> Iterator[int]:
         """What each mention in a clause says."""
         for name in self.named.finditer(clause):
@@ -138,20 +130,8 @@ def rule_labels(report: str) -> dict[str, int]:
       Label -> 1 present, 0 absent, -1 uncertain, in the order of the 14; what is not spoken of is
       left out.
     """
-    return _together(report, _mentions)
-
-
-def keyword_labels(report: str) -> dict[str, int]:
-    """The same by the same words, deaf to denial and doubt: what is named is present.
-
-    The baseline that `rule_labels` is held against.
-    """
-    return _together(report, _names)
-
-
-def _together(report: str, read: _Reader) -> dict[str, int]:
     sentences = _SENTENCE.split(report.lower())
-    said = {value for sentence in sentences for value in read(" ".join(sentence.split()))}
+    said = {value for sentence in sentences for value in _mentions(" ".join(sentence.split()))}
     found = {}
     for label in LEXICON:
         if values := [value for value in _STRONGEST if (label, value) in said]:
@@ -171,10 +151,3 @@ def _mentions(sentence: str) -> frozenset[tuple[str, int]]:
         for label, patterns in _PATTERNS.items():
             found |= {(label, value) for value in patterns.values(clause, reach)}
     return frozenset(found)
-
-
-@functools.lru_cache(maxsize=1 << 16)
-def _names(sentence: str) -> frozenset[tuple[str, int]]:
-    return frozenset(
-        (label, PRESENT) for label, patterns in _PATTERNS.items() if patterns.names(sentence)
-    )

@@ -9,6 +9,8 @@ import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
 
+from chexjax.artefacts.files import sha256
+
 
 @dataclasses.dataclass(frozen=True)
 class Answer:
@@ -66,3 +68,8 @@ class Answers:
 def key_of(*parts: str | int) -> str:
     """A key of whatever decides an answer."""
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def key_of_files(*files: Path) -> str:
+    """A key of the bytes of files, whatever they are called and wherever they lie."""
+    return key_of(*(sha256(file) for file in files))

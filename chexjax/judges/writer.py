@@ -12,13 +12,19 @@ from transformers import PreTrainedTokenizerBase
 from chexjax.data.tokens import chat_text
 from chexjax.engine import Completion, Engine, EngineConfig, Likely, Request, Sampler, Stop
 from chexjax.families import Chat
-from chexjax.judges.answer import CATEGORIES, is_decided, judgement, write_judgement
+from chexjax.judges.answer import (
+    AGAIN_SEED,
+    AGAIN_TEMPERATURE,
+    CATEGORIES,
+    is_decided,
+    judgement,
+    write_judgement,
+)
 from chexjax.judges.prompt import Prompt, Question
 from chexjax.judges.store import Answer
 from chexjax.models import LanguageModel
 
-_AGAIN = Sampler(temperature=0.7)
-_SEED = 1
+_AGAIN = Sampler(temperature=AGAIN_TEMPERATURE)
 
 _TOGETHER = 4
 """Most questions about one reference that go side by side."""
@@ -97,7 +103,7 @@ class EngineWriter:
             end=(int(self._tokenizer.eos_token_id),),
             stop=self._stop,
             sampler=_AGAIN if again else Sampler(temperature=0.0),
-            seeds=[_SEED] * len(asked),
+            seeds=[AGAIN_SEED] * len(asked),
         )
 
     def _ids(self, question: Question) -> list[int]:

@@ -14,12 +14,13 @@ from chexjax.data.chexbench.questions import Question
 from chexjax.evaluate import chexbench, chexbench_section
 from chexjax.evaluate.analyses import Section
 from chexjax.evaluate.chexbench import Answer, Bench
+from chexjax.judges import build_labeler
 from chexjax.page import Page
 from chexjax.stages.align import ALIGN
 from chexjax.stages.chexbench_answers import option_scores, scores_options, written_answers
 from chexjax.stages.config import RunConfig
 from chexjax.stages.context import Context, Stage
-from chexjax.stages.judge import files_of, judge_of
+from chexjax.stages.judge import files_of, judge_of, labeler_name
 from chexjax.stages.questions import QUESTIONS, is_asked
 from chexjax.stages.sft import SFT
 from chexjax.trackers import StageTimer
@@ -52,6 +53,7 @@ def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
             asked,
             answers,
             [judge_of(context, name) for name in config.chexbench.judges],
+            build_labeler(labeler, config.judge) if (labeler := _labeler(config)) else None,
             seed=config.seed,
         ),
         left_out=left_out,
@@ -99,6 +101,12 @@ def _answered(
     return kept, len(found) - len(kept) + questions.manifest.rejects
 
 
+def _labeler(config: RunConfig) -> str:
+    """Who reads labels from the texts of the official file; phantoms' grammar could not."""
+    name = labeler_name(config)
+    return name if config.chexbench.questions == "official" and name != "grammar" else ""
+
+
 def _source(config: RunConfig) -> str:
     if config.chexbench.questions == "official":
         return "CheXbench, the official file"
@@ -126,7 +134,8 @@ CHEXBENCH = Stage(
     extra=lambda config: {
         "protocols": list(config.chexbench.protocols),
         "judges": list(config.chexbench.judges),
-        **files_of(config, *config.chexbench.judges),
+        **({"labeler": labeler} if (labeler := _labeler(config)) else {}),
+        **files_of(config, *config.chexbench.judges, labeler),
     },
 )
 

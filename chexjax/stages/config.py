@@ -14,6 +14,7 @@ from chexjax.engine import Sampler
 from chexjax.evaluate.analyses import AnalysisConfig
 from chexjax.evaluate.chexbench import ChexbenchConfig
 from chexjax.evaluate.drafting_study import DraftingConfig
+from chexjax.evaluate.metrics import METRICS
 from chexjax.evaluate.reader_study import ReaderConfig
 from chexjax.judges import JudgeSettings, uncontrolled
 from chexjax.losses import PreferenceLoss
@@ -238,7 +239,7 @@ class EvaluateConfig:
     unit: int = 64
     # What follows decides the report, and not what policies write: `EVALUATE` adds it.
     labeler: str = local("")
-    metrics: tuple[str, ...] = local(("rouge_l", "bleu"))
+    metrics: tuple[str, ...] = local(tuple(METRICS))
     predictions: dict[str, str] = dataclasses.field(
         default_factory=dict, metadata={"content": False}
     )

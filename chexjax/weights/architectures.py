@@ -137,19 +137,20 @@ def _roberta(family: EncoderFamily) -> Config:
     return _bert(family) | {"pad_token_id": family.encoder.offset - 1}
 
 
-_DISTILBERT = {
+DISTILBERT = {
     "num_hidden_layers": "n_layers",
     "num_attention_heads": "n_heads",
     "hidden_size": "dim",
     "intermediate_size": "hidden_dim",
     "hidden_act": "activation",
 }
+"""Fields of BERT by what DistilBERT calls them."""
 
 
 def _distilbert(family: EncoderFamily) -> Config:
     fields = _encoder(family.encoder)
     del fields["layer_norm_eps"]  # written into its code: 1e-12
-    renamed = {_DISTILBERT.get(field, field): value for field, value in fields.items()}
+    renamed = {DISTILBERT.get(field, field): value for field, value in fields.items()}
     return renamed | {"sinusoidal_pos_embds": False}
 
 

@@ -11,7 +11,6 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from chexjax.families import EncoderSpec, SpanFamily, SpanSpec
-from chexjax.families.bert import encoder
 from chexjax.families.dygie import dygie
 from chexjax.weights.store import Checkpoint, CheckpointError
 from chexjax.weights.torch_file import read_torch
@@ -61,7 +60,7 @@ class Archive:
 
         Args:
           dataset: Whose labels; the only one where it is empty.
-          bert: The encoder that it was trained on; see `encoder_spec`.
+          bert: The encoder that it was trained on; see `encoders.encoder_spec`.
 
         Raises:
           CheckpointError: there are no labels of the data set, or the archive's model is not one
@@ -166,33 +165,3 @@ def _packed(path: Path) -> dict[str, bytes]:
             f"{path} is no whole .tar.gz ({error}); give RadGraph's, whole, or its folder"
         ) from error
     return found
-
-
-def encoder_spec(folder: Path) -> EncoderSpec:
-    """The encoder that a folder of transformers describes in its `config.json`.
-
-    Raises:
-      CheckpointError: there is none, or it is no BERT.
-    """
-    file = folder / _CONFIG
-    try:
-        said = json.loads(file.read_text("utf-8"))
-        plain = (said["model_type"], said["hidden_act"], said["intermediate_size"])
-        if plain != ("bert", "gelu", 4 * said["hidden_size"]):
-            raise CheckpointError(f"{file} is of a {plain[0]} with {plain[1]}, not of a plain BERT")
-        return encoder(
-            layers=said["num_hidden_layers"],
-            width=said["hidden_size"],
-            heads=said["num_attention_heads"],
-            vocabulary=said["vocab_size"],
-            positions=said["max_position_embeddings"],
-            types=said["type_vocab_size"],
-            epsilon=said["layer_norm_eps"],
-        )
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        if isinstance(error, CheckpointError):
-            raise
-        raise CheckpointError(
-            f"{file} does not describe an encoder ({error!r}); give the folder of the encoder that "
-            "the archive names: its config.json and its tokenizer"
-        ) from error

@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from chexjax.families import EncoderFamily, EncoderSpec, Names
 from chexjax.families.bert import DISTILBERT_NAMES, SHARDING, bert_names, encoder
+from chexjax.weights.architectures import DISTILBERT
 from chexjax.weights.store import CheckpointError, Store
 
 _WORDS = "embeddings.word_embeddings.weight"
@@ -25,15 +26,14 @@ _FIELDS = {
     "epsilon": "layer_norm_eps",
 }
 _DISTILBERT_FIELDS = {
-    "width": "dim",
-    "layers": "n_layers",
-    "heads": "n_heads",
-    "mlp": "hidden_dim",
-    "vocabulary": "vocab_size",
-    "positions": "max_position_embeddings",
+    ours: DISTILBERT.get(theirs, theirs)
+    for ours, theirs in _FIELDS.items()
+    if ours not in ("types", "epsilon")  # it has no types, and the one epsilon in its code
 }
 _KINDS = {"bert": _FIELDS, "roberta": _FIELDS, "distilbert": _DISTILBERT_FIELDS}
 """Fields of our spec in the config of each architecture."""
+_USUAL = {"hidden_act": "gelu", "activation": "gelu", "position_embedding_type": "absolute"}
+"""Fields that are left out where they are as here, and are computed in no other way."""
 
 
 def local_encoder(folder: Path, *, layers: int = 0) -> EncoderFamily:
@@ -48,18 +48,37 @@ def local_encoder(folder: Path, *, layers: int = 0) -> EncoderFamily:
     Raises:
       CheckpointError: the folder cannot be read, holds another kind of model, or has fewer layers.
     """
-    config = _config(folder / "config.json")
-    kind = config["model_type"]
-    spec = _spec(folder / "config.json", config)
+    spec = encoder_spec(folder)
     if layers > spec.layers:
         raise CheckpointError(f"{folder} has {spec.layers} layers, not {layers}; ask for fewer")
-    bare = DISTILBERT_NAMES if kind == "distilbert" else bert_names("", width=spec.block.width)
+    # DistilBERT is the one that does not tell a first sentence from a second.
+    bare = bert_names("", width=spec.block.width) if spec.types else DISTILBERT_NAMES
     return EncoderFamily(
         name=folder.name,
         encoder=dataclasses.replace(spec, layers=layers or spec.layers),
         sharding=SHARDING,
         names=_names(Store(folder), bare, range(layers or spec.layers, spec.layers)),
     )
+
+
+def encoder_spec(folder: Path) -> EncoderSpec:
+    """The BERT, RoBERTa or DistilBERT that a folder of transformers describes in `config.json`.
+
+    Raises:
+      CheckpointError: there is no such file, or it is another kind of model's.
+    """
+    file = folder / "config.json"
+    config = _config(file)
+    kind = config["model_type"]
+    fields = _KINDS[kind]
+    if missing := sorted(set(fields.values()) - config.keys()):
+        raise CheckpointError(f"{file} has no field {', '.join(missing)}; fetch the file again")
+    if odd := {k: config[k] for k, usual in _USUAL.items() if config.get(k, usual) != usual}:
+        raise CheckpointError(f"{file}: {odd} is not computed here; give another encoder")
+    # RoBERTa's positions count from behind the id of padding.
+    more = {"offset": config.get("pad_token_id", 1) + 1} if kind == "roberta" else {}
+    more |= {"types": 0} if kind == "distilbert" else {}
+    return encoder(**{ours: config[theirs] for ours, theirs in fields.items()}, **more)
 
 
 def _config(file: Path) -> dict[str, Any]:
@@ -75,28 +94,6 @@ def _config(file: Path) -> dict[str, Any]:
             f"{file}: model_type {kind!r} is no text encoder known here; one of {sorted(_KINDS)} is"
         )
     return config
-
-
-def _spec(file: Path, config: Mapping[str, Any]) -> EncoderSpec:
-    kind = config["model_type"]
-    fields = _KINDS[kind]
-    if missing := sorted(set(fields.values()) - config.keys()):
-        raise CheckpointError(f"{file} has no field {', '.join(missing)}; fetch the file again")
-    odd = {
-        field: config[field]
-        for field, usual in {
-            "hidden_act": "gelu",
-            "activation": "gelu",
-            "position_embedding_type": "absolute",
-        }.items()
-        if config.get(field, usual) != usual
-    }
-    if odd:
-        raise CheckpointError(f"{file}: {odd} is not computed here; give another encoder")
-    # RoBERTa's positions count from behind the id of padding.
-    more = {"offset": config.get("pad_token_id", 1) + 1} if kind == "roberta" else {}
-    more |= {"types": 0} if kind == "distilbert" else {}
-    return encoder(**{ours: config[theirs] for ours, theirs in fields.items()}, **more)
 
 
 def _names(keys: Iterable[str], bare: Names, dropped: range) -> Names:

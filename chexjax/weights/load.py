@@ -26,6 +26,7 @@ from chexjax.weights.config import check_config
 from chexjax.weights.gguf import SUFFIX, read_gguf
 from chexjax.weights.names import Slot, is_unused, slots
 from chexjax.weights.store import Checkpoint, CheckpointError, Store
+from chexjax.weights.torch_file import PICKLED, read_torch
 
 Tree = TypeVar("Tree")
 _LISTED = 8
@@ -42,7 +43,8 @@ def load_model(
     """A family's model with the parameters of a checkpoint, placed by the family's table.
 
     Args:
-      path: A checkpoint folder, a `.safetensors` file or, of a LLaMA, a `.gguf` file.
+      path: A checkpoint folder, a `.safetensors` file, a `.pth` file that torch saved or, of a
+        LLaMA, a `.gguf` file.
       family: What it is a checkpoint of.
       mesh: Devices.
       param_dtype: Dtype that the parameters are kept in.
@@ -86,9 +88,10 @@ def check_model(path: Path, family: AnyFamily) -> None:
 
 
 def _opened(path: Path, family: AnyFamily) -> Checkpoint:
-    store = read_gguf(path, family) if path.suffix == SUFFIX else Store(path)
     check_config(path, family)
-    return store
+    if path.suffix == SUFFIX:
+        return read_gguf(path, family)
+    return read_torch(path) if path.suffix in PICKLED else Store(path)
 
 
 def _heads(family: AnyFamily) -> int:

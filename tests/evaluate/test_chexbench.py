@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from chexjax.evaluate import chexbench_section, report
 from chexjax.evaluate.analyses import Section
 from chexjax.evaluate.chexbench import MEAN, Answer, Bench, ChexbenchConfig, choices, texts
 from chexjax.evaluate.metrics import Evaluation
+from chexjax.judges import Labeling
 from chexjax.judges.base import Judge
 
 NAN = float("nan")
@@ -98,9 +100,40 @@ def test_texts_are_cleaned_on_both_sides_and_scored(judge: Judge) -> None:
         Question(id="f", task=FINDINGS, source="", text="", reference="**Edema** [x] effusion")
     ]
     answers = {"SFT": {"f": Answer(text="EDEMA")}, "aligned": {"f": Answer(text="effusion edema")}}
-    [found] = texts(asked, answers, [judge], seed=0)
+    [found] = texts(asked, answers, [judge], None, seed=0)
     assert (found.task, found.judge, found.texts) == (FINDINGS, "shared words", 1)
     assert (found.score["SFT"].mean, found.difference.mean) == (0.5, 0.5)
+
+
+def test_labels_are_compared_over_all_texts_of_a_task(judge: Judge) -> None:
+    """F1 of counts, and not a mean of the texts' own; the labels are read from plain texts."""
+    names = ("Cardiomegaly", "Edema", "Fracture")
+
+    def labeler(reports: Sequence[str]) -> list[dict[str, int]]:
+        return [{name: 1 for name in names if name.lower() in report} for report in reports]
+
+    references = ("Edema [x]", "Edema, fracture", "**Cardiomegaly**")
+    asked = [
+        Question(id=str(k), task=FINDINGS, source="", text="", reference=one)
+        for k, one in enumerate(references)
+    ]
+    said = {"SFT": ("EDEMA", "nothing", "edema"), "aligned": references}
+    answers = {
+        name: {str(k): Answer(text=text) for k, text in enumerate(written)}
+        for name, written in said.items()
+    }
+    shared, labelled = texts(asked, answers, [judge], Labeling("words", labeler), seed=0)
+    assert shared.judge == "shared words"
+    assert labelled.judge == ("mean of micro and macro F1-14 and F1-5 (words, uncertain present)")
+    # SFT hits 1 of 4 labels with 2 claims, 1 of 3 of the five; of edema it hits 1 of 2 with 2.
+    micro, macro = (2 * 1 / (4 + 2), 2 * 1 / (3 + 2)), (0.5 / 14, 0.5 / 5)
+    assert labelled.score["SFT"].mean == pytest.approx((sum(micro) + sum(macro)) / 4)
+    perfect = (1 + 1 + 3 / 14 + 2 / 5) / 4
+    assert labelled.score["aligned"].mean == pytest.approx(perfect)
+    assert labelled.difference.mean == pytest.approx(perfect - labelled.score["SFT"].mean)
+    low, high = labelled.score["SFT"].low, labelled.score["SFT"].high
+    assert low == 0 and high == pytest.approx((1 + 1 + 1 / 14 + 1 / 5) / 4)  # the first text alone
+    assert labelled.texts == 3 and labelled.difference.sign >= 0
 
 
 def bench(**fields: object) -> Bench:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from chexjax.judges.graph import LEVELS, Entity, read_graph, write_graph
+from chexjax.judges.graph import LEVELS, Entity
 
 # "Small left effusion. No pneumothorax."
 REFERENCE = (
@@ -77,29 +77,3 @@ def test_a_graph_without_entities_agrees_with_none(pair):
 def test_two_equal_reports_without_relations_have_half_of_combined():
     graph = (Entity("lungs", "ANAT-DP"), Entity("clear", "OBS-DP"))
     assert scores(graph, graph) == {"simple": 1, "partial": 1, "complete": 1, "combined": 0.5}
-
-
-def test_the_published_json_is_read_and_written():
-    published = {
-        "1": {
-            "tokens": "clear",
-            "label": "OBS-DP",
-            "start_ix": 2,
-            "end_ix": 2,
-            "relations": [["located_at", "2"]],
-        },
-        "2": {"tokens": "lungs", "label": "ANAT-DP", "start_ix": 0, "end_ix": 0, "relations": []},
-    }
-    graph = read_graph(published)
-    assert graph[0] == Entity("clear", "OBS-DP", (("located_at", 1),), 2, 2)
-    assert write_graph(graph) == published
-
-
-@pytest.mark.parametrize(
-    "wrong", [{"tokens": "x", "label": "y"}, {"relations": [["modify", "7"]]}, {"start_ix": "one"}]
-)
-def test_an_entity_that_cannot_be_read_is_an_error(wrong):
-    fine = {"tokens": "x", "label": "OBS-DP", "start_ix": 0, "end_ix": 0, "relations": []}
-    broken = wrong if "tokens" in wrong else fine | wrong
-    with pytest.raises(ValueError, match="an entity cannot be read"):
-        read_graph({"1": broken})

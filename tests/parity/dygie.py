@@ -11,6 +11,8 @@ import torch
 import transformers
 from torch import nn
 
+from chexjax.judges.graph import Entity
+
 SIZES = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": 60}
 CONFIG = transformers.BertConfig(
     **SIZES, intermediate_size=128, max_position_embeddings=40, attn_implementation="eager"
@@ -127,28 +129,23 @@ class DyGIE(nn.Module):
         return torch.stack(rows)
 
 
-def published_graph(words, spans, entities, kept, pairs):
-    """The entities of one report as the published package writes them."""
+def graph(words, spans, entities, kept, pairs):
+    """The entities of one report as the published package finds them."""
     tagged = [
         (span, ENTITIES[k - 1]) for span, k in zip(spans, entities.argmax(1), strict=True) if k
     ]
-    numbers = {span: str(n) for n, (span, _) in enumerate(tagged, 1)}
-    found = {}
+    numbers = {span: n for n, (span, _) in enumerate(tagged)}
+    found = []
     for span, label in tagged:
         relations = [
-            [RELATIONS[pairs[i, j].argmax() - 1], numbers[spans[kept[j]]]]
+            (RELATIONS[pairs[i, j].argmax() - 1], numbers[spans[kept[j]]])
             for i in range(len(kept))
             for j in range(len(kept))
             if spans[kept[i]] == span and pairs[i, j].argmax() and spans[kept[j]] in numbers
         ]
-        found[numbers[span]] = {
-            "tokens": " ".join(words[span[0] : span[1] + 1]),
-            "label": label,
-            "start_ix": span[0],
-            "end_ix": span[1],
-            "relations": relations,
-        }
-    return found
+        tokens = " ".join(words[span[0] : span[1] + 1])
+        found.append(Entity(tokens, label, tuple(relations), *span))
+    return tuple(found)
 
 
 def config_json(**changed):

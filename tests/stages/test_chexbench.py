@@ -103,12 +103,14 @@ def test_the_official_file_is_asked_with_its_texts(finished, tmp_path):
         "--config.chexbench.questions=official",
         f"--config.chexbench.path={file}",
         f"--config.chexbench.images={tmp_path / 'images'}",
+        "--config.evaluate.labeler=rule_labels",
         *SHORT,
     ]
     assert main(["chexbench", CONFIG, f"--workdir={run}", *official]) == 0
     found = json.loads((run / "chexbench" / "result" / "results.json").read_text())
     assert found["protocols"]["mean"][0]["questions"] == 1
-    assert [one["task"] for one in found["texts"]] == [FINDINGS, SUMMARY]
+    assert [one["task"] for one in found["texts"]] == [FINDINGS, FINDINGS, SUMMARY, SUMMARY]
+    assert "F1-14 and F1-5 (rules, uncertain present)" in found["texts"][1]["judge"]
     assert (found["left_out"], found["ignored"]) == (1, ["Phrase Grounding"])
     rejects = (run / "chexbench" / "questions" / "rejects.jsonl").read_text()
     assert "View Classification/00001" in rejects

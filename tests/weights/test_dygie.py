@@ -11,7 +11,8 @@ pytest.importorskip("torch", reason="making an archive needs torch: pip install 
 from chexjax.judges import JudgeSettings, build  # noqa: E402
 from chexjax.judges.radgraph import RadGraphConfig, extractor_of  # noqa: E402
 from chexjax.weights import CheckpointError  # noqa: E402
-from chexjax.weights.dygie import Archive, encoder_spec  # noqa: E402
+from chexjax.weights.dygie import Archive  # noqa: E402
+from chexjax.weights.encoders import encoder_spec  # noqa: E402
 from tests.parity import dygie  # noqa: E402
 
 
@@ -105,14 +106,12 @@ def test_what_is_no_archive_is_named(folders, tmp_path):
         Archive(folders / "encoder")
 
 
-def test_an_encoder_that_is_no_bert_is_refused(folders, tmp_path):
+def test_an_encoder_that_is_no_bert_is_refused_before_the_archive_is_opened(folders, tmp_path):
     said = json.loads((folders / "encoder" / "config.json").read_text("utf-8"))
     (tmp_path / "config.json").write_text(json.dumps(said | {"model_type": "modernbert"}), "utf-8")
-    with pytest.raises(CheckpointError, match="is of a modernbert with gelu, not of a plain BERT"):
-        encoder_spec(tmp_path)
-    (tmp_path / "config.json").write_text("{}", "utf-8")
-    with pytest.raises(CheckpointError, match="does not describe an encoder"):
-        encoder_spec(tmp_path)
+    config = RadGraphConfig(archive=str(folders / "model.tar.gz"), encoder=str(tmp_path))
+    with pytest.raises(CheckpointError, match="model_type 'modernbert' is no text encoder known"):
+        build("radgraph_partial", JudgeSettings(radgraph=config))
 
 
 @pytest.mark.parametrize(

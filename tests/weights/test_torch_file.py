@@ -1,5 +1,6 @@
 """Files of torch are read as torch reads them, and nothing in them is run."""
 
+import functools
 import io
 import pickle
 import zipfile
@@ -13,7 +14,13 @@ from chexjax.weights.torch_file import read_torch
 torch = pytest.importorskip("torch", reason="writing such files needs torch")
 
 
-def test_every_type_and_shape_comes_back(tmp_path):
+@pytest.fixture(params=[True, False], ids=["zip", "plain"])
+def save(request):
+    """As torch saves since 1.6, and as it did before."""
+    return functools.partial(torch.save, _use_new_zipfile_serialization=request.param)
+
+
+def test_every_type_and_shape_comes_back(save, tmp_path):
     table = torch.arange(24.0).reshape(4, 6)
     tensors = {
         "float": table,
@@ -27,7 +34,7 @@ def test_every_type_and_shape_comes_back(tmp_path):
         "parameter": torch.nn.Parameter(table + 1),
         "nothing": torch.zeros(0, 3),
     }
-    torch.save(tensors, tmp_path / "weights.th")
+    save(tensors, tmp_path / "weights.th")
     found = read_torch(tmp_path / "weights.th")
     assert set(found) == set(tensors)
     for key, tensor in tensors.items():
@@ -37,13 +44,29 @@ def test_every_type_and_shape_comes_back(tmp_path):
         assert str(ours.dtype) == str(tensor.dtype).removeprefix("torch.")
 
 
-def test_a_state_dict_with_its_metadata_is_read_from_memory():
+def test_a_state_dict_with_its_metadata_is_read_from_memory(save):
     model = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.LayerNorm(2))
     saved = io.BytesIO()
-    torch.save(model.state_dict(), saved)
+    save(model.state_dict(), saved)
     found = read_torch(saved)
     for key, tensor in model.state_dict().items():
         np.testing.assert_array_equal(found[key].array(), tensor.numpy())
+
+
+def test_of_a_training_script_s_checkpoint_the_model_is_read(save, tmp_path):
+    model = torch.nn.Linear(3, 2)
+    optimizer = torch.optim.Adam(model.parameters())
+    model(torch.ones(1, 3)).sum().backward()
+    optimizer.step()
+    saved = {
+        "epoch": 3,
+        "model_state_dict": model.state_dict(),
+        "optimizer_state_dict": optimizer.state_dict(),
+    }
+    save(saved, tmp_path / "checkpoint.pth")
+    found = read_torch(tmp_path / "checkpoint.pth")
+    assert set(found) == {"weight", "bias"}
+    np.testing.assert_array_equal(found["weight"].array(), model.weight.detach().numpy())
 
 
 def rewritten(file, content):
@@ -56,6 +79,23 @@ def rewritten(file, content):
 class Evil:
     def __reduce__(self):
         return eval, ("open('it_ran', 'w').close()",)
+
+
+def test_a_pickle_of_before_1_6_is_not_run_either(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    torch.save({"x": Evil()}, tmp_path / "weights.th", _use_new_zipfile_serialization=False)
+    with pytest.raises(CheckpointError, match=r"asks for \w+\.eval, which is no part of a tensor"):
+        read_torch(tmp_path / "weights.th")
+    assert not (tmp_path / "it_ran").exists()
+
+
+def test_a_file_of_before_1_6_that_is_cut_short_is_an_error(tmp_path):
+    torch.save({"x": torch.ones(9)}, tmp_path / "whole.th", _use_new_zipfile_serialization=False)
+    whole = (tmp_path / "whole.th").read_bytes()
+    for left, message in ((len(whole) - 1, "was cut short"), (len(whole) // 2, "is broken")):
+        (tmp_path / "weights.th").write_bytes(whole[:left])
+        with pytest.raises(CheckpointError, match=message):
+            read_torch(tmp_path / "weights.th")
 
 
 @pytest.mark.parametrize("module", ["builtins", "os", "torch.nn"])
@@ -72,16 +112,13 @@ def test_a_pickle_that_asks_for_anything_else_is_refused_and_not_run(module, tmp
 def test_what_is_no_such_file_is_named(tmp_path):
     file = tmp_path / "weights.th"
     file.write_bytes(b"not an archive")
-    with pytest.raises(CheckpointError, match=r"weights.th is no archive of torch 1.6 or newer"):
-        read_torch(file)
-    torch.save({"x": torch.zeros(2)}, file, _use_new_zipfile_serialization=False)
-    with pytest.raises(CheckpointError, match=r"no archive of torch 1.6 or newer; where it is"):
+    with pytest.raises(CheckpointError, match=r"weights.th is no file that torch saved"):
         read_torch(file)
     torch.save({"x": torch.zeros(2), "epoch": 3}, file)
     with pytest.raises(CheckpointError, match="holds more than the tensors of a state dict"):
         read_torch(file)
     torch.save({"x": torch.zeros(2, 3).T}, file)
-    with pytest.raises(CheckpointError, match="is not stored row by row"):
+    with pytest.raises(CheckpointError, match="is not read row by row"):
         read_torch(file)
     rewritten(file, b"\x80\x02}q\x00")
     with pytest.raises(CheckpointError, match="its pickle is broken"):
