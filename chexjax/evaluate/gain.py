@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from chexjax.config import nearest
 from chexjax.evaluate.cells import cell
 from chexjax.evaluate.family import quality_columns
 from chexjax.evaluate.metrics import Evaluation, SystemResult
@@ -43,6 +44,22 @@ class Gain:
     average: Interval
 
 
+def check_measures(asked: Sequence[str], columns: Sequence[str], *, labelled: bool) -> None:
+    """Finds a measure that nobody could average over.
+
+    Args:
+      asked: Names of measures.
+      columns: Columns of quality that an evaluation has.
+      labelled: Whether labels are read from its reports.
+
+    Raises:
+      ValueError: one of those asked for is not measured.
+    """
+    known = [*columns, *(_LABELS if labelled else ())]
+    if unknown := [name for name in asked if name not in known]:
+        raise ValueError(f"{unknown[0]!r} is not measured{nearest(unknown[0], known)}")
+
+
 def measures_of(evaluation: Evaluation, asked: Sequence[str]) -> list[str]:
     """The measures that gains are averaged over.
 
@@ -54,9 +71,7 @@ def measures_of(evaluation: Evaluation, asked: Sequence[str]) -> list[str]:
     """
     columns = quality_columns(evaluation)
     labelled = evaluation.baseline.labels is not None
-    known = [*columns, *(_LABELS if labelled else ())]
-    if unknown := [name for name in asked if name not in known]:
-        raise ValueError(f"{unknown[0]!r} was not measured; choose from {', '.join(known)}")
+    check_measures(asked, columns, labelled=labelled)
     plain = [name for name in columns if name != "lc_score"]
     return list(asked) or [*plain, *(["macro_f1"] if labelled else [])]
 

@@ -18,6 +18,7 @@ from chexjax import judges
 from chexjax.config import ConfigError
 from chexjax.data.preferences import count_rows, holds_single
 from chexjax.data.sources.registry import open_source
+from chexjax.evaluate.gain import check_measures
 from chexjax.families import Family, TextFamily, preset
 from chexjax.mesh import check_batch, parameter_names, parameter_shardings, path_name
 from chexjax.models import VLM, add_lora
@@ -28,7 +29,7 @@ from chexjax.stages.fitting import length_in_steps
 from chexjax.stages.ingest import INGEST
 from chexjax.stages.judge import labeler_name
 from chexjax.stages.mixture import MIXTURE, check_mixture, most_triplets
-from chexjax.stages.questions import QUESTIONS, is_asked, official
+from chexjax.stages.questions import QUESTIONS, check_questions, is_asked
 from chexjax.stages.start import check_start, is_trained
 from chexjax.stages.systems import check_files
 from chexjax.stages.visual import VISUAL, check_frozen, token_bytes
@@ -63,6 +64,7 @@ def check(context: Context) -> None:
         check_files(config)
         preset(config.train_judge.preset, TextFamily)
         length_in_steps(config.train_judge.train, "train_judge.train", rows=1)
+        _check_analysis(config)
         if is_asked(config):
             _check_questions(context)
         for name in ("sample", "evaluate"):
@@ -91,10 +93,18 @@ def _check_pairs(config: RunConfig) -> None:
         )
 
 
+def _check_analysis(config: RunConfig) -> None:
+    columns = ("score", "lc_score", *config.evaluate.metrics)
+    try:
+        check_measures(config.evaluate.analysis.gain, columns, labelled=bool(labeler_name(config)))
+    except ValueError as error:
+        raise ConfigError(f"config.evaluate.analysis.gain: {error}") from error
+
+
 def _check_questions(context: Context) -> None:
     config = context.config.chexbench
-    if config.questions == "official" and not context.is_finished(QUESTIONS):
-        official(context.config)
+    if not context.is_finished(QUESTIONS):
+        check_questions(context)
     for judge in config.judges:
         judges.build(judge, context.config.judge)
     if writes_answers(context.config):

@@ -56,7 +56,7 @@ def test_labels_count_with_the_draws_of_the_studies(evaluation: Evaluation) -> N
 
 def test_without_a_choice_the_score_counts_once(evaluation: Evaluation) -> None:
     assert gain.measures_of(evaluation, ()) == ["score", "rouge_l", "bleu", "macro_f1"]
-    with pytest.raises(ValueError, match="'green' was not measured; choose from score"):
+    with pytest.raises(ValueError, match="'green' is not measured; choose from score"):
         gain.measures_of(evaluation, ("green",))
 
 

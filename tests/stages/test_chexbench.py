@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pytest
 from flax import nnx
+from PIL import Image
 
 from chexjax import artefacts
 from chexjax.__main__ import main
@@ -123,7 +124,11 @@ def test_the_official_file_is_asked_with_its_texts(finished, tmp_path):
             ["--config.chexbench.questions=official", "--config.chexbench.path=/none/data.json"],
             "config.chexbench.images=/none: there is no such folder",
         ),
-        ([*STUDIES, "--config.chexbench.tasks=('Viewing',)"], "of studies no task 'Viewing'"),
+        (
+            [*STUDIES, "--config.chexbench.tasks=('View Clasification',)"],
+            "config.chexbench.tasks: of studies no task 'View Clasification' is made; did you mean "
+            "View Classification?",
+        ),
         ([*STUDIES, "--config.chexbench.judges=('rogue_l',)"], "did you mean 'rouge_l'"),
         (["--config.chexbench.questions=studies"], "chexbench.max_new_tokens=512"),
     ],
@@ -131,6 +136,25 @@ def test_the_official_file_is_asked_with_its_texts(finished, tmp_path):
 def test_what_cannot_be_asked_is_said(flags, said, finished, capsys):
     assert main(["chexbench", CONFIG, f"--workdir={finished}", *flags]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_questions_without_answers_are_found_before_any_work(tmp_path, capsys):
+    """Of a table's studies nothing is known but their reports; with labels there is."""
+    Image.fromarray(np.arange(4096, dtype=np.uint8).reshape(64, 64)).save(tmp_path / "a.png")
+    table = tmp_path / "studies.jsonl"
+    rows = [{"id": str(k), "image": "a.png", "findings": "Clear lungs."} for k in range(9)]
+    given = [CONFIG, f"--workdir={tmp_path / 'run'}", *STUDIES, "--config.source.name=table"]
+    given += [f"--config.source.path={table}", "--dry_run"]
+    table.write_text("\n".join(map(json.dumps, rows)))
+    assert main(["run", *given]) == 2
+    assert (
+        "config.chexbench.questions='studies': nothing is known of 9 studies that any task could "
+        "ask about"
+    ) in capsys.readouterr().err
+    rows[5]["labels"] = {"Edema": 1}
+    table.write_text("\n".join(map(json.dumps, rows)))
+    assert main(["run", *given]) == 0, capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
 
 
 def test_questions_are_batched_with_those_that_show_as_many_images():

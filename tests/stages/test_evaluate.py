@@ -135,8 +135,24 @@ def test_policies_are_tried_on_another_source_and_everything_is_analysed(workdir
     for title in ("Significance", "Average gain", "Length exploitation", "Slices"):
         assert f"<h2>{title}</h2>" in page
     assert "<h2>Generalisation</h2>" in page and "<h2>Errors</h2>" not in page
-    # A measure that was not made is said; the predictions stand, whatever is analysed of them.
-    wrong = [*given, "--config.evaluate.analysis.gain=('green',)"]
+    # An attribute that no study has is said; the predictions stand, whatever is analysed of them.
+    wrong = [*given, "--config.evaluate.analysis.slices.by=('sex',)"]
     shutil.rmtree(workdir / "report")
     assert main(["evaluate", CONFIG, *wrong]) == 2
-    assert "config.evaluate.analysis: 'green' was not measured" in capsys.readouterr().err
+    assert "config.evaluate.analysis: " in (said := capsys.readouterr().err) and "'sex'" in said
+
+
+@pytest.mark.parametrize(
+    ("gain", "labeler", "said"),
+    [
+        ("('score','rogue_l')", "grammar", "gain: 'rogue_l' is not measured; did you mean rouge_l"),
+        ("('macro_f1',)", "none", "gain: 'macro_f1' is not measured; choose from score, lc_score"),
+    ],
+)
+def test_a_measure_that_nobody_makes_is_found_before_any_work(
+    gain, labeler, said, tmp_path, capsys
+):
+    given = [f"--config.evaluate.analysis.gain={gain}", f"--config.evaluate.labeler={labeler}"]
+    assert main(["run", CONFIG, f"--workdir={tmp_path / 'run'}", *given]) == 2
+    assert f"config.evaluate.analysis.{said}" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
