@@ -10,7 +10,16 @@ from typing import Any, NamedTuple
 
 from chexjax.artefacts.manifest import plain
 from chexjax.data.study import Study
-from chexjax.evaluate import error_shift, family, gain, generalisation, length_study, slices
+from chexjax.evaluate import (
+    divergence,
+    error_shift,
+    family,
+    gain,
+    generalisation,
+    length_study,
+    slices,
+)
+from chexjax.evaluate.divergence import Distance
 from chexjax.evaluate.error_shift import ErrorShift
 from chexjax.evaluate.family import Compared
 from chexjax.evaluate.gain import Gain
@@ -53,6 +62,7 @@ class Analyses:
     significance: Sequence[Compared]
     gains: Sequence[Gain]
     length: LengthStudy
+    divergence: Sequence[Distance]
     errors: ErrorShift | None
     slices: Sequence[Sliced]
     elsewhere: Generalisation | None
@@ -67,6 +77,9 @@ class Analyses:
             found.append(Section(gain.AVERAGE, gain.show(self.gains, TITLES), gain.LEAD))
         body = length_study.show(self.length)
         found.append(Section("Length exploitation", body, length_study.LEAD))
+        if self.divergence:
+            body = divergence.show(self.divergence)
+            found.append(Section("Divergence", body, divergence.LEAD))
         if self.errors:
             found.append(Section("Errors", error_shift.show(self.errors), error_shift.LEAD))
         if self.slices:
@@ -88,6 +101,7 @@ def analyse(
     studies: Sequence[Study],
     config: AnalysisConfig,
     elsewhere: Generalisation | None = None,
+    gone: Sequence[Distance] = (),
 ) -> Analyses:
     """Works them out.
 
@@ -96,6 +110,7 @@ def analyse(
       studies: The studies they were measured on, in the same order.
       config: Where there is a choice.
       elsewhere: The policies on another source, if they were tried on one.
+      gone: How far they are from SFT, as far as that is known.
 
     Raises:
       ValueError: a measure or an attribute that was asked for is not there.
@@ -104,6 +119,7 @@ def analyse(
         significance=family.family(evaluation),
         gains=gain.gains(evaluation, config.gain),
         length=length_study.length_study(evaluation),
+        divergence=gone,
         errors=error_shift.error_shift(evaluation),
         slices=slices.sliced(evaluation, studies, config.slices),
         elsewhere=elsewhere,

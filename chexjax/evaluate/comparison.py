@@ -14,6 +14,7 @@ from rich.table import Table
 
 from chexjax.evaluate import plots
 from chexjax.evaluate.cells import cell, share
+from chexjax.evaluate.divergence import AXIS
 from chexjax.evaluate.length_study import (
     LEAD,
     NGRAM,
@@ -43,7 +44,7 @@ class Entry:
       correlation: Rank correlation of score and `length`.
       drop: Share of the mean score that division by excess length takes away.
       repeated: Share of n-grams that a report has said before.
-      divergence: From the SFT policy, nats a report, with its standard error; 0 of SFT itself.
+      divergence: From the SFT policy, nats a report; 0 of SFT itself.
       selection: Mean on the validation split by which one run is selected; None of SFT.
     """
 
@@ -56,7 +57,7 @@ class Entry:
     correlation: Interval
     drop: Interval
     repeated: Interval
-    divergence: tuple[float, float]
+    divergence: Interval
     selection: float | None
 
 
@@ -66,7 +67,7 @@ def measured(
     references: Sequence[str],
     reports: Sequence[str],
     *,
-    divergence: tuple[float, float],
+    divergence: Interval,
     selection: float | None,
     seed: int,
     sft: Entry | None = None,
@@ -159,8 +160,8 @@ def _pictures(entries: Sequence[Entry]) -> Html:
         quiet=quiet,
     )
     by_divergence = plots.named_points(
-        {entry.name: (entry.divergence[0], entry.score.mean) for entry in entries},
-        "Divergence from SFT (nats a report)",
+        {entry.name: (entry.divergence.mean, entry.score.mean) for entry in entries},
+        AXIS,
         "Score",
         quiet=quiet,
     )
@@ -186,8 +187,8 @@ _HEADINGS = ("run", "score", "LC score", "length", "divergence", "validation")
 _LEAD = (
     "Held-out means with 95 % intervals of bootstrap draws of the studies. LC score: divided by "
     "excess length. Length: words over those of the reference. Divergence: from the SFT policy, in "
-    "nats a report, of reports sampled at temperature 1, with its standard error. The last column "
-    "is the mean on the validation split, by which a run is selected."
+    "nats a report, of reports sampled at temperature 1. The last column is the mean on the "
+    "validation split, by which a run is selected."
 )
 
 
@@ -226,13 +227,12 @@ def _verdict(best: Entry | None, facts: Mapping[str, str]) -> str:
 
 
 def _cells(entry: Entry, best: Entry | None) -> tuple[str, ...]:
-    mean, error = entry.divergence
     chosen = "" if entry.selection is None else number(entry.selection)
     return (
         entry.name,
         f"{entry.score.value()} ({entry.score.span()})",
         f"{entry.controlled.value()} ({entry.controlled.span()})",
         entry.length.value(2),
-        f"{number(mean, 2)} \u00b1 {number(error, 2)}" if entry.selection is not None else "0",
+        f"{entry.divergence.value(2)} ({entry.divergence.span(2)})",
         f"{chosen} \u2190 selected" if entry is best else chosen,
     )

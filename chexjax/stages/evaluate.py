@@ -8,13 +8,16 @@ from chexjax.artefacts import Artefact, Draft, write_atomic
 from chexjax.config import ConfigError, content
 from chexjax.evaluate import plots, report, table
 from chexjax.evaluate.analyses import analyse
+from chexjax.evaluate.divergence import distances
 from chexjax.evaluate.generalisation import Generalisation, generalisation
 from chexjax.evaluate.metrics import Evaluation, evaluate
+from chexjax.evaluate.significance import Interval
 from chexjax.judges import build_labeler, uncontrolled
 from chexjax.page import standalone
 from chexjax.stages.chexbench import CHEXBENCH, bench_sections
 from chexjax.stages.config import RunConfig
 from chexjax.stages.context import Content, Context, Stage
+from chexjax.stages.divergence import divergence_of
 from chexjax.stages.fitting import write_rejects
 from chexjax.stages.ingest import INGEST
 from chexjax.stages.judge import files_of, judge_of, labeler_name
@@ -22,6 +25,7 @@ from chexjax.stages.pair import PAIR
 from chexjax.stages.predict import studies_elsewhere
 from chexjax.stages.sft import SFT
 from chexjax.stages.systems import (
+    DIVERGENCE,
     ELSEWHERE,
     OWN,
     SWAPPED,
@@ -46,8 +50,9 @@ def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
             f"evaluate: {len(found.rejects):,} left out, see {draft.path}/rejects.jsonl", flush=True
         )
     away = _elsewhere(context, evaluation) if config.evaluate.elsewhere else None
+    gone = distances(evaluation, "SFT", _divergences(context))
     try:
-        analyses = analyse(evaluation, studies, config.evaluate.analysis, away)
+        analyses = analyse(evaluation, studies, config.evaluate.analysis, away, gone)
     except ValueError as error:
         raise ConfigError(f"config.evaluate.analysis: {error}") from error
     analyses.write(draft.path)
@@ -98,6 +103,16 @@ def _elsewhere(context: Context, home: Evaluation) -> Generalisation:
     return generalisation(home, away, (f"{context.config.source.name}, own", f"{made}, other"))
 
 
+def _divergences(context: Context) -> dict[str, Interval]:
+    """How far each policy of the evaluation has gone from SFT."""
+    config = context.config
+    return {
+        name: divergence_of(context.artefact(stage))
+        for name, stage in DIVERGENCE.items()
+        if stage.needed(config)
+    }
+
+
 def _facts(context: Context) -> dict[str, str]:
     config = context.config
     facts = {
@@ -120,7 +135,12 @@ def _facts(context: Context) -> dict[str, str]:
 
 def _reads(config: RunConfig) -> list[Stage]:
     pairs = [PAIR] if "aligned" in config.evaluate.names else []
-    written = (*OWN.values(), *SWAPPED.values(), *ELSEWHERE.values())
+    written = (
+        *OWN.values(),
+        *SWAPPED.values(),
+        *ELSEWHERE.values(),
+        *DIVERGENCE.values(),
+    )
     return [INGEST, *pairs, *policies_of(config).values(), *written, CHEXBENCH]
 
 

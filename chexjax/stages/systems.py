@@ -19,6 +19,7 @@ from chexjax.stages.align import ALIGN
 from chexjax.stages.config import POLICIES, RunConfig
 from chexjax.stages.context import Context, Stage
 from chexjax.stages.control import CONTROL
+from chexjax.stages.divergence import divergence
 from chexjax.stages.ingest import INGEST
 from chexjax.stages.predict import predict, studies_elsewhere
 from chexjax.stages.sft import SFT
@@ -43,9 +44,16 @@ def _written_elsewhere(name: str) -> Stage:
     )
 
 
+def _divergence(name: str) -> Stage:
+    return dataclasses.replace(
+        divergence(MADE_BY[name]), needed=lambda config: {"SFT", name} <= set(config.evaluate.names)
+    )
+
+
 OWN = {name: _written(name, shuffled=False) for name in POLICIES}
 SWAPPED = {name: _written(name, shuffled=True) for name in ("SFT", "aligned")}
 ELSEWHERE = {name: _written_elsewhere(name) for name in POLICIES}
+DIVERGENCE = {name: _divergence(name) for name in POLICIES if name != "SFT"}
 
 
 def policies_of(config: RunConfig) -> dict[str, Stage]:

@@ -134,7 +134,9 @@ def test_policies_are_tried_on_another_source_and_everything_is_analysed(workdir
     page = (workdir / "report" / "report.html").read_text()
     for title in ("Significance", "Average gain", "Length exploitation", "Slices"):
         assert f"<h2>{title}</h2>" in page
-    assert "<h2>Generalisation</h2>" in page and "<h2>Errors</h2>" not in page
+    for title in ("Divergence", "Generalisation"):
+        assert f"<h2>{title}</h2>" in page
+    assert "<h2>Errors</h2>" not in page
     # An attribute that no study has is said; the predictions stand, whatever is analysed of them.
     wrong = [*given, "--config.evaluate.analysis.slices.by=('sex',)"]
     shutil.rmtree(workdir / "report")
