@@ -68,6 +68,11 @@ def join(parts: Iterable[str], between: str = "") -> Html:
     return Html(html.escape(between).join(safe))
 
 
+def stacked(text: str, below: str = "") -> Html:
+    """Text in a cell with a small line under it, if there is any."""
+    return tag("span", text, *([tag("small", below)] if below else []))
+
+
 def table(
     header: Sequence[str], rows: Iterable[Sequence[str]], *, strong: int | None = None
 ) -> Html:

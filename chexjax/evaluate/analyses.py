@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from chexjax.artefacts.manifest import plain
 from chexjax.data.study import Study
 from chexjax.evaluate import (
     divergence,
@@ -26,8 +24,8 @@ from chexjax.evaluate.gain import Gain
 from chexjax.evaluate.generalisation import Generalisation
 from chexjax.evaluate.length_study import LengthStudy
 from chexjax.evaluate.metrics import Evaluation
+from chexjax.evaluate.results import write_results
 from chexjax.evaluate.slices import SliceConfig, Sliced
-from chexjax.evaluate.table import TITLES
 from chexjax.page import Html
 
 FILE = "analyses.json"
@@ -71,10 +69,10 @@ class Analyses:
         """The sections of those that have anything to show."""
         found = []
         if self.significance:
-            body = family.show(self.significance, TITLES)
+            body = family.show(self.significance)
             found.append(Section("Significance", body, family.LEAD))
         if self.gains:
-            found.append(Section(gain.AVERAGE, gain.show(self.gains, TITLES), gain.LEAD))
+            found.append(Section(gain.AVERAGE, gain.show(self.gains), gain.LEAD))
         body = length_study.show(self.length)
         found.append(Section("Length exploitation", body, length_study.LEAD))
         if self.divergence:
@@ -91,9 +89,7 @@ class Analyses:
 
     def write(self, folder: Path) -> None:
         """Writes all numbers as JSON; null where one is not defined."""
-        values: Any = plain(dataclasses.asdict(self))
-        text = json.dumps(values, indent=1, ensure_ascii=False)
-        (folder / FILE).write_text(text + "\n", encoding="utf-8")
+        write_results(dataclasses.asdict(self), folder / FILE)
 
 
 def analyse(

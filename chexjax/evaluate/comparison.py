@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +21,7 @@ from chexjax.evaluate.length_study import (
     rank_correlation,
     repetition,
 )
+from chexjax.evaluate.results import write_results
 from chexjax.evaluate.significance import Interval, mean_intervals, number
 from chexjax.judges import Judge, length_controlled
 from chexjax.page import Html, Page, figure, grid, tag
@@ -136,11 +136,10 @@ def write(entries: Sequence[Entry], facts: Mapping[str, str], folder: Path) -> N
     """
     best = selected(entries)
     rows = [dataclasses.asdict(entry) | {"selected": entry is best} for entry in entries]
-    text = json.dumps({"runs": rows, "facts": dict(facts)}, indent=1, allow_nan=True)
-    (folder / "comparison.json").write_text(text + "\n", encoding="utf-8")
+    write_results({"runs": rows, "facts": facts}, folder / "comparison.json")
     title = f"{len(entries) - sum(e.selection is None for e in entries)} runs compared"
     page = Page(title, _verdict(best, facts), above="chexjax sweep")
-    table = html_table(_HEADINGS, [_cells(entry, best) for entry in entries])
+    table = html_table(_HEADINGS, [_cells(entry, best, cell) for entry in entries])
     page.section("Runs", table, lead=_LEAD)
     page.section("Length and divergence", _pictures(entries))
     lengths = html_table(_LENGTH_HEADINGS, [_length_cells(entry) for entry in entries])
@@ -178,7 +177,7 @@ def show(entries: Sequence[Entry], console: Console) -> None:
     for heading in _HEADINGS:
         table.add_column(heading, justify="left" if heading == _HEADINGS[0] else "right")
     for entry in entries:
-        table.add_row(*_cells(entry, best))
+        table.add_row(*_cells(entry, best, Interval.text))
     console.print(table)
 
 
@@ -226,13 +225,15 @@ def _verdict(best: Entry | None, facts: Mapping[str, str]) -> str:
     return f"Selected on the validation split by {facts['selected by']}: {best.name}"
 
 
-def _cells(entry: Entry, best: Entry | None) -> tuple[str, ...]:
+def _cells(
+    entry: Entry, best: Entry | None, form: Callable[[Interval, int], str]
+) -> tuple[str, ...]:
     chosen = "" if entry.selection is None else number(entry.selection)
     return (
         entry.name,
-        f"{entry.score.value()} ({entry.score.span()})",
-        f"{entry.controlled.value()} ({entry.controlled.span()})",
+        form(entry.score, 3),
+        form(entry.controlled, 3),
         entry.length.value(2),
-        f"{entry.divergence.value(2)} ({entry.divergence.span(2)})",
+        form(entry.divergence, 2) if entry.selection is not None else "0",
         f"{chosen} \u2190 selected" if entry is best else chosen,
     )

@@ -11,6 +11,7 @@ from chexjax.data.census import percentile
 from chexjax.data.chexpert_labels import CHEXPERT_14
 from chexjax.data.study import SPLITS, Study
 from chexjax.evaluate import plots
+from chexjax.evaluate.cells import per_cent
 from chexjax.evaluate.picture import picture
 from chexjax.page import Html, Page, figure, grid, join, tag
 from chexjax.page import table as html_table
@@ -162,7 +163,7 @@ def _leakage(card: DataCard) -> Html:
             pair.replace(", ", " and "),
             f"{found['patients'][pair]:,}" if known else "not known",
             f"{count:,}",
-            f"{100 * count / card.found['studies'][pair.split(', ')[1]]:.1f} %",
+            per_cent(count / card.found["studies"][pair.split(", ")[1]]),
         ]
         for pair, count in sorted(found["findings"].items())
     ]

@@ -12,11 +12,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from chexjax.config import nearest
-from chexjax.evaluate.cells import cell
+from chexjax.evaluate.cells import PER_CENT, cell
 from chexjax.evaluate.family import quality_columns
 from chexjax.evaluate.metrics import Evaluation, SystemResult
 from chexjax.evaluate.significance import Array, Interval, interval, resampled_means
-from chexjax.page import Html, tag
+from chexjax.evaluate.table import title
+from chexjax.page import Html, stacked
 from chexjax.page import table as html_table
 
 LEAD = (
@@ -114,19 +115,13 @@ def _draws(system: SystemResult, names: Sequence[str], seed: int) -> Array:
     return np.stack([found[name] for name in names], axis=1)
 
 
-def show(found: Sequence[Gain], titles: Mapping[str, str]) -> Html:
-    """Measures in rows, systems in columns, the average last; `titles` names measures."""
-    rows = [
-        [titles.get(name, name), *(_shown(one.each[name]) for one in found)]
-        for name in found[0].each
-    ]
+def show(found: Sequence[Gain]) -> Html:
+    """Measures in rows, systems in columns, the average last."""
+    rows = [[title(name), *(_shown(one.each[name]) for one in found)] for name in found[0].each]
     rows.append([AVERAGE, *(_shown(one.average) for one in found)])
-    return html_table(["Measure", *map(_heading, found)], rows, strong=len(found))
+    header = ["Measure", *(stacked(one.of, f"over {one.minus}") for one in found)]
+    return html_table(header, rows, strong=len(found))
 
 
 def _shown(gain: Interval) -> Html:
-    return cell(gain, 1, signed=True, unit=" %")
-
-
-def _heading(one: Gain) -> Html:
-    return tag("span", one.of, tag("small", f"over {one.minus}"))
+    return cell(gain, 1, signed=True, unit=PER_CENT)

@@ -21,7 +21,7 @@ from chexjax.evaluate.significance import (
     mean_intervals,
     resampled_means,
 )
-from chexjax.page import Html, grid, tag
+from chexjax.page import Html, grid, stacked
 from chexjax.page import table as html_table
 
 NGRAM = 4
@@ -180,4 +180,4 @@ def _bin_names() -> list[str]:
 
 
 def _binned(count: int, score: Interval) -> Html:
-    return tag("span", score.value(), tag("small", f"{count:,} reports")) if count else Html("-")
+    return stacked(score.value(), f"{count:,} reports") if count else Html("-")

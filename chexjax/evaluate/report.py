@@ -8,9 +8,9 @@ from pathlib import Path
 from chexjax.data.study import Study
 from chexjax.evaluate import plots, significance, table, verdict
 from chexjax.evaluate.analyses import Section
+from chexjax.evaluate.cells import cell, per_cent
 from chexjax.evaluate.gallery import RULE, STYLE, gallery
 from chexjax.evaluate.metrics import Evaluation
-from chexjax.evaluate.significance import Interval
 from chexjax.judges import label_f1
 from chexjax.page import Html, Page, figure, grid, join, tag
 from chexjax.page import table as html_table
@@ -86,7 +86,7 @@ def _length(evaluation: Evaluation) -> Html:
     rows = []
     for system in evaluation.systems:
         words, over = system.means["words"], system.means["over_long"]
-        cells = (words.value(1), f"{100 * over.mean:.1f} %", system.means["lc_score"].value())
+        cells = (words.value(1), per_cent(over.mean), system.means["lc_score"].value())
         rows.append([system.name, *cells])
     lengths = [len(text.split()) for text in evaluation.references]
     rows.append(["Reference", f"{sum(lengths) / len(lengths):.1f}", "", ""])
@@ -105,8 +105,7 @@ def _labels(evaluation: Evaluation) -> Html:
     rows.append(["Micro", "", *(one.micro.value(2) for one in found)])
     beside = html_table(["Label", "Studies", *names], rows)
     quoted = [
-        [title, *(_with_span(one.averages[name]) for one in found)]
-        for name, title in _QUOTED.items()
+        [title, *(cell(one.averages[name]) for one in found)] for name, title in _QUOTED.items()
     ]
     return join(
         [
@@ -114,10 +113,6 @@ def _labels(evaluation: Evaluation) -> Html:
             html_table(["As papers quote it", *names], quoted),
         ]
     )
-
-
-def _with_span(one: Interval) -> Html:
-    return tag("span", one.value(), tag("small", one.span()))
 
 
 def _making(

@@ -23,7 +23,7 @@ from chexjax.evaluate.significance import (
     interval,
     resampled_means,
 )
-from chexjax.page import Html, join, tag
+from chexjax.page import Html, join, stacked, tag
 from chexjax.page import table as html_table
 
 AGE, VIEW = "age", "view"
@@ -230,7 +230,7 @@ def show(found: Sequence[Sliced]) -> Html:
     """A table for each attribute, and one of the gaps of all."""
     gaps = [
         [
-            tag("span", one.attribute, tag("small", gap.system)),
+            stacked(one.attribute, gap.system),
             cell(gap.size),
             f"{gap.low} to {gap.high}",
             chance(gap.adjusted),

@@ -8,12 +8,12 @@ from collections.abc import Iterable
 
 from rich.console import Console
 
-from chexjax.artefacts import Artefact, ArtefactError, Draft, write_atomic
-from chexjax.config import freeze
+from chexjax.artefacts import Artefact, ArtefactError, Draft
 from chexjax.data.chexbench.questions import Question
 from chexjax.evaluate import chexbench, chexbench_section
 from chexjax.evaluate.analyses import Section
 from chexjax.evaluate.chexbench import Answer, Bench
+from chexjax.evaluate.results import read_results, write_results
 from chexjax.page import Page
 from chexjax.stages.align import ALIGN
 from chexjax.stages.chexbench_answers import option_scores, scores_options, written_answers
@@ -58,8 +58,7 @@ def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
         ignored=tuple(questions.statistics["ignored"]),
         seed=config.seed,
     )
-    text = json.dumps(dataclasses.asdict(bench), indent=1, ensure_ascii=False)
-    write_atomic(draft.path / _RESULTS, text + "\n")
+    write_results(dataclasses.asdict(bench), draft.path / _RESULTS)
     page = Page(chexbench_section.TITLE, chexbench_section.LEAD, above="chexjax chexbench")
     page.section("Result", chexbench_section.section(bench))
     page.write(draft.path / "chexbench.html")
@@ -110,7 +109,7 @@ def bench_sections(context: Context) -> list[Section]:
     if not is_asked(context.config):
         return []
     text = (context.artefact(CHEXBENCH).path / _RESULTS).read_text("utf-8")
-    bench = freeze(Bench, json.loads(text), where=_RESULTS)
+    bench = read_results(Bench, json.loads(text), where=_RESULTS)
     body, lead = chexbench_section.section(bench), chexbench_section.LEAD
     return [Section(chexbench_section.TITLE, body, lead)]
 

@@ -99,8 +99,9 @@ def _measured(context: Context, found: HeldOut, *, beside: bool = True) -> Evalu
 def _elsewhere(context: Context, home: Evaluation) -> Generalisation:
     """The policies on the other source, beside what they score at home."""
     away = _measured(context, held_out_elsewhere(context), beside=False)
-    made = studies_elsewhere(context.config.evaluate).manifest.config["source"]["name"]
-    return generalisation(home, away, (f"{context.config.source.name}, own", f"{made}, other"))
+    studies = (context.artefact(INGEST), studies_elsewhere(context.config.evaluate))
+    here, there = (one.manifest.config["source"]["name"] for one in studies)
+    return generalisation(home, away, (here, there), (studies[0].identity, studies[1].identity))
 
 
 def _divergences(context: Context) -> dict[str, Interval]:
