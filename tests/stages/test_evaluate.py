@@ -116,14 +116,16 @@ def test_what_cannot_be_evaluated_is_said(change, said, workdir, tmp_path, capsy
     assert said.format(**places) in capsys.readouterr().err
 
 
-def test_policies_are_tried_on_another_source_and_everything_is_analysed(workdir, tmp_path, capsys):
+def test_policies_are_tried_on_another_source_and_everything_is_analysed(
+    finished, workdir, tmp_path, capsys
+):
     other = ["--config.source.phantom.seed=7", "--config.source.phantom.train=0"]
     assert main(["ingest", CONFIG, f"--workdir={tmp_path / 'b'}", *other]) == 0
     given = [f"--workdir={workdir}", "--config.evaluate.analysis.slices.smallest=2"]
     given.append(f"--config.evaluate.elsewhere={tmp_path / 'b' / 'studies'}")
     assert main(["evaluate", CONFIG, *given]) == 0, capsys.readouterr().err
     found = json.loads((workdir / "report" / "analyses.json").read_text())
-    assert found["elsewhere"]["sources"] == ["phantom, own", "phantom, other"]
+    assert found["elsewhere"]["sources"] == ["phantom", "phantom"]
     assert found["elsewhere"]["studies"] == [16, 16]
     assert [one["system"] for one in found["elsewhere"]["transfers"]] == list(POLICIES)
     rows = artefacts.load(workdir / "predictions" / "sft_elsewhere", "predictions").rows()
@@ -137,6 +139,13 @@ def test_policies_are_tried_on_another_source_and_everything_is_analysed(workdir
     for title in ("Divergence", "Generalisation"):
         assert f"<h2>{title}</h2>" in page
     assert "<h2>Errors</h2>" not in page
+    # With other runs it stands in one table; one that was nowhere else has no place in it.
+    table = ["generalisation", f"--to={tmp_path / 'table'}"]
+    assert main([*table, f"--runs={workdir}"]) == 0
+    told = json.loads((tmp_path / "table" / "generalisation.json").read_text())
+    assert told["sources"] == ["phantom of run", "phantom beside run"]
+    assert main([*table, f"--runs={workdir},{finished}"]) == 2
+    assert "has not been evaluated on another source" in capsys.readouterr().err
     # An attribute that no study has is said; the predictions stand, whatever is analysed of them.
     wrong = [*given, "--config.evaluate.analysis.slices.by=('sex',)"]
     shutil.rmtree(workdir / "report")
