@@ -150,10 +150,19 @@ class Context:
         Raises:
           ArtefactError: it is missing, damaged, or of another config.
         """
-        asked = {**stage.content(self.config), **self._said_outside(stage)}
-        inputs = self._inputs(stage)
-        expected = artefacts.identity(stage.kind, asked, inputs)
-        return artefacts.load(self.path(stage), stage.kind, expected=expected, content=asked)
+        folder = self.place(stage)
+        if folder not in self._checked:
+            asked = {**stage.content(self.config), **self._said_outside(stage)}
+            expected = artefacts.identity(stage.kind, asked, self._inputs(stage))
+            self._checked[folder] = artefacts.load(
+                self.path(stage), stage.kind, expected=expected, content=asked
+            )
+        return self._checked[folder]
+
+    @functools.cached_property
+    def _checked(self) -> dict[str, Artefact]:
+        """Artefacts found sound so far, by folder: many stages read one, which is hashed once."""
+        return {}
 
     def _inputs(self, stage: Stage) -> dict[str, Artefact]:
         """What a stage takes, by folder."""
