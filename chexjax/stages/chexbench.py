@@ -15,31 +15,29 @@ from chexjax.evaluate.analyses import Section
 from chexjax.evaluate.chexbench import Answer, Bench
 from chexjax.evaluate.results import read_results, write_results
 from chexjax.page import Page
-from chexjax.stages.align import ALIGN
 from chexjax.stages.chexbench_answers import option_scores, scores_options, written_answers
 from chexjax.stages.config import RunConfig
 from chexjax.stages.context import Context, Stage
 from chexjax.stages.judge import files_of, judge_of
 from chexjax.stages.questions import QUESTIONS, is_asked
-from chexjax.stages.sft import SFT
+from chexjax.stages.systems import ENDS, MADE_BY
 from chexjax.trackers import StageTimer
 
-_POLICIES = {"SFT": SFT, "aligned": ALIGN}
-_SCORES = {name: option_scores(policy) for name, policy in _POLICIES.items()}
-_WRITTEN = {name: written_answers(policy) for name, policy in _POLICIES.items()}
+_SCORES = {name: option_scores(MADE_BY[name]) for name in ENDS}
+_WRITTEN = {name: written_answers(MADE_BY[name]) for name in ENDS}
 _RESULTS = "results.json"
 
 
 def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
     config, questions = context.config, context.artefact(QUESTIONS)
-    answers = {name: _answers(context, name) for name in _POLICIES}
+    answers = {name: _answers(context, name) for name in ENDS}
     asked, left_out = _answered(questions, answers.values(), config)
     if not asked:
         raise ArtefactError(
             f"no question of {questions.path} could be asked: see the rejects.jsonl of it and of "
             "the answers beside it"
         )
-    baseline, *_, test = _POLICIES
+    baseline, test = ENDS
     bench = Bench(
         source=_source(config),
         baseline=baseline,

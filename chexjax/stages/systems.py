@@ -27,6 +27,9 @@ from chexjax.stages.sft import SFT
 MADE_BY = dict(zip(POLICIES, (SFT, CONTROL, ALIGN), strict=True))
 """Name of a policy -> the stage that makes it."""
 
+ENDS = (POLICIES[0], POLICIES[-1])
+"""The policy before alignment, and the aligned one."""
+
 _NOTES = {"SFT continued": "more SFT, for the compute that alignment took"}
 
 
@@ -51,7 +54,7 @@ def _divergence(name: str) -> Stage:
 
 
 OWN = {name: _written(name, shuffled=False) for name in POLICIES}
-SWAPPED = {name: _written(name, shuffled=True) for name in ("SFT", "aligned")}
+SWAPPED = {name: _written(name, shuffled=True) for name in ENDS}
 ELSEWHERE = {name: _written_elsewhere(name) for name in POLICIES}
 DIVERGENCE = {name: _divergence(name) for name in POLICIES if name != "SFT"}
 

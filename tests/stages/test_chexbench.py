@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -10,17 +12,18 @@ from PIL import Image
 
 from chexjax import artefacts
 from chexjax.__main__ import main
-from chexjax.data.batches import Bucket, PlannedBatch
 from chexjax.data.chexbench.questions import FINDINGS, SUMMARY, Question, scored_example
-from chexjax.data.examples import Example, prompt_arrays
+from chexjax.data.examples import prompt_arrays
 from chexjax.data.images import pixel_stacks
 from chexjax.data.study import Study
 from chexjax.families import Family, preset
 from chexjax.mesh import MeshConfig, make_mesh
 from chexjax.models import Prefix
-from chexjax.stages.chexbench_answers import plan_by_images
 from chexjax.stages.policies import load_tokens, place_policy
 from tests.stages.conftest import CONFIG
+from tests.stages.test_run import contents
+
+pytestmark = pytest.mark.timeout(1200)  # the first test waits for a whole shrunken run
 
 SHORT = [
     "--config.chexbench.max_new_tokens=8",
@@ -77,6 +80,23 @@ def test_scores_are_log_likelihoods_computed_by_hand(workdir):
         expected = sum(logps[place, token] for place, token in enumerate(option))
         assert scores[question.id]["logps"][k] == pytest.approx(expected, rel=1e-4)
         assert scores[question.id]["tokens"][k] == len(option) > 1
+
+
+def test_two_processes_answer_what_one_answers(workdir, tmp_path):
+    shared = shutil.copytree(workdir, tmp_path / "run")
+    folders = [f"chexbench/{name}" for name in ("scores_sft", "answers_aligned")]
+    for folder in folders:
+        shutil.rmtree(shared / folder)
+    given = ["chexbench", CONFIG, f"--workdir={shared}", *STUDIES, "--config.share.of=2"]
+    other = [sys.executable, "-m", "chexjax", *given, "--config.share.index=1"]
+    with subprocess.Popen(other, stderr=subprocess.PIPE, text=True) as second:
+        assert main(given) == 0
+        said = second.communicate(timeout=400)[1]
+    assert second.returncode == 0, said
+    units = len(list((workdir / folders[0]).glob("*.arrayrecord")))
+    assert f"score options, sft  {units // 2}/{units // 2} units" in said
+    for folder in folders:
+        assert contents(shared / folder) == contents(workdir / folder)
 
 
 def test_the_report_shows_the_tax(workdir):
@@ -155,19 +175,3 @@ def test_questions_without_answers_are_found_before_any_work(tmp_path, capsys):
     table.write_text("\n".join(map(json.dumps, rows)))
     assert main(["run", *given]) == 0, capsys.readouterr().err
     assert not (tmp_path / "run").exists()
-
-
-def test_questions_are_batched_with_those_that_show_as_many_images():
-    examples = [
-        Example(id=str(k), row=k, images=count, prompt=[0] * (3 + k), responses=[[1] * (1 + k)])
-        for k, count in enumerate([1, 2, 1, 0, 1])
-    ]
-    planned = plan_by_images(examples, 2)
-    assert [(batch.rows.tolist(), slots) for batch, slots in planned] == [
-        ([3, -1], 1),
-        ([0, 2], 1),
-        ([4, -1], 1),
-        ([1, -1], 2),
-    ]
-    assert isinstance(planned[0][0], PlannedBatch)
-    assert planned[0][0].bucket == Bucket(8, 8)

@@ -94,7 +94,10 @@ def test_readers_compare_a_policy_with_a_file(workdir, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (["--config.evaluate.predictions.x={bad}"], "predictions.x: {bad}, line 1: it is no JSON"),
+        (
+            ["--config.evaluate.predictions.x={bad}"],
+            "predictions.x: {bad}, row 1: its line is no JSON",
+        ),
         (["--config.evaluate.predictions.x=none.jsonl"], "there is no file none.jsonl"),
         (["--config.evaluate.predictions.SFT={bad}"], "predictions.SFT: a policy has this name"),
         (["--config.evaluate.elsewhere=nowhere"], "elsewhere=nowhere holds no studies"),
