@@ -65,15 +65,15 @@ class Analyses:
     slices: Sequence[Sliced]
     elsewhere: Generalisation | None
 
-    def sections(self) -> list[Section]:
-        """The sections of those that have anything to show."""
+    def sections(self, evaluation: Evaluation) -> list[Section]:
+        """The sections of those that have anything to show of the evaluation that they are of."""
         found = []
         if self.significance:
             body = family.show(self.significance)
             found.append(Section("Significance", body, family.LEAD))
         if self.gains:
             found.append(Section(gain.AVERAGE, gain.show(self.gains), gain.LEAD))
-        body = length_study.show(self.length)
+        body = length_study.show(self.length, evaluation)
         found.append(Section("Length exploitation", body, length_study.LEAD))
         if self.divergence:
             body = divergence.show(self.divergence)

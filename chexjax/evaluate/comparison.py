@@ -15,8 +15,8 @@ from chexjax.evaluate import plots
 from chexjax.evaluate.cells import cell, share
 from chexjax.evaluate.divergence import AXIS
 from chexjax.evaluate.length_study import (
-    LEAD,
     NGRAM,
+    TERMS,
     lc_drop,
     rank_correlation,
     repetition,
@@ -153,13 +153,13 @@ def _pictures(entries: Sequence[Entry]) -> Html:
     """Score against length, and against divergence."""
     quiet = [entry.name for entry in entries if entry.selection is None]
     by_length = plots.named_points(
-        {entry.name: (entry.length.mean, entry.score.mean) for entry in entries},
+        {entry.name: (entry.length, entry.score) for entry in entries},
         "Words \u00f7 words of the reference",
         "Score",
         quiet=quiet,
     )
     by_divergence = plots.named_points(
-        {entry.name: (entry.divergence.mean, entry.score.mean) for entry in entries},
+        {entry.name: (entry.divergence, entry.score) for entry in entries},
         AXIS,
         "Score",
         quiet=quiet,
@@ -202,7 +202,7 @@ _LENGTH_HEADINGS = (
 )
 
 _LENGTH_LEAD = (
-    f"{LEAD} A loss that bought its score with words, or with what it had said before, stands out "
+    f"{TERMS} A loss that bought its score with words, or with what it had said before, stands out "
     "from SFT here; what it paid in distance from SFT stands above."
 )
 

@@ -84,7 +84,7 @@ def _gap(of: Array, minus: Array, seed: int) -> Interval:
 
 def show(found: Sequence[Distance]) -> Html:
     """A picture, and the table with the intervals."""
-    points = {one.system: (one.divergence.mean, one.score.mean) for one in found}
+    points = {one.system: (one.divergence, one.score) for one in found}
     quiet = [one.system for one in found if one.gain is None]
     rows = [
         [

@@ -8,7 +8,7 @@ from pathlib import Path
 from chexjax.data.study import Study
 from chexjax.evaluate import plots, significance, table, verdict
 from chexjax.evaluate.analyses import Section
-from chexjax.evaluate.cells import cell, per_cent
+from chexjax.evaluate.cells import cell
 from chexjax.evaluate.gallery import RULE, STYLE, gallery
 from chexjax.evaluate.metrics import Evaluation
 from chexjax.judges import label_f1
@@ -43,7 +43,6 @@ def write(
     subtitle = f"{figures[0].upper()}{figures[1:]}"
     page = Page(verdict.result(evaluation), subtitle, above="chexjax report", style=STYLE)
     page.section("Result", _result(evaluation))
-    page.section("Length", _length(evaluation), lead=_LENGTH)
     if evaluation.test.labels is not None:
         lead = _LABELS.format(labeler=evaluation.test.labels.labeler)
         page.section("Conditions", _labels(evaluation), lead=lead)
@@ -80,18 +79,6 @@ def _measures(evaluation: Evaluation) -> str:
         f"figures: 95 % intervals from {significance.RESAMPLES:,} bootstrap draws of the studies, "
         "the same draws for every system."
     )
-
-
-def _length(evaluation: Evaluation) -> Html:
-    rows = []
-    for system in evaluation.systems:
-        words, over = system.means["words"], system.means["over_long"]
-        cells = (words.value(1), per_cent(over.mean), system.means["lc_score"].value())
-        rows.append([system.name, *cells])
-    lengths = [len(text.split()) for text in evaluation.references]
-    rows.append(["Reference", f"{sum(lengths) / len(lengths):.1f}", "", ""])
-    beside = html_table(["Length", "Words, mean", "Over-long", "LC score"], rows)
-    return grid(figure(plots.score_against_length(evaluation), _SCATTER), beside)
 
 
 def _labels(evaluation: Evaluation) -> Html:
@@ -132,7 +119,7 @@ def _making(
         header = list(timings[0])
         rows = [[_cell(row.get(name, "")) for name in header] for row in timings]
         parts.append(html_table(header, rows))
-    return grid(*parts)
+    return join(parts)
 
 
 def _cell(value: str | float) -> str:
@@ -140,18 +127,13 @@ def _cell(value: str | float) -> str:
 
 
 _BARS = (
-    "Mean score of reports written from the study's own images, and from images of another study. "
+    "Mean score of reports written from a study's own images, and from shuffled ones, another's. "
     "A model that ignored the image would lose nothing."
 )
 _DIFFERENCES = (
     "What the run is about: differences of mean score, study by study, with 95 % intervals. "
     "An interval that crosses zero (grey) shows nothing either way."
 )
-_LENGTH = (
-    "A judge that counts matched findings can be fed with words. If the gain came from longer "
-    "reports, it would show here: the points would move right, and the LC score would not follow."
-)
-_SCATTER = "One point a report; lines are means of six equally large groups by length."
 _LABELS = (
     "Both sides are read by the same labeler ({labeler}), and F1 asks whether the condition is "
     "named, whatever its side or grade. A label that no reference has is left out of the macro "

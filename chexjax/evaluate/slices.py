@@ -232,7 +232,7 @@ def show(found: Sequence[Sliced]) -> Html:
         [
             stacked(one.attribute, gap.system),
             cell(gap.size),
-            f"{gap.low} to {gap.high}",
+            f"{gap.low} \u2192 {gap.high}",
             chance(gap.adjusted),
         ]
         for one in found
@@ -256,6 +256,6 @@ def _table(one: Sliced) -> Html:
     header = [one.attribute.capitalize(), "Studies", *names]
     header += [f"{names[-1]} \u2212 {names[0]}"] if len(names) > 1 else []
     number_small, studies = one.small
-    said = f"{number_small} smaller slices, of {studies} studies together, are not shown."
+    said = f"Too small to show: {number_small} of the slices (studies: {studies})."
     note = [tag("p", said, class_="note")] if number_small else []
     return join([html_table(header, rows), *note])

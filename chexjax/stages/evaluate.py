@@ -8,6 +8,7 @@ from chexjax.artefacts import Artefact, Draft, write_atomic
 from chexjax.config import ConfigError, content
 from chexjax.evaluate import plots, report, table
 from chexjax.evaluate.analyses import analyse
+from chexjax.evaluate.cells import per_cent
 from chexjax.evaluate.divergence import distances
 from chexjax.evaluate.generalisation import Generalisation, generalisation
 from chexjax.evaluate.metrics import Evaluation, evaluate
@@ -65,7 +66,7 @@ def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
     report.write(
         evaluation,
         studies,
-        sections=[*bench_sections(context), *analyses.sections()],
+        sections=[*bench_sections(context), *analyses.sections(evaluation)],
         curves=curves,
         timings=context.clock.rows(),
         facts={**_facts(context), **found.facts},
@@ -125,11 +126,12 @@ def _facts(context: Context) -> dict[str, str]:
         facts["policy"] = f"{config.policy.preset}, {trained['parameters']:,} parameters"
     if "aligned" in config.evaluate.names:
         pairs = context.artefact(PAIR)
+        options = (f"{name} {value}" for name, value in config.loss.options.items())
         facts |= {
             "judge of candidates": config.judge.name,
-            "loss": f"{config.loss.name} {dict(config.loss.options)}",
+            "loss": ", ".join([config.loss.name, *options]),
             "pairs": f"{pairs.manifest.rows:,}",
-            "studies dropped as ties": f"{pairs.statistics['share_dropped']:.1%}",
+            "studies dropped as ties": per_cent(pairs.statistics["share_dropped"]),
         }
     return facts
 
