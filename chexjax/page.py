@@ -233,7 +233,7 @@ section{margin-top:4.2rem;scroll-margin-top:1.5rem}
 figure{margin:0}
 figure svg{display:block;width:100%;height:auto}
 figcaption{color:var(--muted);font-size:.85rem;line-height:1.5;margin-top:.6rem}
-.scroll{overflow-x:auto;margin:0 0 1.2rem;scrollbar-width:thin}
+.scroll{overflow-x:auto;margin:0 0 1.2rem;padding-bottom:1px;scrollbar-width:thin}
 .grid+.scroll,dl+.scroll{margin-top:2rem}
 .scroll:focus-visible{outline:2px solid var(--accent);outline-offset:3px}
 table{border-collapse:separate;border-spacing:0;width:100%;font-size:.9rem;
@@ -261,7 +261,7 @@ dd{margin:0;overflow-wrap:anywhere}
 code{font-size:.9em}
 @media (max-width:40rem){main{padding:2.2rem 1.1rem 4rem}section{margin-top:3.2rem}
   .subtitle{font-size:1.1rem}th,td{padding:.5rem .45rem}
-  th{white-space:normal}th:first-child{min-width:6rem;max-width:8rem;overflow-wrap:anywhere}}
+  th{white-space:normal}th:first-child{min-width:6rem;max-width:8rem;overflow-wrap:break-word}}
 @media print{main{max-width:none;padding:0}nav{display:none}section{margin-top:2rem}
   figure,tr,article{break-inside:avoid}h2{break-after:avoid}.scroll{overflow:visible}}
 """

@@ -64,15 +64,17 @@ def distances(
       sft: Name of SFT in it.
       divergences: System -> its divergence from SFT.
     """
-    known = {sft: NONE, **divergences} if divergences else {}
+    if not divergences:
+        return []
+    known = {sft: NONE, **divergences}
     systems = {one.name: one for one in evaluation.systems if one.name in known}
-    before = systems[sft].columns["score"] if systems else np.zeros(0)
+    scores = {name: one.columns["score"] for name, one in systems.items()}
     return [
         Distance(
             system=name,
             divergence=known[name],
             score=one.means["score"],
-            gain=None if name == sft else _gap(one.columns["score"], before, evaluation.seed),
+            gain=None if name == sft else _gap(scores[name], scores[sft], evaluation.seed),
         )
         for name, one in systems.items()
     ]

@@ -312,7 +312,7 @@ def _colour(evaluation: Evaluation, system: SystemResult) -> str:
 
 def _group_name(axes: Axes, at: float, name: str) -> None:
     below = ("data", "axes fraction")
-    bold = {"ha": "center", "va": "top", "weight": "bold"}
+    bold: Any = {"ha": "center", "va": "top", "weight": "bold"}
     axes.annotate(textwrap.fill(name, 14), (at, 0), (0, -21), below, "offset points", **bold)
 
 

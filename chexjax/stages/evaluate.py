@@ -28,6 +28,7 @@ from chexjax.stages.sft import SFT
 from chexjax.stages.systems import (
     DIVERGENCE,
     ELSEWHERE,
+    ENDS,
     OWN,
     SWAPPED,
     HeldOut,
@@ -51,7 +52,7 @@ def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
             f"evaluate: {len(found.rejects):,} left out, see {draft.path}/rejects.jsonl", flush=True
         )
     away = _elsewhere(context, evaluation) if config.evaluate.elsewhere else None
-    gone = distances(evaluation, "SFT", _divergences(context))
+    gone = distances(evaluation, ENDS[0], _divergences(context))
     try:
         analyses = analyse(evaluation, studies, config.evaluate.analysis, away, gone)
     except ValueError as error:

@@ -49,14 +49,15 @@ def _written_elsewhere(name: str) -> Stage:
 
 def _divergence(name: str) -> Stage:
     return dataclasses.replace(
-        divergence(MADE_BY[name]), needed=lambda config: {"SFT", name} <= set(config.evaluate.names)
+        divergence(MADE_BY[name]),
+        needed=lambda config: {ENDS[0], name} <= set(config.evaluate.names),
     )
 
 
 OWN = {name: _written(name, shuffled=False) for name in POLICIES}
 SWAPPED = {name: _written(name, shuffled=True) for name in ENDS}
 ELSEWHERE = {name: _written_elsewhere(name) for name in POLICIES}
-DIVERGENCE = {name: _divergence(name) for name in POLICIES if name != "SFT"}
+DIVERGENCE = {name: _divergence(name) for name in POLICIES if name != ENDS[0]}
 
 
 def policies_of(config: RunConfig) -> dict[str, Stage]:
