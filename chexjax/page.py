@@ -6,7 +6,7 @@ import base64
 import hashlib
 import html
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 LIGHT = {
@@ -94,6 +94,12 @@ def table(
     body = [line("td", cells, "row") for cells in rows]
     whole = tag("table", tag("thead", head), tag("tbody", *body))
     return tag("div", whole, class_="scroll", tabindex="0", role="region", aria_label=header[0])
+
+
+def terms(known: Mapping[str, str]) -> Html:
+    """Names, each with what is known of it beside it."""
+    pairs = ((tag("dt", name), tag("dd", value)) for name, value in known.items())
+    return tag("dl", *(part for pair in pairs for part in pair))
 
 
 def figure(svg: Html, caption: str = "") -> Html:

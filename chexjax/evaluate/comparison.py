@@ -24,7 +24,7 @@ from chexjax.evaluate.length_study import (
 from chexjax.evaluate.results import write_results
 from chexjax.evaluate.significance import Interval, mean_intervals, number
 from chexjax.judges import Judge, length_controlled
-from chexjax.page import Html, Page, figure, grid, tag
+from chexjax.page import Html, Page, figure, grid, terms
 from chexjax.page import table as html_table
 
 SFT = "SFT"
@@ -144,8 +144,7 @@ def write(entries: Sequence[Entry], facts: Mapping[str, str], folder: Path) -> N
     page.section("Length and divergence", _pictures(entries))
     lengths = html_table(_LENGTH_HEADINGS, [_length_cells(entry) for entry in entries])
     page.section("Length exploitation", lengths, lead=_LENGTH_LEAD)
-    made = [tag("li", f"{name}: {value}") for name, value in facts.items()]
-    page.section("How it was made", tag("ul", *made))
+    page.section("How it was made", terms(facts))
     page.write(folder / "comparison.html")
 
 

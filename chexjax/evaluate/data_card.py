@@ -13,7 +13,7 @@ from chexjax.data.study import SPLITS, Study
 from chexjax.evaluate import plots
 from chexjax.evaluate.cells import per_cent
 from chexjax.evaluate.picture import picture
-from chexjax.page import Html, Page, figure, grid, join, tag
+from chexjax.page import Html, Page, figure, grid, join, tag, terms
 from chexjax.page import table as html_table
 
 SAMPLES = 8
@@ -77,8 +77,7 @@ def write(card: DataCard, path: Path) -> None:
     page.section("Left out and changed", _changes(card), lead=_CHANGES)
     if len(card.splits) > 1:
         page.section("Leakage", _leakage(card), lead=_LEAKAGE)
-    terms = ((tag("dt", name), tag("dd", value)) for name, value in card.facts.items())
-    page.section("How it was made", tag("dl", *(part for pair in terms for part in pair)))
+    page.section("How it was made", terms(card.facts))
     page.write(path)
 
 

@@ -180,8 +180,8 @@ def named_points(
         figure, axes = _figure(5.2, 3.7)
         for name, (x, y) in points.items():
             colour = _MARK["neutral" if name in quiet else "accent"]
-            axes.plot([x.low, x.high], [y.mean, y.mean], color=colour, lw=1.2, alpha=0.5)
-            axes.plot([x.mean, x.mean], [y.low, y.high], color=colour, lw=1.2, alpha=0.5)
+            axes.plot([x.low, x.high], [y.mean, y.mean], color=colour, lw=1.0, alpha=0.4)
+            axes.plot([x.mean, x.mean], [y.low, y.high], color=colour, lw=1.0, alpha=0.4)
             axes.plot(x.mean, y.mean, "o", ms=6, mew=0, color=colour)
             at, beside = (x.mean, y.mean), (6, -11 if name in quiet else 4)
             axes.annotate(name, at, beside, textcoords="offset points", fontsize=8.5)

@@ -12,7 +12,7 @@ from chexjax.evaluate.cells import cell
 from chexjax.evaluate.gallery import RULE, STYLE, gallery
 from chexjax.evaluate.metrics import Evaluation
 from chexjax.judges import label_f1
-from chexjax.page import Html, Page, figure, grid, join, tag
+from chexjax.page import Html, Page, figure, grid, join, tag, terms
 from chexjax.page import table as html_table
 
 Timing = Mapping[str, str | float]
@@ -109,12 +109,7 @@ def _making(
         "held-out studies": f"{len(evaluation.ids):,}",
         "bootstrap": f"{significance.RESAMPLES:,} draws, seed {evaluation.seed}",
     }
-    terms = (
-        tag(kind, text)
-        for name, value in (dict(facts) | known).items()
-        for kind, text in (("dt", name), ("dd", value))
-    )
-    parts = [tag("dl", *terms)]
+    parts = [terms({**facts, **known})]
     if timings:
         header = list(timings[0])
         rows = [[_cell(row.get(name, "")) for name in header] for row in timings]
