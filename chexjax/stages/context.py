@@ -161,7 +161,7 @@ class Context:
 
     @functools.cached_property
     def _checked(self) -> dict[str, Artefact]:
-        """Artefacts found sound so far, by folder: many stages read one, which is hashed once."""
+        """Artefacts made or found sound so far, by folder: many stages read one, hashed once."""
         return {}
 
     def _inputs(self, stage: Stage) -> dict[str, Artefact]:
@@ -202,6 +202,9 @@ class Context:
             if isinstance(begun, Artefact):
                 timer.skip()
                 print(f"{stage.name}: {begun.path} is finished, nothing to do", flush=True)
-                return begun
-            with jax.set_mesh(self.mesh):  # activations are placed on it
-                return stage.work(self, begun, timer)
+                made = begun
+            else:
+                with jax.set_mesh(self.mesh):  # activations are placed on it
+                    made = stage.work(self, begun, timer)
+        self._checked[self.place(stage)] = made
+        return made
