@@ -6,7 +6,7 @@ import base64
 import hashlib
 import html
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 LIGHT = {
@@ -68,6 +68,11 @@ def join(parts: Iterable[str], between: str = "") -> Html:
     return Html(html.escape(between).join(safe))
 
 
+def stacked(text: str, below: str = "") -> Html:
+    """Text in a cell with a small line under it, if there is any."""
+    return tag("span", text, *([tag("small", below)] if below else []))
+
+
 def table(
     header: Sequence[str], rows: Iterable[Sequence[str]], *, strong: int | None = None
 ) -> Html:
@@ -89,6 +94,12 @@ def table(
     body = [line("td", cells, "row") for cells in rows]
     whole = tag("table", tag("thead", head), tag("tbody", *body))
     return tag("div", whole, class_="scroll", tabindex="0", role="region", aria_label=header[0])
+
+
+def terms(known: Mapping[str, str]) -> Html:
+    """Names, each with what is known of it beside it."""
+    pairs = ((tag("dt", name), tag("dd", value)) for name, value in known.items())
+    return tag("dl", *(part for pair in pairs for part in pair))
 
 
 def figure(svg: Html, caption: str = "") -> Html:
@@ -228,22 +239,25 @@ section{margin-top:4.2rem;scroll-margin-top:1.5rem}
 figure{margin:0}
 figure svg{display:block;width:100%;height:auto}
 figcaption{color:var(--muted);font-size:.85rem;line-height:1.5;margin-top:.6rem}
-.scroll{overflow-x:auto;margin:0 0 1.2rem;scrollbar-width:thin}
+.scroll{overflow-x:auto;margin:0 0 1.2rem;padding-bottom:1px;scrollbar-width:thin}
+.grid+.scroll,dl+.scroll{margin-top:2rem}
 .scroll:focus-visible{outline:2px solid var(--accent);outline-offset:3px}
-table{border-collapse:separate;border-spacing:0;width:100%;font-size:.9rem;font-variant-numeric:tabular-nums;
-  border-top:1.5px solid var(--ink);border-bottom:1.5px solid var(--ink)}
+table{border-collapse:separate;border-spacing:0;width:100%;font-size:.9rem;
+  font-variant-numeric:tabular-nums}
 th,td{padding:.6rem .9rem;text-align:right;white-space:nowrap;vertical-align:baseline}
 th:first-child{text-align:left;padding-left:.25rem;position:sticky;left:0;background:var(--paper)}
 thead th{color:var(--muted);font-size:.8rem;font-weight:500;vertical-align:bottom;
-  border-bottom:1px solid var(--rule)}
+  border-top:1.5px solid var(--ink);border-bottom:1px solid var(--rule)}
+tbody tr:last-child>*{border-bottom:1.5px solid var(--ink)}
 tbody th{font-weight:500}
 tbody tr+tr>*{border-top:1px solid var(--rule)}
 .strong{background:var(--wash)}
 tbody .strong{font-weight:600}
 small{color:var(--muted);font-size:.8em;font-weight:400}
 td small,th small{display:block}
+thead small{white-space:normal;max-width:9rem;margin-left:auto}
 .grid table{font-size:.86rem}
-.grid th,.grid td{padding:.34rem .6rem}
+.grid th,.grid td{padding:.34rem .45rem}
 .grid th{white-space:normal}
 .grid th:first-child{padding-left:.25rem}
 .note{color:var(--muted);font-size:.82rem;line-height:1.55;max-width:58rem;margin-bottom:2.6rem}
@@ -253,7 +267,7 @@ dd{margin:0;overflow-wrap:anywhere}
 code{font-size:.9em}
 @media (max-width:40rem){main{padding:2.2rem 1.1rem 4rem}section{margin-top:3.2rem}
   .subtitle{font-size:1.1rem}th,td{padding:.5rem .45rem}
-  th{white-space:normal}th:first-child{max-width:6.5rem}}
+  th{white-space:normal}th:first-child{min-width:6rem;max-width:8rem;overflow-wrap:break-word}}
 @media print{main{max-width:none;padding:0}nav{display:none}section{margin-top:2rem}
   figure,tr,article{break-inside:avoid}h2{break-after:avoid}.scroll{overflow:visible}}
 """

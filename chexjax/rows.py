@@ -135,6 +135,15 @@ def map_units(
     if draft.share.of > 1:
         _wait_for_others(draft, units)
         draft.drop_leftovers()
+    return _finish(draft, units, summarise)
+
+
+def _finish(
+    draft: Draft,
+    units: int,
+    summarise: Callable[[Sequence[dict[str, Any]]], dict[str, Any]] | None,
+) -> Artefact:
+    """Seals a draft that has all of its units."""
     notes = [_read_note(draft, unit) or {} for unit in range(units)]
     rejects = [reject for note in notes for reject in note["rejects"]]
     if rejects:

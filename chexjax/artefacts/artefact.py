@@ -224,15 +224,22 @@ def begin(
         share.wait(lambda: any(file.exists() for file in seen), f"{path} to be begun")
     with explained(path, "write"):
         path.mkdir(parents=True, exist_ok=True)
-        manifest = manifests.read(path)
-        if manifest is not None:
-            _require_same(draft, dataclasses.asdict(manifest))
-            manifest.check(path)
-            if share.first:  # left by one that was killed here, or for other processes to read
-                shutil.rmtree(draft.scratch, ignore_errors=True)
-            return Artefact(path, manifest)
-        _open_draft(draft)
-    return draft
+        found = _finished(draft)
+        if found is None:
+            _open_draft(draft)
+    return found or draft
+
+
+def _finished(draft: Draft) -> Artefact | None:
+    """The artefact that the draft's folder holds already, checked; None where there is none."""
+    manifest = manifests.read(draft.path)
+    if manifest is None:
+        return None
+    _require_same(draft, dataclasses.asdict(manifest))
+    manifest.check(draft.path)
+    if draft.share.first:  # left by one that was killed here, or for other processes to read
+        shutil.rmtree(draft.scratch, ignore_errors=True)
+    return Artefact(draft.path, manifest)
 
 
 def _identities(inputs: Mapping[str, Artefact]) -> dict[str, str]:

@@ -113,6 +113,30 @@ def make_buckets(lengths: np.ndarray, count: int, multiple: int = 8) -> tuple[Bu
     return tuple(Bucket(prefix, int(size)) for size in _best_cuts(sizes, rows, count))
 
 
+def plan_by_images(
+    images: Sequence[int], lengths: np.ndarray, size: int
+) -> list[tuple[PlannedBatch, int]]:
+    """Batches of rows that show equally many images, in order, and the image slots of each.
+
+    One program for each number of images: no row pays for images that others show.
+
+    Args:
+      images: Images of each row.
+      lengths: `i32[M, 2]`, prefix and response.
+      size: Rows of a batch.
+    """
+    shown = np.asarray(images)
+    planned = []
+    for count in np.unique(shown):
+        rows = np.flatnonzero(shown == count)
+        [bucket] = make_buckets(lengths[rows], 1)
+        for start in range(0, len(rows), size):
+            part = rows[start : start + size]
+            padded = np.pad(part, (0, size - len(part)), constant_values=PADDING)
+            planned.append((PlannedBatch(bucket, padded), max(1, int(count))))
+    return planned
+
+
 def _best_cuts(sizes: np.ndarray, rows: np.ndarray, count: int) -> tuple[int, ...]:
     """At most `count` of `sizes`, the last included, with the least padded total.
 

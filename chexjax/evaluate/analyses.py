@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from chexjax.artefacts.manifest import plain
 from chexjax.data.study import Study
-from chexjax.evaluate import error_shift, family, gain, generalisation, length_study, slices
+from chexjax.evaluate import (
+    divergence,
+    error_shift,
+    family,
+    gain,
+    generalisation,
+    length_study,
+    slices,
+)
+from chexjax.evaluate.divergence import Distance
 from chexjax.evaluate.error_shift import ErrorShift
 from chexjax.evaluate.family import Compared
 from chexjax.evaluate.gain import Gain
 from chexjax.evaluate.generalisation import Generalisation
 from chexjax.evaluate.length_study import LengthStudy
 from chexjax.evaluate.metrics import Evaluation
+from chexjax.evaluate.results import write_results
 from chexjax.evaluate.slices import SliceConfig, Sliced
-from chexjax.evaluate.table import TITLES
 from chexjax.page import Html
 
 FILE = "analyses.json"
@@ -53,20 +60,24 @@ class Analyses:
     significance: Sequence[Compared]
     gains: Sequence[Gain]
     length: LengthStudy
+    divergence: Sequence[Distance]
     errors: ErrorShift | None
     slices: Sequence[Sliced]
     elsewhere: Generalisation | None
 
-    def sections(self) -> list[Section]:
-        """The sections of those that have anything to show."""
+    def sections(self, evaluation: Evaluation) -> list[Section]:
+        """The sections of those that have anything to show of the evaluation that they are of."""
         found = []
         if self.significance:
-            body = family.show(self.significance, TITLES)
+            body = family.show(self.significance)
             found.append(Section("Significance", body, family.LEAD))
         if self.gains:
-            found.append(Section(gain.AVERAGE, gain.show(self.gains, TITLES), gain.LEAD))
-        body = length_study.show(self.length)
+            found.append(Section(gain.AVERAGE, gain.show(self.gains), gain.LEAD))
+        body = length_study.show(self.length, evaluation)
         found.append(Section("Length exploitation", body, length_study.LEAD))
+        if self.divergence:
+            body = divergence.show(self.divergence)
+            found.append(Section("Divergence", body, divergence.LEAD))
         if self.errors:
             found.append(Section("Errors", error_shift.show(self.errors), error_shift.LEAD))
         if self.slices:
@@ -78,9 +89,7 @@ class Analyses:
 
     def write(self, folder: Path) -> None:
         """Writes all numbers as JSON; null where one is not defined."""
-        values: Any = plain(dataclasses.asdict(self))
-        text = json.dumps(values, indent=1, ensure_ascii=False)
-        (folder / FILE).write_text(text + "\n", encoding="utf-8")
+        write_results(dataclasses.asdict(self), folder / FILE)
 
 
 def analyse(
@@ -88,6 +97,7 @@ def analyse(
     studies: Sequence[Study],
     config: AnalysisConfig,
     elsewhere: Generalisation | None = None,
+    gone: Sequence[Distance] = (),
 ) -> Analyses:
     """Works them out.
 
@@ -96,6 +106,7 @@ def analyse(
       studies: The studies they were measured on, in the same order.
       config: Where there is a choice.
       elsewhere: The policies on another source, if they were tried on one.
+      gone: How far they are from SFT, as far as that is known.
 
     Raises:
       ValueError: a measure or an attribute that was asked for is not there.
@@ -104,6 +115,7 @@ def analyse(
         significance=family.family(evaluation),
         gains=gain.gains(evaluation, config.gain),
         length=length_study.length_study(evaluation),
+        divergence=gone,
         errors=error_shift.error_shift(evaluation),
         slices=slices.sliced(evaluation, studies, config.slices),
         elsewhere=elsewhere,

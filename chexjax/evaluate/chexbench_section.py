@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from rich.console import Console
 
 from chexjax.evaluate import significance
+from chexjax.evaluate.cells import cell, per_cent
 from chexjax.evaluate.chexbench import MEAN, Bench, TaskResult, TextResult
-from chexjax.evaluate.significance import Interval, number
+from chexjax.evaluate.significance import number
 from chexjax.page import Html, join, table, tag
 
 TITLE = "Alignment tax"
@@ -48,16 +49,16 @@ def show(bench: Bench, console: Console) -> None:
 def _sentence(bench: Bench, protocol: str, result: TaskResult) -> str:
     verbs = {-1: "answers worse than", 0: "cannot be told apart from", 1: "answers better than"}
     after, before = (result.accuracy[name].mean for name in (bench.test, bench.baseline))
-    span = _percent(result.difference, signed=True)
+    gap = result.difference.percent
     said = (
         f"{_PROTOCOLS[protocol][0]} ({_PROTOCOLS[protocol][1]}), {bench.test} "
-        f"{verbs[result.difference.sign]} {bench.baseline}: {_share(after)} right against "
-        f"{_share(before)}, chance {_share(result.chance)}; difference {span[0]} points "
-        f"(95 % interval {span[1]})."
+        f"{verbs[gap.sign]} {bench.baseline}: {per_cent(after)} right against {per_cent(before)}, "
+        f"chance {per_cent(result.chance)}; difference {gap.value(1, signed=True)} points "
+        f"(95 % interval {gap.span(1, signed=True)})."
     )
     lost = result.unreadable
     if any(lost.values()):
-        shares = ", ".join(f"{name} {_share(share)}" for name, share in lost.items())
+        shares = ", ".join(f"{name} {per_cent(share)}" for name, share in lost.items())
         said += f" Answers that name no option, counted as wrong: {shares}."
     return said
 
@@ -70,8 +71,8 @@ def _choices(bench: Bench, protocol: str, found: Sequence[TaskResult]) -> Html:
     header.append("Questions")
     rows = []
     for one in found:
-        cells: list[str] = [_cell(_percent(one.accuracy[name])) for name in names]
-        cells.append(_cell(_percent(one.difference, signed=True)))
+        cells: list[str] = [cell(one.accuracy[name].percent, 1) for name in names]
+        cells.append(cell(one.difference.percent, 1, signed=True))
         plain = [one.chance, *([one.unreadable[name] for name in names] if reads else [])]
         cells += [number(100 * share, 1) for share in plain]
         cells.append(f"{one.questions:,}")
@@ -87,9 +88,7 @@ def _texts(bench: Bench) -> Html:
 
 
 def _text_row(one: TextResult, names: Sequence[str]) -> list[str]:
-    cells = [_cell((one.score[name].value(), one.score[name].span())) for name in names]
-    gap = one.difference
-    cells.append(_cell((gap.value(signed=True), gap.span(signed=True))))
+    cells = [*(cell(one.score[name]) for name in names), cell(one.difference, signed=True)]
     return [one.task, *cells, one.judge, f"{one.texts:,}"]
 
 
@@ -107,18 +106,3 @@ def _note(bench: Bench) -> str:
     if bench.ignored:
         said += f" Tasks of the file that were not asked: {', '.join(bench.ignored)}."
     return said
-
-
-def _percent(one: Interval, *, signed: bool = False) -> tuple[str, str]:
-    """Value and interval in per cent."""
-    scaled = Interval(100 * one.mean, 100 * one.low, 100 * one.high)
-    return scaled.value(1, signed=signed), scaled.span(1, signed=signed)
-
-
-def _share(share: float) -> str:
-    return f"{100 * share:.1f}\u00a0%"
-
-
-def _cell(parts: tuple[str, str]) -> Html:
-    value, span = parts
-    return tag("span", value, tag("small", span))

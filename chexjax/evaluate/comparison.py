@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,16 +13,18 @@ from rich.table import Table
 
 from chexjax.evaluate import plots
 from chexjax.evaluate.cells import cell, share
+from chexjax.evaluate.divergence import AXIS
 from chexjax.evaluate.length_study import (
-    LEAD,
     NGRAM,
+    TERMS,
     lc_drop,
     rank_correlation,
     repetition,
 )
+from chexjax.evaluate.results import write_results
 from chexjax.evaluate.significance import Interval, mean_intervals, number
 from chexjax.judges import Judge, length_controlled
-from chexjax.page import Html, Page, figure, grid, tag
+from chexjax.page import Html, Page, figure, grid, terms
 from chexjax.page import table as html_table
 
 SFT = "SFT"
@@ -43,7 +44,7 @@ class Entry:
       correlation: Rank correlation of score and `length`.
       drop: Share of the mean score that division by excess length takes away.
       repeated: Share of n-grams that a report has said before.
-      divergence: From the SFT policy, nats a report, with its standard error; 0 of SFT itself.
+      divergence: From the SFT policy, nats a report; 0 of SFT itself.
       selection: Mean on the validation split by which one run is selected; None of SFT.
     """
 
@@ -56,7 +57,7 @@ class Entry:
     correlation: Interval
     drop: Interval
     repeated: Interval
-    divergence: tuple[float, float]
+    divergence: Interval
     selection: float | None
 
 
@@ -66,7 +67,7 @@ def measured(
     references: Sequence[str],
     reports: Sequence[str],
     *,
-    divergence: tuple[float, float],
+    divergence: Interval,
     selection: float | None,
     seed: int,
     sft: Entry | None = None,
@@ -135,17 +136,15 @@ def write(entries: Sequence[Entry], facts: Mapping[str, str], folder: Path) -> N
     """
     best = selected(entries)
     rows = [dataclasses.asdict(entry) | {"selected": entry is best} for entry in entries]
-    text = json.dumps({"runs": rows, "facts": dict(facts)}, indent=1, allow_nan=True)
-    (folder / "comparison.json").write_text(text + "\n", encoding="utf-8")
+    write_results({"runs": rows, "facts": facts}, folder / "comparison.json")
     title = f"{len(entries) - sum(e.selection is None for e in entries)} runs compared"
     page = Page(title, _verdict(best, facts), above="chexjax sweep")
-    table = html_table(_HEADINGS, [_cells(entry, best) for entry in entries])
+    table = html_table(_HEADINGS, [_cells(entry, best, cell) for entry in entries])
     page.section("Runs", table, lead=_LEAD)
     page.section("Length and divergence", _pictures(entries))
     lengths = html_table(_LENGTH_HEADINGS, [_length_cells(entry) for entry in entries])
     page.section("Length exploitation", lengths, lead=_LENGTH_LEAD)
-    made = [tag("li", f"{name}: {value}") for name, value in facts.items()]
-    page.section("How it was made", tag("ul", *made))
+    page.section("How it was made", terms(facts))
     page.write(folder / "comparison.html")
 
 
@@ -153,14 +152,14 @@ def _pictures(entries: Sequence[Entry]) -> Html:
     """Score against length, and against divergence."""
     quiet = [entry.name for entry in entries if entry.selection is None]
     by_length = plots.named_points(
-        {entry.name: (entry.length.mean, entry.score.mean) for entry in entries},
+        {entry.name: (entry.length, entry.score) for entry in entries},
         "Words \u00f7 words of the reference",
         "Score",
         quiet=quiet,
     )
     by_divergence = plots.named_points(
-        {entry.name: (entry.divergence[0], entry.score.mean) for entry in entries},
-        "Divergence from SFT (nats a report)",
+        {entry.name: (entry.divergence, entry.score) for entry in entries},
+        AXIS,
         "Score",
         quiet=quiet,
     )
@@ -177,7 +176,7 @@ def show(entries: Sequence[Entry], console: Console) -> None:
     for heading in _HEADINGS:
         table.add_column(heading, justify="left" if heading == _HEADINGS[0] else "right")
     for entry in entries:
-        table.add_row(*_cells(entry, best))
+        table.add_row(*_cells(entry, best, Interval.text))
     console.print(table)
 
 
@@ -186,8 +185,8 @@ _HEADINGS = ("run", "score", "LC score", "length", "divergence", "validation")
 _LEAD = (
     "Held-out means with 95 % intervals of bootstrap draws of the studies. LC score: divided by "
     "excess length. Length: words over those of the reference. Divergence: from the SFT policy, in "
-    "nats a report, of reports sampled at temperature 1, with its standard error. The last column "
-    "is the mean on the validation split, by which a run is selected."
+    "nats a report, of reports sampled at temperature 1. The last column is the mean on the "
+    "validation split, by which a run is selected."
 )
 
 
@@ -202,7 +201,7 @@ _LENGTH_HEADINGS = (
 )
 
 _LENGTH_LEAD = (
-    f"{LEAD} A loss that bought its score with words, or with what it had said before, stands out "
+    f"{TERMS} A loss that bought its score with words, or with what it had said before, stands out "
     "from SFT here; what it paid in distance from SFT stands above."
 )
 
@@ -225,14 +224,15 @@ def _verdict(best: Entry | None, facts: Mapping[str, str]) -> str:
     return f"Selected on the validation split by {facts['selected by']}: {best.name}"
 
 
-def _cells(entry: Entry, best: Entry | None) -> tuple[str, ...]:
-    mean, error = entry.divergence
+def _cells(
+    entry: Entry, best: Entry | None, form: Callable[[Interval, int], str]
+) -> tuple[str, ...]:
     chosen = "" if entry.selection is None else number(entry.selection)
     return (
         entry.name,
-        f"{entry.score.value()} ({entry.score.span()})",
-        f"{entry.controlled.value()} ({entry.controlled.span()})",
+        form(entry.score, 3),
+        form(entry.controlled, 3),
         entry.length.value(2),
-        f"{number(mean, 2)} \u00b1 {number(error, 2)}" if entry.selection is not None else "0",
+        form(entry.divergence, 2) if entry.selection is not None else "0",
         f"{chosen} \u2190 selected" if entry is best else chosen,
     )

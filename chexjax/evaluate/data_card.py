@@ -11,8 +11,9 @@ from chexjax.data.census import percentile
 from chexjax.data.chexpert_labels import CHEXPERT_14
 from chexjax.data.study import SPLITS, Study
 from chexjax.evaluate import plots
+from chexjax.evaluate.cells import per_cent
 from chexjax.evaluate.picture import picture
-from chexjax.page import Html, Page, figure, grid, join, tag
+from chexjax.page import Html, Page, figure, grid, join, tag, terms
 from chexjax.page import table as html_table
 
 SAMPLES = 8
@@ -77,8 +78,7 @@ def write(card: DataCard, path: Path) -> None:
     page.section("Left out and changed", _changes(card), lead=_CHANGES)
     if len(card.splits) > 1:
         page.section("Leakage", _leakage(card), lead=_LEAKAGE)
-    terms = ((tag("dt", name), tag("dd", value)) for name, value in card.facts.items())
-    page.section("How it was made", tag("dl", *(part for pair in terms for part in pair)))
+    page.section("How it was made", terms(card.facts))
     page.write(path)
 
 
@@ -163,7 +163,7 @@ def _leakage(card: DataCard) -> Html:
             pair.replace(", ", " and "),
             f"{found['patients'][pair]:,}" if known else "not known",
             f"{count:,}",
-            f"{100 * count / card.found['studies'][pair.split(', ')[1]]:.1f} %",
+            per_cent(count / card.found["studies"][pair.split(", ")[1]]),
         ]
         for pair, count in sorted(found["findings"].items())
     ]

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from chexjax.artefacts import write_atomic
-from chexjax.artefacts.manifest import plain
+from chexjax.evaluate.cells import share_text
 from chexjax.evaluate.crossed import RESAMPLES
 from chexjax.evaluate.drafting_results import ALL, DraftingResults
-from chexjax.evaluate.reader_report import percent
+from chexjax.evaluate.results import write_results
 from chexjax.evaluate.significance import Interval
 from chexjax.page import Page, join, tag
 from chexjax.page import table as html_table
@@ -36,8 +34,7 @@ def show(results: DraftingResults, console: Console) -> None:
 
 def write(results: DraftingResults, folder: Path) -> None:
     """Writes `results.json` and `results.html`."""
-    values = plain(dataclasses.asdict(results))
-    write_atomic(folder / "results.json", json.dumps(values, indent=1) + "\n")
+    write_results(dataclasses.asdict(results), folder / "results.json")
     page = Page(_title(results), _subtitle(results), above="chexjax drafting study")
     table = html_table(["Group", *results.groups], _rows(results))
     page.section("Time and edits", join([table, tag("p", _NOTE, class_="note")]))
@@ -54,7 +51,7 @@ def _subtitle(results: DraftingResults) -> str:
     one = results.groups[ALL]
     return (
         f"A draft saves {_value(one.saved)} s of {one.blank.value(0)} s a report, and "
-        f"{percent(one.faster)} of the cases are written sooner."
+        f"{share_text(one.faster)} of the cases are written sooner."
     )
 
 
@@ -67,7 +64,7 @@ def _rows(results: DraftingResults) -> list[Sequence[str]]:
     for field, name in _SECONDS.items():
         rows.append((name, *(_value(getattr(one, field)) for one in groups)))
     for field, name in _SHARES.items():
-        rows.append((name, *(percent(getattr(one, field)) for one in groups)))
+        rows.append((name, *(share_text(getattr(one, field)) for one in groups)))
     rows.append(("edit distance, words", *(_value(one.distance) for one in groups)))
     return rows
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from chexjax.evaluate.cells import cell
 from chexjax.evaluate.metrics import Evaluation
 from chexjax.evaluate.significance import Interval, bootstrap_p, chance, holm, randomisation_p
-from chexjax.page import Html, tag
+from chexjax.evaluate.table import title
+from chexjax.page import Html, stacked
 from chexjax.page import table as html_table
 
 LENGTHS = frozenset({"words", "over_long"})
@@ -77,15 +78,11 @@ def family(evaluation: Evaluation) -> list[Compared]:
     ]
 
 
-def show(found: Sequence[Compared], titles: Mapping[str, str]) -> Html:
-    """The family as a table; `titles` names columns."""
+def show(found: Sequence[Compared]) -> Html:
+    """The family as a table."""
     rows = [
         [
-            tag(
-                "span",
-                f"{one.of} \u2212 {one.minus}",
-                tag("small", titles.get(one.column, one.column)),
-            ),
+            stacked(f"{one.of} \u2212 {one.minus}", title(one.column)),
             cell(one.gap, signed=True),
             chance(one.adjusted),
             "yes" if one.adjusted < LEVEL else "no",

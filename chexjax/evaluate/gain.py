@@ -11,11 +11,13 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from chexjax.evaluate.cells import cell
+from chexjax.config import nearest
+from chexjax.evaluate.cells import PER_CENT, cell
 from chexjax.evaluate.family import quality_columns
 from chexjax.evaluate.metrics import Evaluation, SystemResult
 from chexjax.evaluate.significance import Array, Interval, interval, resampled_means
-from chexjax.page import Html, tag
+from chexjax.evaluate.table import title
+from chexjax.page import Html, stacked
 from chexjax.page import table as html_table
 
 LEAD = (
@@ -43,6 +45,22 @@ class Gain:
     average: Interval
 
 
+def check_measures(asked: Sequence[str], columns: Sequence[str], *, labelled: bool) -> None:
+    """Finds a measure that nobody could average over.
+
+    Args:
+      asked: Names of measures.
+      columns: Columns of quality that an evaluation has.
+      labelled: Whether labels are read from its reports.
+
+    Raises:
+      ValueError: one of those asked for is not measured.
+    """
+    known = [*columns, *(_LABELS if labelled else ())]
+    if unknown := [name for name in asked if name not in known]:
+        raise ValueError(f"{unknown[0]!r} is not measured{nearest(unknown[0], known)}")
+
+
 def measures_of(evaluation: Evaluation, asked: Sequence[str]) -> list[str]:
     """The measures that gains are averaged over.
 
@@ -54,9 +72,7 @@ def measures_of(evaluation: Evaluation, asked: Sequence[str]) -> list[str]:
     """
     columns = quality_columns(evaluation)
     labelled = evaluation.baseline.labels is not None
-    known = [*columns, *(_LABELS if labelled else ())]
-    if unknown := [name for name in asked if name not in known]:
-        raise ValueError(f"{unknown[0]!r} was not measured; choose from {', '.join(known)}")
+    check_measures(asked, columns, labelled=labelled)
     plain = [name for name in columns if name != "lc_score"]
     return list(asked) or [*plain, *(["macro_f1"] if labelled else [])]
 
@@ -99,19 +115,13 @@ def _draws(system: SystemResult, names: Sequence[str], seed: int) -> Array:
     return np.stack([found[name] for name in names], axis=1)
 
 
-def show(found: Sequence[Gain], titles: Mapping[str, str]) -> Html:
-    """Measures in rows, systems in columns, the average last; `titles` names measures."""
-    rows = [
-        [titles.get(name, name), *(_shown(one.each[name]) for one in found)]
-        for name in found[0].each
-    ]
+def show(found: Sequence[Gain]) -> Html:
+    """Measures in rows, systems in columns, the average last."""
+    rows = [[title(name), *(_shown(one.each[name]) for one in found)] for name in found[0].each]
     rows.append([AVERAGE, *(_shown(one.average) for one in found)])
-    return html_table(["Measure", *map(_heading, found)], rows, strong=len(found))
+    header = ["Measure", *(stacked(one.of, f"over {one.minus}") for one in found)]
+    return html_table(header, rows, strong=len(found))
 
 
 def _shown(gain: Interval) -> Html:
-    return cell(gain, 1, signed=True, unit=" %")
-
-
-def _heading(one: Gain) -> Html:
-    return tag("span", one.of, tag("small", f"over {one.minus}"))
+    return cell(gain, 1, signed=True, unit=PER_CENT)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 
-from chexjax.evaluate.cells import cell
+from chexjax.evaluate.cells import cell, per_cent
 from chexjax.evaluate.metrics import Evaluation
-from chexjax.evaluate.significance import Array, Interval, interval, number, resampled_means
-from chexjax.page import Html, tag
+from chexjax.evaluate.significance import Array, Interval, interval, resampled_means
+from chexjax.page import Html, stacked
 from chexjax.page import table as html_table
 
 LEAD = (
@@ -42,25 +42,34 @@ class Generalisation:
     """All policies on both sources.
 
     Attributes:
+      judge: Who scored the reports.
       sources: Name of the source at home and of the other one.
+      identities: What tells their studies from others of the same name.
       studies: How many of each.
     """
 
+    judge: str
     sources: tuple[str, str]
+    identities: tuple[str, str]
     studies: tuple[int, int]
     transfers: tuple[Transfer, ...]
 
 
-def generalisation(home: Evaluation, away: Evaluation, sources: tuple[str, str]) -> Generalisation:
+def generalisation(
+    home: Evaluation, away: Evaluation, sources: tuple[str, str], identities: tuple[str, str]
+) -> Generalisation:
     """Sets two evaluations by the same judge side by side.
 
     Args:
       home: On the source that the policies were trained on.
       away: On another one, of systems that `home` has in the same order.
       sources: What the two are called.
+      identities: What tells their studies from others of the same name.
     """
     return Generalisation(
+        judge=home.judge,
         sources=sources,
+        identities=identities,
         studies=(len(home.ids), len(away.ids)),
         transfers=tuple(_transfer(home, away, one.name) for one in away.systems),
     )
@@ -93,11 +102,11 @@ def show(found: Generalisation) -> Html:
     (home, away), (here, there) = found.sources, found.studies
     header: list[str] = [
         "Policy",
-        tag("span", "Trained and tested on", tag("small", f"{home}, {here:,} studies")),
-        tag("span", "Tested on", tag("small", f"{away}, {there:,} studies")),
+        stacked("Trained and tested on", f"{home}, {here:,} studies"),
+        stacked("Tested on", f"{away}, {there:,} studies"),
         "Change",
-        tag("span", "Gain", tag("small", home)),
-        tag("span", "Gain", tag("small", away)),
+        "Gain at home",
+        "Gain elsewhere",
         "Gain kept",
     ]
     rows = [
@@ -118,4 +127,4 @@ def _kept(one: Transfer) -> str:
     """Share of the gain at home that there is elsewhere, where there is a gain to keep."""
     if one.home_gain is None or one.away_gain is None or one.home_gain.sign <= 0:
         return ""
-    return f"{number(100 * one.away_gain.mean / one.home_gain.mean, 0)} %"
+    return per_cent(one.away_gain.mean / one.home_gain.mean, 0)

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from scipy.stats import rankdata
 
+from chexjax.evaluate import plots
 from chexjax.evaluate.cells import cell, share
 from chexjax.evaluate.metrics import Evaluation, SystemResult
 from chexjax.evaluate.significance import (
@@ -21,7 +22,7 @@ from chexjax.evaluate.significance import (
     mean_intervals,
     resampled_means,
 )
-from chexjax.page import Html, grid, tag
+from chexjax.page import Html, figure, grid, join, stacked, tag
 from chexjax.page import table as html_table
 
 NGRAM = 4
@@ -31,11 +32,19 @@ EDGES = (0.5, 0.8, 1.0, 1.25, 1.5)
 """Bounds of the bins of length, in words over those of the reference."""
 
 LEAD = (
+    "A judge that counts matched findings can be fed with words. If a gain came from longer "
+    "reports, it would show here: points would move right, and the LC score would not follow."
+)
+
+TERMS = (
     "Rank correlation: Spearman's, of score and words over those of the reference; a judge that "
     "pays for words shows as one well above zero. LC drop: what of the mean score division by "
     f"excess length takes away. Repeated {NGRAM}-grams: share of all runs of {NGRAM} words "
     "that stood in the same report before. Small figures: 95 % intervals over studies."
 )
+
+
+_PICTURE = "One point a report; lines are means of six equally large groups by length."
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -149,8 +158,8 @@ def repeats(report: str, n: int = NGRAM) -> tuple[int, int]:
     return len(found) - len(set(found)), len(found)
 
 
-def show(study: LengthStudy) -> Html:
-    """One table of how score hangs on length, and one of the score by length."""
+def show(study: LengthStudy, evaluation: Evaluation) -> Html:
+    """The score by length, in a picture and a table, and a table of how it hangs on length."""
     rows: Mapping[str, list[str]] = {
         "Words, mean": [cell(one.words, 1) for one in study.systems],
         "\u00f7 words of the reference": [cell(one.to_reference, 2) for one in study.systems],
@@ -168,9 +177,13 @@ def show(study: LengthStudy) -> Html:
         [name, *(_binned(*one.bins[k]) for one in study.systems)]
         for k, name in enumerate(_bin_names())
     ]
-    return grid(
-        html_table(["Length", *names, "Reference"], table),
-        html_table(["Words \u00f7 reference", *(f"{name}: score" for name in names)], bins),
+    by_length = html_table(["Words \u00f7 reference", *(f"{n}: score" for n in names)], bins)
+    return join(
+        [
+            grid(figure(plots.score_against_length(evaluation), _PICTURE), by_length),
+            html_table(["Length", *names, "Reference"], table),
+            tag("p", TERMS, class_="note"),
+        ]
     )
 
 
@@ -180,4 +193,4 @@ def _bin_names() -> list[str]:
 
 
 def _binned(count: int, score: Interval) -> Html:
-    return tag("span", score.value(), tag("small", f"{count:,} reports")) if count else Html("-")
+    return stacked(score.value(), f"{count:,} reports") if count else Html("-")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import textwrap
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -73,15 +74,17 @@ def four_bars(evaluation: Evaluation) -> Html:
         ticks: dict[float, str] = {}
         at = 0.0
         for system in evaluation.systems:
-            bars = [("own\nimages", system.means["score"], 0.95)]
+            bars = [("own", system.means["score"], 0.95)]
             if system.shuffled_mean is not None:
-                bars.append(("shuffled\nimages", system.shuffled_mean, 0.3))
-            _group_name(axes, at + _BAR * (len(bars) - 1) / 2, system.name)
+                bars.append(("shuffled", system.shuffled_mean, 0.3))
+            room = max(2, len(bars))  # as much as its name needs
+            _group_name(axes, at + _BAR * (room - 1) / 2, system.name)
+            at += _BAR * (room - len(bars)) / 2
             for label, mean, opacity in bars:
                 _bar(axes, at, mean, _colour(evaluation, system), opacity)
                 ticks[at] = label
                 at += _BAR
-            at += _BAR / 2
+            at += _BAR * (room - len(bars) + 1) / 2
         axes.set_xticks(list(ticks), list(ticks.values()))
         axes.set_ylim(0, axes.get_ylim()[1] * 1.08)
         axes.tick_params(axis="x", length=0)
@@ -166,15 +169,22 @@ def score_against_length(evaluation: Evaluation) -> Html:
 
 
 def named_points(
-    points: Mapping[str, tuple[float, float]], across: str, up: str, *, quiet: Collection[str] = ()
+    points: Mapping[str, tuple[Interval, Interval]],
+    across: str,
+    up: str,
+    *,
+    quiet: Collection[str] = (),
 ) -> Html:
-    """One labelled point a run; those that others are measured against are `quiet`."""
+    """One labelled point a run, with its intervals; those to measure others against are `quiet`."""
     with matplotlib.rc_context(_STYLE):
         figure, axes = _figure(5.2, 3.7)
         for name, (x, y) in points.items():
             colour = _MARK["neutral" if name in quiet else "accent"]
-            axes.plot(x, y, "o", ms=6, mew=0, color=colour)
-            axes.annotate(name, (x, y), (6, 4), textcoords="offset points", fontsize=8.5)
+            axes.plot([x.low, x.high], [y.mean, y.mean], color=colour, lw=1.0, alpha=0.4)
+            axes.plot([x.mean, x.mean], [y.low, y.high], color=colour, lw=1.0, alpha=0.4)
+            axes.plot(x.mean, y.mean, "o", ms=6, mew=0, color=colour)
+            at, beside = (x.mean, y.mean), (6, -11 if name in quiet else 4)
+            axes.annotate(name, at, beside, textcoords="offset points", fontsize=8.5)
         axes.set(xlabel=across, ylabel=up)
         axes.margins(x=0.2, y=0.15)
         return _svg(figure, f"{up} against {across.lower()}, one point a run")
@@ -302,7 +312,8 @@ def _colour(evaluation: Evaluation, system: SystemResult) -> str:
 
 def _group_name(axes: Axes, at: float, name: str) -> None:
     below = ("data", "axes fraction")
-    axes.annotate(name, (at, 0), (0, -40), below, "offset points", ha="center", weight="bold")
+    bold: Any = {"ha": "center", "va": "top", "weight": "bold"}
+    axes.annotate(textwrap.fill(name, 14), (at, 0), (0, -21), below, "offset points", **bold)
 
 
 def _bar(axes: Axes, at: float, mean: Interval, colour: str, opacity: float) -> None:

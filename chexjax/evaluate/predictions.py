@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from chexjax.data.study import UnusableStudy
-from chexjax.data.text import decode
+from chexjax.data.sources.tables import JsonLines
 
 _FORM = '{"id": STUDY, "report": TEXT}'
 
@@ -17,46 +15,39 @@ def read_predictions(file: Path) -> dict[str, str]:
     """Study id -> report, as the file has them; a report may be empty.
 
     Args:
-      file: JSON lines, one report a line; blank lines are passed over.
+      file: JSON lines, one report a line; it may be compressed by gzip.
 
     Raises:
-      ValueError: there is no such file, or it has a line that is no report, or a second one on a
-        study; names the line, never the report.
+      ValueError: there is no such file, or it has a row that is no report, or a second one on a
+        study; names the row, blank lines not counted, and never the report.
     """
     if not file.is_file():
         raise ValueError(f"there is no file {file}; give one of JSON lines, {_FORM}")
     found: dict[str, str] = {}
-    lines: dict[str, int] = {}
-    for number, line in enumerate(file.read_bytes().splitlines(), 1):
-        if not line.strip():
-            continue
+    rows: dict[str, int] = {}
+    table = JsonLines(file, ("id",))
+    for number in range(1, len(table.ids) + 1):
         try:
-            study, report = _read(line)
+            study, report = _read(table[number - 1])
         except ValueError as error:
-            raise ValueError(f"{file}, line {number}: {error}") from None
+            raise ValueError(f"{file}, row {number}: {error}; write {_FORM}") from None
         if study in found:
             raise ValueError(
-                f"{file}, line {number}: a second report on the study of line {lines[study]}; "
+                f"{file}, row {number}: a second report on the study of row {rows[study]}; "
                 "leave one of the two"
             )
-        found[study], lines[study] = report, number
+        found[study], rows[study] = report, number
     if not found:
         raise ValueError(f"{file} holds no report; write a line {_FORM} for each study")
     return found
 
 
-def _read(line: bytes) -> tuple[str, str]:
-    try:
-        row: Any = json.loads(decode(line))
-    except (UnusableStudy, ValueError):
-        raise ValueError(f"it is no JSON; write {_FORM}") from None
-    if not isinstance(row, Mapping):
-        raise ValueError(f"it is no JSON object; write {_FORM}")
+def _read(row: Mapping[str, Any]) -> tuple[str, str]:
     study, report = row.get("id"), row.get("report")
     if isinstance(study, bool) or not isinstance(study, str | int) or not str(study).strip():
-        raise ValueError(f'its "id" is no study\'s name; write {_FORM}')
+        raise ValueError('its "id" is no study\'s name')
     if not isinstance(report, str):
-        raise ValueError(f'its "report" is no text; write {_FORM}, with "" for an empty report')
+        raise ValueError('its "report" is no text, as "" of an empty report is')
     return str(study), report
 
 

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from chexjax.artefacts import write_atomic
-from chexjax.artefacts.manifest import plain
+from chexjax.evaluate.cells import per_cent, share_text
 from chexjax.evaluate.crossed import RESAMPLES
 from chexjax.evaluate.gallery import ERRORS
 from chexjax.evaluate.reader_results import ReaderResults, Wins
-from chexjax.evaluate.significance import Interval, number
+from chexjax.evaluate.results import write_results
+from chexjax.evaluate.significance import chance, number
 from chexjax.page import Html, Page, grid, join, tag
 from chexjax.page import table as html_table
 
@@ -36,8 +35,7 @@ def show(results: ReaderResults, console: Console) -> None:
 
 def write(results: ReaderResults, folder: Path) -> None:
     """Writes `results.json` and `results.html`."""
-    values = plain(dataclasses.asdict(results))
-    write_atomic(folder / "results.json", json.dumps(values, indent=1) + "\n")
+    write_results(dataclasses.asdict(results), folder / "results.json")
     page = Page(_title(results), _subtitle(results), above="chexjax reader study")
     said = tag("ul", *(tag("li", line) for line in _said(results)))
     note = tag("p", _NOTE, class_="note")
@@ -59,15 +57,15 @@ def _subtitle(results: ReaderResults) -> str:
     rate, test = results.overall.rate, results.systems[1]
     count = len(results.readers)
     return (
-        f"{test} wins {percent(rate)} of the readings, ties counted half: {results.cases} cases, "
-        f"{count} reader{'s' if count > 1 else ''}."
+        f"{test} wins {share_text(rate)} of the readings, ties counted half: {results.cases} "
+        f"cases, {count} reader{'s' if count > 1 else ''}."
     )
 
 
 def _wins(results: ReaderResults) -> list[Sequence[str]]:
     def row(name: str, one: Wins) -> Sequence[str]:
         counts = (str(one.wins), str(one.ties), str(one.losses))
-        return (name, *counts, percent(one.rate), percent(one.decided), _p(one.p))
+        return (name, *counts, share_text(one.rate), share_text(one.decided), chance(one.p))
 
     rows = [row(name, one) for name, one in results.readers.items()]
     return [*rows, row("All", results.overall)]
@@ -78,14 +76,14 @@ def _said(results: ReaderResults) -> list[str]:
     length, (base, test) = results.length, results.systems
     left, decided, p = results.left
     said = [
-        f"Side A was preferred in {left} of {decided} decided answers (p = {_p(p)}).",
+        f"Side A was preferred in {left} of {decided} decided answers (p = {chance(p)}).",
         f"{test} writes {length.words[1]:.1f} words a report, {base} {length.words[0]:.1f}. The "
-        f"longer report was preferred in {percent(length.longer)} of the decided answers between "
-        "unequal lengths.",
+        f"longer report was preferred in {share_text(length.longer)} of the decided answers "
+        "between unequal lengths.",
         f"By logistic regression, every 10 words that the report of {test} is longer move its "
         f"log-odds to win by {length.effect.value(2, signed=True)} "
         f"({length.effect.span(2, signed=True)}); between equal lengths it wins "
-        f"{percent(length.equal)}.",
+        f"{share_text(length.equal)}.",
         f"A case took {results.seconds:.0f} s in the median.",
     ]
     if results.identical:
@@ -103,7 +101,7 @@ def _agreement(results: ReaderResults) -> Html:
     parts = [html_table(["Readers", "kappa"], rows)]
     if found.again:
         own = [
-            (name, str(count), f"{100 * same:.0f} %", number(kappa, 2))
+            (name, str(count), per_cent(same, 0), number(kappa, 2))
             for name, (count, same, kappa) in found.again.items()
         ]
         parts.append(html_table(["With himself", "cases", "same", "kappa"], own))
@@ -112,20 +110,10 @@ def _agreement(results: ReaderResults) -> Html:
 
 def _errors(results: ReaderResults) -> Html:
     rows = [
-        [name, *(percent(kinds[kind]) for kinds in results.errors.values())]
+        [name, *(share_text(kinds[kind]) for kinds in results.errors.values())]
         for kind, name in ERRORS.items()
     ]
     return html_table(["Reports marked with", *results.errors], rows)
-
-
-def percent(one: Interval) -> str:
-    """A share with its interval, in percent."""
-    value, low, high = (number(100 * x, 0) for x in (one.mean, one.low, one.high))
-    return f"{value} % ({low} to {high})"
-
-
-def _p(p: float) -> str:
-    return "< 0.001" if p < 0.001 else number(p)
 
 
 _NOTE = (

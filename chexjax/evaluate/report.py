@@ -8,11 +8,11 @@ from pathlib import Path
 from chexjax.data.study import Study
 from chexjax.evaluate import plots, significance, table, verdict
 from chexjax.evaluate.analyses import Section
+from chexjax.evaluate.cells import cell
 from chexjax.evaluate.gallery import RULE, STYLE, gallery
 from chexjax.evaluate.metrics import Evaluation
-from chexjax.evaluate.significance import Interval
 from chexjax.judges import label_f1
-from chexjax.page import Html, Page, figure, grid, join, tag
+from chexjax.page import Html, Page, figure, grid, join, tag, terms
 from chexjax.page import table as html_table
 
 Timing = Mapping[str, str | float]
@@ -43,7 +43,6 @@ def write(
     subtitle = f"{figures[0].upper()}{figures[1:]}"
     page = Page(verdict.result(evaluation), subtitle, above="chexjax report", style=STYLE)
     page.section("Result", _result(evaluation))
-    page.section("Length", _length(evaluation), lead=_LENGTH)
     if evaluation.test.labels is not None:
         lead = _LABELS.format(labeler=evaluation.test.labels.labeler)
         page.section("Conditions", _labels(evaluation), lead=lead)
@@ -82,18 +81,6 @@ def _measures(evaluation: Evaluation) -> str:
     )
 
 
-def _length(evaluation: Evaluation) -> Html:
-    rows = []
-    for system in evaluation.systems:
-        words, over = system.means["words"], system.means["over_long"]
-        cells = (words.value(1), f"{100 * over.mean:.1f} %", system.means["lc_score"].value())
-        rows.append([system.name, *cells])
-    lengths = [len(text.split()) for text in evaluation.references]
-    rows.append(["Reference", f"{sum(lengths) / len(lengths):.1f}", "", ""])
-    beside = html_table(["Length", "Words, mean", "Over-long", "LC score"], rows)
-    return grid(figure(plots.score_against_length(evaluation), _SCATTER), beside)
-
-
 def _labels(evaluation: Evaluation) -> Html:
     found = [one.labels for one in evaluation.systems if one.labels is not None]
     names = [one.name for one in evaluation.systems if one.labels is not None]
@@ -105,8 +92,7 @@ def _labels(evaluation: Evaluation) -> Html:
     rows.append(["Micro", "", *(one.micro.value(2) for one in found)])
     beside = html_table(["Label", "Studies", *names], rows)
     quoted = [
-        [title, *(_with_span(one.averages[name]) for one in found)]
-        for name, title in _QUOTED.items()
+        [title, *(cell(one.averages[name]) for one in found)] for name, title in _QUOTED.items()
     ]
     return join(
         [
@@ -116,10 +102,6 @@ def _labels(evaluation: Evaluation) -> Html:
     )
 
 
-def _with_span(one: Interval) -> Html:
-    return tag("span", one.value(), tag("small", one.span()))
-
-
 def _making(
     evaluation: Evaluation, timings: Sequence[Timing] | None, facts: Mapping[str, str]
 ) -> Html:
@@ -127,17 +109,12 @@ def _making(
         "held-out studies": f"{len(evaluation.ids):,}",
         "bootstrap": f"{significance.RESAMPLES:,} draws, seed {evaluation.seed}",
     }
-    terms = (
-        tag(kind, text)
-        for name, value in (dict(facts) | known).items()
-        for kind, text in (("dt", name), ("dd", value))
-    )
-    parts = [tag("dl", *terms)]
+    parts = [terms({**facts, **known})]
     if timings:
         header = list(timings[0])
         rows = [[_cell(row.get(name, "")) for name in header] for row in timings]
         parts.append(html_table(header, rows))
-    return grid(*parts)
+    return join(parts)
 
 
 def _cell(value: str | float) -> str:
@@ -145,18 +122,13 @@ def _cell(value: str | float) -> str:
 
 
 _BARS = (
-    "Mean score of reports written from the study's own images, and from images of another study. "
+    "Mean score of reports written from a study's own images, and from shuffled ones, another's. "
     "A model that ignored the image would lose nothing."
 )
 _DIFFERENCES = (
     "What the run is about: differences of mean score, study by study, with 95 % intervals. "
     "An interval that crosses zero (grey) shows nothing either way."
 )
-_LENGTH = (
-    "A judge that counts matched findings can be fed with words. If the gain came from longer "
-    "reports, it would show here: the points would move right, and the LC score would not follow."
-)
-_SCATTER = "One point a report; lines are means of six equally large groups by length."
 _LABELS = (
     "Both sides are read by the same labeler ({labeler}), and F1 asks whether the condition is "
     "named, whatever its side or grade. A label that no reference has is left out of the macro "

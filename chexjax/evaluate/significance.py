@@ -35,6 +35,11 @@ class Interval:
         """1 or -1 where the whole interval lies above or below zero, else 0."""
         return int(self.low > 0) - int(self.high < 0)
 
+    @property
+    def percent(self) -> Interval:
+        """Of a share: the same in per cent."""
+        return Interval(100 * self.mean, 100 * self.low, 100 * self.high)
+
     def apart(self, other: Interval) -> bool:
         """Whether the two intervals do not touch."""
         return self.low > other.high or other.low > self.high
@@ -47,6 +52,10 @@ class Interval:
         """The ends as text: `0.48 to 0.54`."""
         ends = (number(end, digits, signed=signed) for end in (self.low, self.high))
         return " to ".join(ends)
+
+    def text(self, digits: int = 3, *, unit: str = "") -> str:
+        """Both in one line: `0.51 (0.48 to 0.54)`."""
+        return f"{self.value(digits)}{unit} ({self.span(digits)})"
 
 
 def number(value: float, digits: int = 3, *, signed: bool = False) -> str:

@@ -23,7 +23,7 @@ from chexjax.evaluate.significance import (
     interval,
     resampled_means,
 )
-from chexjax.page import Html, join, tag
+from chexjax.page import Html, join, stacked, tag
 from chexjax.page import table as html_table
 
 AGE, VIEW = "age", "view"
@@ -230,9 +230,9 @@ def show(found: Sequence[Sliced]) -> Html:
     """A table for each attribute, and one of the gaps of all."""
     gaps = [
         [
-            tag("span", one.attribute, tag("small", gap.system)),
+            stacked(one.attribute, gap.system),
             cell(gap.size),
-            f"{gap.low} to {gap.high}",
+            f"{gap.low} \u2192 {gap.high}",
             chance(gap.adjusted),
         ]
         for one in found
@@ -256,6 +256,6 @@ def _table(one: Sliced) -> Html:
     header = [one.attribute.capitalize(), "Studies", *names]
     header += [f"{names[-1]} \u2212 {names[0]}"] if len(names) > 1 else []
     number_small, studies = one.small
-    said = f"{number_small} smaller slices, of {studies} studies together, are not shown."
+    said = f"Too small to show: {number_small} of the slices (studies: {studies})."
     note = [tag("p", said, class_="note")] if number_small else []
     return join([html_table(header, rows), *note])

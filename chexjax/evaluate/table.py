@@ -5,22 +5,25 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
-import json
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import rich.box
 import rich.table
 from rich.console import Console
 
 from chexjax.evaluate import significance, verdict
+from chexjax.evaluate.cells import PER_CENT, cell, parts
 from chexjax.evaluate.metrics import Evaluation, SystemResult
+from chexjax.evaluate.results import write_results
 from chexjax.evaluate.significance import Interval
-from chexjax.page import Html, table, tag
+from chexjax.page import Html, stacked, table
 
-TITLES = {
+_T = TypeVar("_T")
+
+_TITLES = {
     "score": "Score",
     "lc_score": "LC score",
     "rouge_1": "ROUGE-1",
@@ -52,7 +55,7 @@ def measures(system: SystemResult) -> Measures:
 
 def title(name: str) -> str:
     """What a measure is called in tables."""
-    return TITLES.get(name, name.replace("corpus_", "Corpus "))
+    return _TITLES.get(name, name.replace("corpus_", "Corpus "))
 
 
 def show(evaluation: Evaluation, console: Console) -> None:
@@ -66,8 +69,8 @@ def show(evaluation: Evaluation, console: Console) -> None:
         grid.add_column(system.name, justify="right", no_wrap=True)
     found = [measures(system) for system in evaluation.systems]
     for name in found[0]:
-        cells = [_text(name, one[name]) for one in found]
-        grid.add_row(title(name), *(f"{value}\n[dim]{span}[/dim]" for value, span in cells))
+        shown = [_shown(parts, name, one[name]) for one in found]
+        grid.add_row(title(name), *(f"{value}\n[dim]{span}[/dim]" for value, span in shown))
     console.print(grid)
 
 
@@ -75,32 +78,29 @@ def main_table(evaluation: Evaluation) -> Html:
     """Measures in rows, systems in columns, then what the last gained on the first."""
     found = [measures(system) for system in evaluation.systems]
     base, test = evaluation.baseline, evaluation.test
-    header = ["Measure", *(_heading(system) for system in evaluation.systems)]
+    header = ["Measure", *(stacked(system.name, system.note) for system in evaluation.systems)]
     if compared := base is not test:
-        header.append(tag("span", "Difference", tag("small", f"{test.name} \u2212 {base.name}")))
+        header.append(stacked("Difference", f"{test.name} \u2212 {base.name}"))
     rows = []
     for name in found[0]:
-        cells = [_cell(name, one[name]) for one in found]
+        cells = [_shown(cell, name, one[name]) for one in found]
         if compared and name in base.columns:
             gap = evaluation.difference(test.name, base.name, name)
-            cells.append(_cell(name, gap, signed=True))
+            cells.append(_shown(cell, name, gap, signed=True))
         rows.append([title(name), *cells, *[""] * (len(header) - 1 - len(cells))])
     return table(header, rows, strong=len(evaluation.systems))
 
 
-def _heading(system: SystemResult) -> Html:
-    return tag("span", system.name, *([tag("small", system.note)] if system.note else []))
-
-
-def _cell(name: str, one: Interval, *, signed: bool = False) -> Html:
-    value, span = _text(name, one, signed=signed)
-    return tag("span", value, tag("small", span))
+def _shown(form: Callable[..., _T], name: str, one: Interval, *, signed: bool = False) -> _T:
+    """A measure in a form of `cells`: words with one digit, over-long reports in per cent."""
+    if name == "over_long":
+        return form(one.percent, 1, signed=signed, unit=PER_CENT)
+    return form(one, 1 if name == "words" else 3, signed=signed)
 
 
 def write(evaluation: Evaluation, folder: Path) -> None:
     """Writes `report.json` (everything measured) and `report.csv` (one measure a line)."""
-    text = json.dumps(_plain(summary(evaluation)), indent=1, ensure_ascii=False)
-    (folder / "report.json").write_text(text + "\n", encoding="utf-8")
+    write_results(summary(evaluation), folder / "report.json")
     buffer = io.StringIO()
     lines = csv.writer(buffer, lineterminator="\n")
     lines.writerow(["of", "minus", "measure", "mean", "low", "high"])
@@ -166,23 +166,3 @@ def _lines(evaluation: Evaluation) -> Iterator[tuple[str | float, ...]]:
 
 def _cells(one: Interval) -> tuple[str | float, ...]:
     return tuple(x if math.isfinite(x) else "" for x in dataclasses.astuple(one))
-
-
-def _plain(value: Any) -> Any:
-    """JSON has no NaN: null stands for it."""
-    if isinstance(value, dict):
-        return {key: _plain(one) for key, one in value.items()}
-    if isinstance(value, list):
-        return [_plain(one) for one in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _text(name: str, one: Interval, *, signed: bool = False) -> tuple[str, str]:
-    """Value and interval as text; words with one digit, over-long reports in per cent."""
-    digits, unit = 3, ""
-    if name in ("words", "over_long"):
-        digits = 1
-    if name == "over_long":
-        one, unit = Interval(100 * one.mean, 100 * one.low, 100 * one.high), " %"
-    span = one.span(digits, signed=signed) if math.isfinite(one.low) else ""
-    return one.value(digits, signed=signed) + unit, span

@@ -17,7 +17,7 @@ from chexjax.stages.reader import READER
 from chexjax.stages.reference import REFERENCE
 from chexjax.stages.sample import SAMPLE
 from chexjax.stages.sft import SFT
-from chexjax.stages.systems import ELSEWHERE, OWN, SWAPPED
+from chexjax.stages.systems import DIVERGENCE, ELSEWHERE, OWN, SWAPPED
 from chexjax.stages.train_judge import TRAIN_JUDGE
 from chexjax.stages.visual import VISUAL
 
@@ -31,6 +31,7 @@ COMMANDS: dict[str, tuple[Stage, ...]] = {
         *OWN.values(),
         *SWAPPED.values(),
         *ELSEWHERE.values(),
+        *DIVERGENCE.values(),
         *chexbench.ALL,
         EVALUATE,
     ),

@@ -8,39 +8,37 @@ from collections.abc import Iterable
 
 from rich.console import Console
 
-from chexjax.artefacts import Artefact, ArtefactError, Draft, write_atomic
-from chexjax.config import freeze
+from chexjax.artefacts import Artefact, ArtefactError, Draft
 from chexjax.data.chexbench.questions import Question
 from chexjax.evaluate import chexbench, chexbench_section
 from chexjax.evaluate.analyses import Section
 from chexjax.evaluate.chexbench import Answer, Bench
+from chexjax.evaluate.results import read_results, write_results
 from chexjax.judges import build_labeler
 from chexjax.page import Page
-from chexjax.stages.align import ALIGN
 from chexjax.stages.chexbench_answers import option_scores, scores_options, written_answers
 from chexjax.stages.config import RunConfig
 from chexjax.stages.context import Context, Stage
 from chexjax.stages.judge import files_of, judge_of, labeler_name
 from chexjax.stages.questions import QUESTIONS, is_asked
-from chexjax.stages.sft import SFT
+from chexjax.stages.systems import ENDS, MADE_BY
 from chexjax.trackers import StageTimer
 
-_POLICIES = {"SFT": SFT, "aligned": ALIGN}
-_SCORES = {name: option_scores(policy) for name, policy in _POLICIES.items()}
-_WRITTEN = {name: written_answers(policy) for name, policy in _POLICIES.items()}
+_SCORES = {name: option_scores(MADE_BY[name]) for name in ENDS}
+_WRITTEN = {name: written_answers(MADE_BY[name]) for name in ENDS}
 _RESULTS = "results.json"
 
 
 def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
     config, questions = context.config, context.artefact(QUESTIONS)
-    answers = {name: _answers(context, name) for name in _POLICIES}
+    answers = {name: _answers(context, name) for name in ENDS}
     asked, left_out = _answered(questions, answers.values(), config)
     if not asked:
         raise ArtefactError(
             f"no question of {questions.path} could be asked: see the rejects.jsonl of it and of "
             "the answers beside it"
         )
-    baseline, *_, test = _POLICIES
+    baseline, test = ENDS
     bench = Bench(
         source=_source(config),
         baseline=baseline,
@@ -60,8 +58,7 @@ def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
         ignored=tuple(questions.statistics["ignored"]),
         seed=config.seed,
     )
-    text = json.dumps(dataclasses.asdict(bench), indent=1, ensure_ascii=False)
-    write_atomic(draft.path / _RESULTS, text + "\n")
+    write_results(dataclasses.asdict(bench), draft.path / _RESULTS)
     page = Page(chexbench_section.TITLE, chexbench_section.LEAD, above="chexjax chexbench")
     page.section("Result", chexbench_section.section(bench))
     page.write(draft.path / "chexbench.html")
@@ -118,7 +115,7 @@ def bench_sections(context: Context) -> list[Section]:
     if not is_asked(context.config):
         return []
     text = (context.artefact(CHEXBENCH).path / _RESULTS).read_text("utf-8")
-    bench = freeze(Bench, json.loads(text), where=_RESULTS)
+    bench = read_results(Bench, json.loads(text), where=_RESULTS)
     body, lead = chexbench_section.section(bench), chexbench_section.LEAD
     return [Section(chexbench_section.TITLE, body, lead)]
 

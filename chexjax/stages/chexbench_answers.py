@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import numpy as np
 
 from chexjax.artefacts import Artefact, Draft
-from chexjax.data.batches import PADDING, PlannedBatch, make_buckets
+from chexjax.data.batches import PADDING, plan_by_images
 from chexjax.data.chexbench.questions import Question, asked_example, scored_example
 from chexjax.data.examples import (
     Collator,
@@ -25,7 +25,6 @@ from chexjax.mesh import batch_ways, place_batch
 from chexjax.rows import Reject, Rows, Unit, map_units
 from chexjax.stages.config import RunConfig
 from chexjax.stages.context import Context, Stage
-from chexjax.stages.fitting import write_rejects
 from chexjax.stages.generation import Writer
 from chexjax.stages.policies import load_policy, load_tokens
 from chexjax.stages.questions import QUESTIONS, is_asked
@@ -48,13 +47,9 @@ def _examples(
     return examples, rejects
 
 
-def _nothing_to_ask(draft: Draft, rejects: Sequence[Reject]) -> Artefact:
-    write_rejects(draft, rejects)
-    return draft.finish(rows=0, rejects=len(rejects))
-
-
 def option_scores(policy: Stage) -> Stage:
     """The stage that scores all options under a policy, in its training forward."""
+    name = f"score options, {policy.folder}"
 
     def work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
         questions, source = context.artefact(QUESTIONS).rows(), context.artefact(policy)
@@ -65,9 +60,10 @@ def option_scores(policy: Stage) -> Stage:
             lambda question, row: scored_example(question, row, tokens),
         )
         if not examples:
-            return _nothing_to_ask(draft, rejects)
+            return map_units(draft, 1, lambda _: Unit([], rejects), describe=name)
         size = context.config.chexbench.unit
-        planned = plan_by_images(examples, size)
+        images = [example.images for example in examples]
+        planned = plan_by_images(images, lengths_of(examples), size)
         groups = Groups(size // batch_ways(context.mesh))
         lengths = response_lengths(examples)
         packer = Packer.of([one for one, _ in planned], lengths, groups, {"rows": slice(None)})
@@ -82,15 +78,16 @@ def option_scores(policy: Stage) -> Stage:
             made = [_scored(examples[k], logps[i]) for i, k in enumerate(rows)]
             return Unit(made, rejects if number == 0 else [])
 
-        return map_units(draft, len(planned), unit, describe=f"score options, {policy.folder}")
+        return map_units(draft, len(planned), unit, describe=name)
 
     return Stage(
-        name=f"score options, {policy.folder}",
+        name=name,
         folder=f"chexbench/scores_{policy.folder}",
         kind="option scores",
         fields=("policy",),
         reads=(QUESTIONS, policy),
         work=work,
+        shared=True,
         needed=lambda config: is_asked(config) and scores_options(config),
         extra=lambda config: {"unit": config.chexbench.unit},
     )
@@ -99,23 +96,6 @@ def option_scores(policy: Stage) -> Stage:
 def scores_options(config: RunConfig) -> bool:
     """Whether a protocol compares log-likelihoods."""
     return bool({"sum", "mean"} & set(config.chexbench.protocols))
-
-
-def plan_by_images(examples: Sequence[Example], size: int) -> list[tuple[PlannedBatch, int]]:
-    """Batches of questions that show equally many images, and the image slots of each.
-
-    One program for each number of images: no question pays for images that others show.
-    """
-    shown, lengths = np.asarray([example.images for example in examples]), lengths_of(examples)
-    planned = []
-    for count in np.unique(shown):
-        rows = np.flatnonzero(shown == count)
-        [bucket] = make_buckets(lengths[rows], 1)
-        for start in range(0, len(rows), size):
-            part = rows[start : start + size]
-            padded = np.pad(part, (0, size - len(part)), constant_values=PADDING)
-            planned.append((PlannedBatch(bucket, padded), max(1, int(count))))
-    return planned
 
 
 def _scored(example: Example, logps: np.ndarray) -> dict[str, Any]:
@@ -127,6 +107,7 @@ def _scored(example: Example, logps: np.ndarray) -> dict[str, Any]:
 
 def written_answers(policy: Stage) -> Stage:
     """The stage that lets a policy write its answers, greedily."""
+    name = f"write answers, {policy.folder}"
 
     def work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
         config = context.config.chexbench
@@ -138,7 +119,7 @@ def written_answers(policy: Stage) -> Stage:
             lambda question, row: asked_example(question, row, tokens, limit),
         )
         if not examples:
-            return _nothing_to_ask(draft, rejects)
+            return map_units(draft, 1, lambda _: Unit([], rejects), describe=name)
         writer = Writer(
             context,
             "chexbench",
@@ -158,15 +139,16 @@ def written_answers(policy: Stage) -> Stage:
             ]
             return Unit(rows, rejects if number == 0 else [])
 
-        return map_units(draft, writer.units, unit, describe=f"write answers, {policy.folder}")
+        return map_units(draft, writer.units, unit, describe=name)
 
     return Stage(
-        name=f"write answers, {policy.folder}",
+        name=name,
         folder=f"chexbench/answers_{policy.folder}",
         kind="written answers",
         fields=("policy",),
         reads=(QUESTIONS, policy),
         work=work,
+        shared=True,
         needed=lambda config: is_asked(config) and writes_answers(config),
         extra=lambda config: {
             "unit": config.chexbench.unit,

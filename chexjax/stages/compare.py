@@ -14,19 +14,21 @@ from chexjax.artefacts import Artefact
 from chexjax.config import ConfigError
 from chexjax.evaluate import comparison
 from chexjax.evaluate.comparison import Entry
+from chexjax.evaluate.divergence import NONE
 from chexjax.judges import uncontrolled
 from chexjax.stages.align import ALIGN
 from chexjax.stages.context import Context, Stage
-from chexjax.stages.divergence import DIVERGENCE
+from chexjax.stages.divergence import divergence_of
 from chexjax.stages.ingest import INGEST
 from chexjax.stages.judge import JUDGE, files_of, judge_of
 from chexjax.stages.predict import predict
 from chexjax.stages.sft import SFT
 from chexjax.stages.sweep import Run, runs
-from chexjax.stages.systems import OWN
+from chexjax.stages.systems import DIVERGENCE, OWN
 
 _VALIDATION = predict(ALIGN, split="validate")
-_LAST = (OWN["SFT"], OWN["aligned"], _VALIDATION, DIVERGENCE)
+_DIVERGENCE = DIVERGENCE["aligned"]
+_LAST = (OWN["SFT"], OWN["aligned"], _VALIDATION, _DIVERGENCE)
 """What a comparison needs of each run, behind the stages of the method."""
 
 FOLDER = "comparison"
@@ -104,14 +106,13 @@ def _compare(context: Context, inside: dict[str, Context]) -> list[Entry]:
         start = one.place(SFT).removesuffix(SFT.folder) + comparison.SFT
         if start not in entries:
             asked = _reports(one, OWN["SFT"])
-            own: dict[str, Any] = {"divergence": (0.0, 0.0), "selection": None}
+            own: dict[str, Any] = {"divergence": NONE, "selection": None}
             entries[start] = comparison.measured(start, judge, *asked, **own, seed=seed)
-        gone = one.artefact(DIVERGENCE)
         entries[name] = comparison.measured(
             name,
             judge,
             *_reports(one, OWN["aligned"]),
-            divergence=(gone.statistics["kl"], gone.statistics["kl_error"]),
+            divergence=divergence_of(one.artefact(_DIVERGENCE)),
             selection=comparison.mean_score(selects, *_reports(one, _VALIDATION)),
             seed=seed,
             sft=entries[start],

@@ -136,6 +136,8 @@ class Context:
 
     def within(self, stage: Stage) -> Context:
         """The same with the devices that a stage runs on."""
+        if jax.process_count() == 1:
+            return self
         return dataclasses.replace(self, together=stage.together)
 
     @functools.cached_property
@@ -192,10 +194,19 @@ class Context:
         Raises:
           ArtefactError: it is missing, damaged, or of another config.
         """
-        asked = {**stage.content(self.config), **self._said_outside(stage)}
-        inputs = self._inputs(stage)
-        expected = artefacts.identity(stage.kind, asked, inputs)
-        return artefacts.load(self.path(stage), stage.kind, expected=expected, content=asked)
+        folder = self.place(stage)
+        if folder not in self._checked:
+            asked = {**stage.content(self.config), **self._said_outside(stage)}
+            expected = artefacts.identity(stage.kind, asked, self._inputs(stage))
+            self._checked[folder] = artefacts.load(
+                self.path(stage), stage.kind, expected=expected, content=asked
+            )
+        return self._checked[folder]
+
+    @functools.cached_property
+    def _checked(self) -> dict[str, Artefact]:
+        """Artefacts made or found sound so far, by folder: many stages read one, hashed once."""
+        return {}
 
     def _inputs(self, stage: Stage) -> dict[str, Artefact]:
         """What a stage takes, by folder."""
@@ -236,11 +247,13 @@ class Context:
             if isinstance(begun, Artefact):
                 timer.skip()
                 print(f"{stage.name}: {begun.path} is finished, nothing to do", flush=True)
-                return begun
-            inside = self.within(stage)
-            with jax.set_mesh(inside.mesh):  # activations are placed on it
-                made = stage.work(inside, begun, timer)
-            if together:  # there are checkpoints among the notes, which nobody reads now
-                meet(f"{stage.name} is finished")
-                begun.drop_notes()
-            return made
+                made = begun
+            else:
+                inside = self.within(stage)
+                with jax.set_mesh(inside.mesh):  # activations are placed on it
+                    made = stage.work(inside, begun, timer)
+                if together:  # there are checkpoints among the notes, which nobody reads now
+                    meet(f"{stage.name} is finished")
+                    begun.drop_notes()
+        self._checked[self.place(stage)] = made
+        return made

@@ -20,6 +20,7 @@ from chexjax.data.candidates import count_candidates
 from chexjax.data.given import count_rows
 from chexjax.data.preferences import holds_single
 from chexjax.data.sources.registry import open_source
+from chexjax.evaluate.gain import check_measures
 from chexjax.families import Family, TextFamily, preset
 from chexjax.mesh import check_batch, parameter_names, parameter_shardings, path_name
 from chexjax.models import VLM, add_lora
@@ -30,7 +31,7 @@ from chexjax.stages.fitting import length_in_steps
 from chexjax.stages.ingest import INGEST
 from chexjax.stages.judge import labeler_name
 from chexjax.stages.mixture import MIXTURE, check_mixture, most_triplets
-from chexjax.stages.questions import QUESTIONS, is_asked, official
+from chexjax.stages.questions import QUESTIONS, check_questions, is_asked
 from chexjax.stages.start import check_start, is_trained
 from chexjax.stages.systems import check_files
 from chexjax.stages.visual import VISUAL, check_frozen, token_bytes
@@ -66,16 +67,18 @@ def check(context: Context) -> None:
         check_files(config)
         preset(config.train_judge.preset, TextFamily)
         length_in_steps(config.train_judge.train, "train_judge.train", rows=1)
+        _check_analysis(config)
         if is_asked(config):
             _check_questions(context)
         for name in ("sample", "evaluate"):
             _check_room(context.family, name, getattr(config, name).max_new_tokens)
+        own = context.within(INGEST).mesh  # bulk work is each process's own
         for name in ("sample", "reference", "evaluate"):
-            check_batch(getattr(config, name).unit, context.mesh, f"{name}.unit")
+            check_batch(getattr(config, name).unit, own, f"{name}.unit")
         for name, train in (("sft", config.sft), ("align", config.align)):
             _, trainable, _ = split_params(_model(context, name, train), train.freeze)
             if name == "align" and VISUAL.needed(config):
-                check_batch(config.visual.unit, context.mesh, "visual.unit")
+                check_batch(config.visual.unit, own, "visual.unit")
                 check_frozen(config, parameter_names(trainable))
             check_batch(train.batch_size // train.accumulate, context.mesh, f"{name}.batch_size")
             length_in_steps(train, name, rows=1)
@@ -113,15 +116,23 @@ def _check_candidates(config: RunConfig) -> None:
         )
 
 
+def _check_analysis(config: RunConfig) -> None:
+    columns = ("score", "lc_score", *config.evaluate.metrics)
+    try:
+        check_measures(config.evaluate.analysis.gain, columns, labelled=bool(labeler_name(config)))
+    except ValueError as error:
+        raise ConfigError(f"config.evaluate.analysis.gain: {error}") from error
+
+
 def _check_questions(context: Context) -> None:
     config = context.config.chexbench
-    if config.questions == "official" and not context.is_finished(QUESTIONS):
-        official(context.config)
+    if not context.is_finished(QUESTIONS):
+        check_questions(context)
     for judge in config.judges:
         judges.build(judge, context.config.judge)
     if writes_answers(context.config):
         _check_room(context.family, "chexbench", config.max_new_tokens)
-    check_batch(config.unit, context.mesh, "chexbench.unit")
+    check_batch(config.unit, context.within(QUESTIONS).mesh, "chexbench.unit")
 
 
 def _check_room(family: Family, name: str, report: int) -> None:

@@ -8,13 +8,17 @@ from chexjax.artefacts import Artefact, Draft, write_atomic
 from chexjax.config import ConfigError, content
 from chexjax.evaluate import plots, report, table
 from chexjax.evaluate.analyses import analyse
+from chexjax.evaluate.cells import per_cent
+from chexjax.evaluate.divergence import distances
 from chexjax.evaluate.generalisation import Generalisation, generalisation
 from chexjax.evaluate.metrics import Evaluation, evaluate
+from chexjax.evaluate.significance import Interval
 from chexjax.judges import build_labeler, uncontrolled
 from chexjax.page import standalone
 from chexjax.stages.chexbench import CHEXBENCH, bench_sections
 from chexjax.stages.config import RunConfig
 from chexjax.stages.context import Content, Context, Stage
+from chexjax.stages.divergence import divergence_of
 from chexjax.stages.fitting import write_rejects
 from chexjax.stages.ingest import INGEST
 from chexjax.stages.judge import files_of, judge_of, labeler_name
@@ -22,7 +26,9 @@ from chexjax.stages.pair import PAIR
 from chexjax.stages.predict import studies_elsewhere
 from chexjax.stages.sft import SFT
 from chexjax.stages.systems import (
+    DIVERGENCE,
     ELSEWHERE,
+    ENDS,
     OWN,
     SWAPPED,
     HeldOut,
@@ -46,8 +52,9 @@ def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
             f"evaluate: {len(found.rejects):,} left out, see {draft.path}/rejects.jsonl", flush=True
         )
     away = _elsewhere(context, evaluation) if config.evaluate.elsewhere else None
+    gone = distances(evaluation, ENDS[0], _divergences(context))
     try:
-        analyses = analyse(evaluation, studies, config.evaluate.analysis, away)
+        analyses = analyse(evaluation, studies, config.evaluate.analysis, away, gone)
     except ValueError as error:
         raise ConfigError(f"config.evaluate.analysis: {error}") from error
     analyses.write(draft.path)
@@ -60,7 +67,7 @@ def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
     report.write(
         evaluation,
         studies,
-        sections=[*bench_sections(context), *analyses.sections()],
+        sections=[*bench_sections(context), *analyses.sections(evaluation)],
         curves=curves,
         timings=context.clock.rows(),
         facts={**_facts(context), **found.facts},
@@ -94,8 +101,19 @@ def _measured(context: Context, found: HeldOut, *, beside: bool = True) -> Evalu
 def _elsewhere(context: Context, home: Evaluation) -> Generalisation:
     """The policies on the other source, beside what they score at home."""
     away = _measured(context, held_out_elsewhere(context), beside=False)
-    made = studies_elsewhere(context.config.evaluate).manifest.config["source"]["name"]
-    return generalisation(home, away, (f"{context.config.source.name}, own", f"{made}, other"))
+    studies = (context.artefact(INGEST), studies_elsewhere(context.config.evaluate))
+    here, there = (one.manifest.config["source"]["name"] for one in studies)
+    return generalisation(home, away, (here, there), (studies[0].identity, studies[1].identity))
+
+
+def _divergences(context: Context) -> dict[str, Interval]:
+    """How far each policy of the evaluation has gone from SFT."""
+    config = context.config
+    return {
+        name: divergence_of(context.artefact(stage))
+        for name, stage in DIVERGENCE.items()
+        if stage.needed(config)
+    }
 
 
 def _facts(context: Context) -> dict[str, str]:
@@ -109,18 +127,24 @@ def _facts(context: Context) -> dict[str, str]:
         facts["policy"] = f"{config.policy.preset}, {trained['parameters']:,} parameters"
     if "aligned" in config.evaluate.names:
         pairs = context.artefact(PAIR)
+        options = (f"{name} {value}" for name, value in config.loss.options.items())
         facts |= {
             "judge of candidates": config.judge.name,
-            "loss": f"{config.loss.name} {dict(config.loss.options)}",
+            "loss": ", ".join([config.loss.name, *options]),
             "pairs": f"{pairs.manifest.rows:,}",
-            "studies dropped as ties": f"{pairs.statistics['share_dropped']:.1%}",
+            "studies dropped as ties": per_cent(pairs.statistics["share_dropped"]),
         }
     return facts
 
 
 def _reads(config: RunConfig) -> list[Stage]:
     pairs = [PAIR] if "aligned" in config.evaluate.names else []
-    written = (*OWN.values(), *SWAPPED.values(), *ELSEWHERE.values())
+    written = (
+        *OWN.values(),
+        *SWAPPED.values(),
+        *ELSEWHERE.values(),
+        *DIVERGENCE.values(),
+    )
     return [INGEST, *pairs, *policies_of(config).values(), *written, CHEXBENCH]
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from chexjax.config import ConfigError, content
 from chexjax.data.chexbench.official import OfficialQuestions
 from chexjax.data.chexbench.questions import UnusableQuestion
 from chexjax.data.chexbench.studies import StudyQuestions
+from chexjax.data.sources.registry import open_source
+from chexjax.data.study import UnusableStudy
 from chexjax.rows import Reject, Unit, map_units
 from chexjax.stages.config import RunConfig
 from chexjax.stages.context import Context, Stage
@@ -19,6 +22,8 @@ from chexjax.stages.ingest import INGEST
 from chexjax.trackers import StageTimer
 
 _UNIT = 256
+_TRIED = (4, 64)
+"""How many studies of a source are tried before it is said that it has no answers."""
 
 
 def is_asked(config: RunConfig) -> bool:
@@ -43,24 +48,67 @@ def official(config: RunConfig) -> OfficialQuestions:
         raise ConfigError(f"config.chexbench.{error}") from error
 
 
+def check_questions(context: Context) -> None:
+    """Finds what could not be asked before any work is done.
+
+    Of studies only some are tried, whatever their split, and no more than it takes to find answers.
+
+    Raises:
+      ConfigError: the official file cannot be used, there is no such task, or the studies say
+        nothing that it could ask about.
+    """
+    if context.config.chexbench.questions == "official":
+        official(context.config)
+        return
+    for most in _TRIED:
+        tried = list(_spread(context, most))
+        try:
+            _of_studies(context.config, tried, range(len(tried)))
+            return
+        except ConfigError:
+            if most == _TRIED[-1]:
+                raise
+
+
+def _spread(context: Context, most: int) -> Iterator[Mapping[str, Any]]:
+    """Usable studies at even steps: of the artefact, or before there is one of the source."""
+    if context.is_finished(INGEST):
+        rows = context.artefact(INGEST).rows()
+        yield from (rows[index] for index in _steps(len(rows), most))
+        return
+    source = open_source(context.config.source)
+    for index in _steps(len(source), most):
+        with contextlib.suppress(UnusableStudy):
+            yield source[index].to_row()
+
+
+def _steps(size: int, most: int) -> range:
+    return range(0, size, -(-size // most) or 1)
+
+
 def _source(context: Context) -> OfficialQuestions | StudyQuestions:
     config = context.config
-    asked, split = config.chexbench, config.evaluate.split
-    if asked.questions == "official":
+    if config.chexbench.questions == "official":
         return official(config)
-    studies = context.artefact(INGEST).rows()
+    studies, split = context.artefact(INGEST).rows(), config.evaluate.split
     rows = [row for row, study in enumerate(studies) if study["split"] == split]
+    return _of_studies(config, studies, rows)
+
+
+def _of_studies(
+    config: RunConfig, studies: Sequence[Mapping[str, Any]], rows: Sequence[int]
+) -> StudyQuestions:
     try:
         return StudyQuestions(
             studies,
             rows,
             config.source.phantom if config.source.name == "phantom" else None,
             seed=config.seed,
-            tasks=asked.tasks,
-            count=asked.count,
+            tasks=config.chexbench.tasks,
+            count=config.chexbench.count,
         )
     except ValueError as error:
-        raise ConfigError(f"config.chexbench: {error}") from error
+        raise ConfigError(f"config.chexbench.{error}") from error
 
 
 def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:

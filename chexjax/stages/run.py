@@ -20,6 +20,7 @@ from chexjax.stages.datasets import datasets
 from chexjax.stages.doctor import doctor
 from chexjax.stages.dry_run import check, check_selection, dry_run
 from chexjax.stages.export import export
+from chexjax.stages.generalisation import generalisation
 from chexjax.stages.readings import readings
 from chexjax.stages.serve import serve
 from chexjax.stages.sft import SFT
@@ -31,6 +32,7 @@ _TOOLS = {
     "datasets": datasets,
     "doctor": doctor,
     "export": export,
+    "generalisation": generalisation,
     "readings": readings,
     "serve": serve,
 }

@@ -19,12 +19,16 @@ from chexjax.stages.align import ALIGN
 from chexjax.stages.config import POLICIES, RunConfig
 from chexjax.stages.context import Context, Stage
 from chexjax.stages.control import CONTROL
+from chexjax.stages.divergence import divergence
 from chexjax.stages.ingest import INGEST
 from chexjax.stages.predict import predict, studies_elsewhere
 from chexjax.stages.sft import SFT
 
 MADE_BY = dict(zip(POLICIES, (SFT, CONTROL, ALIGN), strict=True))
 """Name of a policy -> the stage that makes it."""
+
+ENDS = (POLICIES[0], POLICIES[-1])
+"""The policy before alignment, and the aligned one."""
 
 _NOTES = {"SFT continued": "more SFT, for the compute that alignment took"}
 
@@ -43,9 +47,17 @@ def _written_elsewhere(name: str) -> Stage:
     )
 
 
+def _divergence(name: str) -> Stage:
+    return dataclasses.replace(
+        divergence(MADE_BY[name]),
+        needed=lambda config: {ENDS[0], name} <= set(config.evaluate.names),
+    )
+
+
 OWN = {name: _written(name, shuffled=False) for name in POLICIES}
-SWAPPED = {name: _written(name, shuffled=True) for name in ("SFT", "aligned")}
+SWAPPED = {name: _written(name, shuffled=True) for name in ENDS}
 ELSEWHERE = {name: _written_elsewhere(name) for name in POLICIES}
+DIVERGENCE = {name: _divergence(name) for name in POLICIES if name != ENDS[0]}
 
 
 def policies_of(config: RunConfig) -> dict[str, Stage]:

@@ -5,7 +5,15 @@ import threading
 import numpy as np
 import pytest
 
-from chexjax.data.batches import PADDING, Bucket, Plan, iterate, make_buckets, pad_rows
+from chexjax.data.batches import (
+    PADDING,
+    Bucket,
+    Plan,
+    iterate,
+    make_buckets,
+    pad_rows,
+    plan_by_images,
+)
 
 
 def make_plan(rows=103, *, batch_size=8, buckets=3, seed=0):
@@ -142,6 +150,17 @@ def test_no_other_cuts_pad_less(count):
 def test_no_rows_make_no_buckets():
     with pytest.raises(ValueError, match="no rows"):
         make_buckets(np.zeros((0, 2), np.int32), 1)
+
+
+def test_rows_are_batched_with_those_that_show_as_many_images():
+    lengths = np.asarray([[2, 1], [17, 2], [4, 3], [5, 4], [6, 9]])
+    planned = plan_by_images([1, 2, 1, 0, 1], lengths, 2)
+    assert [(batch.rows.tolist(), batch.bucket, slots) for batch, slots in planned] == [
+        ([3, PADDING], Bucket(8, 8), 1),
+        ([0, 2], Bucket(8, 16), 1),
+        ([4, PADDING], Bucket(8, 16), 1),
+        ([1, PADDING], Bucket(24, 8), 2),
+    ]
 
 
 def test_ragged_rows_are_padded_on_the_right():

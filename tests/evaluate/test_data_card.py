@@ -71,7 +71,7 @@ def test_numbers_are_those_of_the_studies(page):
     assert ["PA", "12"] in rows and ["F", "12"] in rows
     assert ["sentences dropped", "12", "24"] in rows
     assert ["the image cannot be decoded", "2"] in rows
-    assert ["train and test", "not known", "1", "50.0 %"] in rows
+    assert ["train and test", "not known", "1", "50.0\u00a0%"] in rows
     assert "12 studies from the source here" in page and "3 patients are in two splits" in page
     assert "2 (14.3 %) were rejected" in page
 

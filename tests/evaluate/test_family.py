@@ -8,7 +8,6 @@ import pytest
 
 from chexjax.evaluate import family
 from chexjax.evaluate.metrics import Evaluation
-from chexjax.evaluate.table import TITLES
 
 
 def test_the_system_under_test_meets_all_others_in_all_measures_but_length(
@@ -28,7 +27,7 @@ def test_the_system_under_test_meets_all_others_in_all_measures_but_length(
 
 
 def test_the_page_names_each_comparison(evaluation: Evaluation) -> None:
-    text = family.show(family.family(evaluation), TITLES)
+    text = family.show(family.family(evaluation))
     assert text.count("aligned \u2212 SFT continued") == 4 and "LC score" in text
     assert "yes" not in text
 

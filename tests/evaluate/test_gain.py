@@ -10,7 +10,6 @@ import pytest
 
 from chexjax.evaluate import gain
 from chexjax.evaluate.metrics import Evaluation
-from chexjax.evaluate.table import TITLES
 
 
 def changed(evaluation: Evaluation, number: int, **columns: list[float]) -> Evaluation:
@@ -32,8 +31,8 @@ def test_gains_are_of_means_and_their_average_is_plain(evaluation: Evaluation) -
     assert last.each["bleu"].low == pytest.approx(-20) == last.each["bleu"].high
     assert last.average.mean == pytest.approx(15)
     assert last.average.low == pytest.approx((last.each["score"].low - 20) / 2)
-    text = gain.show([last], TITLES)
-    assert "+15.0 %" in text and "\u221220.0 %" in text and "over SFT" in text
+    text = gain.show([last])
+    assert "+15.0\u00a0%" in text and "\u221220.0\u00a0%" in text and "over SFT" in text
 
 
 def test_published_gains_follow(evaluation: Evaluation) -> None:
@@ -56,7 +55,7 @@ def test_labels_count_with_the_draws_of_the_studies(evaluation: Evaluation) -> N
 
 def test_without_a_choice_the_score_counts_once(evaluation: Evaluation) -> None:
     assert gain.measures_of(evaluation, ()) == ["score", "rouge_l", "bleu", "macro_f1"]
-    with pytest.raises(ValueError, match="'green' was not measured; choose from score"):
+    with pytest.raises(ValueError, match="'green' is not measured; choose from score"):
         gain.measures_of(evaluation, ("green",))
 
 

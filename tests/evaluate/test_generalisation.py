@@ -35,7 +35,7 @@ def measured(**words: list[int]) -> Evaluation:
 def test_levels_and_gains_on_both_sources() -> None:
     home = measured(SFT=[2, 4, 2, 4], published=[9] * 4, aligned=[4, 6, 4, 6])
     away = measured(SFT=[1, 1, 3], aligned=[2, 2, 4])
-    found = generalisation.generalisation(home, away, ("A", "B"))
+    found = generalisation.generalisation(home, away, ("A", "B"), ("1", "2"))
     assert found.studies == (4, 3)
     sft, aligned = found.transfers
     assert sft.home_gain is None and sft.change.mean == pytest.approx(5 / 30 - 0.3)
@@ -44,7 +44,7 @@ def test_levels_and_gains_on_both_sources() -> None:
     assert aligned.home_gain.mean == pytest.approx(0.2)
     assert aligned.away_gain.mean == pytest.approx(0.1)
     text = generalisation.show(found)
-    assert "50 %" in text and "A, 4 studies" in text and "B, 3 studies" in text
+    assert "50\u00a0%" in text and "A, 4 studies" in text and "B, 3 studies" in text
 
 
 def test_the_change_between_sources_is_unpaired() -> None:
@@ -52,7 +52,7 @@ def test_the_change_between_sources_is_unpaired() -> None:
     rng = np.random.default_rng(0)
     words = rng.integers(1, 20, 100)
     one = measured(SFT=words.tolist())
-    [found] = generalisation.generalisation(one, one, ("A", "A")).transfers
+    [found] = generalisation.generalisation(one, one, ("A", "A"), ("1", "1")).transfers
     half = 1.96 * np.sqrt(2) * words.std() / 100
     assert found.change.mean == 0
     assert (found.change.low, found.change.high) == pytest.approx((-half, half), abs=0.02)

@@ -82,5 +82,5 @@ def test_score_by_length_counts_every_report_once(evaluation: Evaluation) -> Non
     assert [count for count, _ in aligned.bins] == [0, 0, 3, 0, 0, 1]
     assert aligned.bins[2][1].mean == pytest.approx((1 + 1 + 2 / 3) / 3)
     assert aligned.bins[5][1].mean == pytest.approx(1)
-    text = length_study.show(length_study.length_study(evaluation))
+    text = length_study.show(length_study.length_study(evaluation), evaluation)
     assert "3 reports" in text and "over 1.5" in text and "\u00f7 words of SFT" in text

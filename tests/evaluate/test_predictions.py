@@ -20,15 +20,15 @@ def test_reports_by_study_whatever_else_stands_beside_them(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        (b"The heart is large.", "line 4: it is no JSON"),
-        (b"[1, 2]", "line 4: it is no JSON object"),
-        (b'{"study": "b", "report": "x"}', 'line 4: its "id" is no study\'s name'),
-        (b'{"id": " ", "report": "x"}', 'line 4: its "id" is no study'),
-        (b'{"id": "b", "report": null}', 'line 4: its "report" is no text'),
-        (b'{"id": "7", "report": "x"}', "line 4: a second report on the study of line 3"),
+        (b"The heart is large.", "row 3: its line is no JSON object"),
+        (b"[1, 2]", "row 3: its line is no JSON object"),
+        (b'{"study": "b", "report": "x"}', 'row 3: its "id" is no study\'s name'),
+        (b'{"id": " ", "report": "x"}', 'row 3: its "id" is no study'),
+        (b'{"id": "b", "report": null}', 'row 3: its "report" is no text'),
+        (b'{"id": "7", "report": "x"}', "row 3: a second report on the study of row 2"),
     ],
 )
-def test_a_bad_line_is_named_with_its_number_and_without_its_text(
+def test_a_bad_line_is_named_with_its_row_and_without_its_text(
     line: bytes, said: str, tmp_path: Path
 ) -> None:
     file = tmp_path / "other.jsonl"

@@ -59,7 +59,7 @@ def test_means_counts_and_gains_of_each_slice() -> None:
     assert (before.low, before.high) == ("F", "M")
     assert before.size.mean == pytest.approx(0.2) and after.size.mean == pytest.approx(0.1)
     text = slices.show([found])
-    assert "1 smaller slices, of 1 studies together, are not shown" in text
+    assert "Too small to show: 1 of the slices (studies: 1)." in text
     assert "aligned \u2212 SFT" in text
 
 

@@ -2,24 +2,28 @@
 
 import json
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 from flax import nnx
+from PIL import Image
 
 from chexjax import artefacts
 from chexjax.__main__ import main
-from chexjax.data.batches import Bucket, PlannedBatch
 from chexjax.data.chexbench.questions import FINDINGS, SUMMARY, Question, scored_example
-from chexjax.data.examples import Example, prompt_arrays
+from chexjax.data.examples import prompt_arrays
 from chexjax.data.images import pixel_stacks
 from chexjax.data.study import Study
 from chexjax.families import Family, preset
 from chexjax.mesh import MeshConfig, make_mesh
 from chexjax.models import Prefix
-from chexjax.stages.chexbench_answers import plan_by_images
 from chexjax.stages.policies import load_tokens, place_policy
 from tests.stages.conftest import CONFIG
+from tests.stages.test_run import contents
+
+pytestmark = pytest.mark.timeout(1200)  # the first test waits for a whole shrunken run
 
 SHORT = [
     "--config.chexbench.max_new_tokens=8",
@@ -78,6 +82,23 @@ def test_scores_are_log_likelihoods_computed_by_hand(workdir):
         assert scores[question.id]["tokens"][k] == len(option) > 1
 
 
+def test_two_processes_answer_what_one_answers(workdir, tmp_path):
+    shared = shutil.copytree(workdir, tmp_path / "run")
+    folders = [f"chexbench/{name}" for name in ("scores_sft", "answers_aligned")]
+    for folder in folders:
+        shutil.rmtree(shared / folder)
+    given = ["chexbench", CONFIG, f"--workdir={shared}", *STUDIES, "--config.share.of=2"]
+    other = [sys.executable, "-m", "chexjax", *given, "--config.share.index=1"]
+    with subprocess.Popen(other, stderr=subprocess.PIPE, text=True) as second:
+        assert main(given) == 0
+        said = second.communicate(timeout=400)[1]
+    assert second.returncode == 0, said
+    units = len(list((workdir / folders[0]).glob("*.arrayrecord")))
+    assert f"score options, sft  {units // 2}/{units // 2} units" in said
+    for folder in folders:
+        assert contents(shared / folder) == contents(workdir / folder)
+
+
 def test_the_report_shows_the_tax(workdir):
     shutil.rmtree(workdir / "report")
     assert main(["evaluate", CONFIG, f"--workdir={workdir}", *STUDIES]) == 0
@@ -125,7 +146,11 @@ def test_the_official_file_is_asked_with_its_texts(finished, tmp_path):
             ["--config.chexbench.questions=official", "--config.chexbench.path=/none/data.json"],
             "config.chexbench.images=/none: there is no such folder",
         ),
-        ([*STUDIES, "--config.chexbench.tasks=('Viewing',)"], "of studies no task 'Viewing'"),
+        (
+            [*STUDIES, "--config.chexbench.tasks=('View Clasification',)"],
+            "config.chexbench.tasks: of studies no task 'View Clasification' is made; did you mean "
+            "View Classification?",
+        ),
         ([*STUDIES, "--config.chexbench.judges=('rogue_l',)"], "did you mean 'rouge_l'"),
         (["--config.chexbench.questions=studies"], "chexbench.max_new_tokens=512"),
     ],
@@ -135,17 +160,20 @@ def test_what_cannot_be_asked_is_said(flags, said, finished, capsys):
     assert said in capsys.readouterr().err
 
 
-def test_questions_are_batched_with_those_that_show_as_many_images():
-    examples = [
-        Example(id=str(k), row=k, images=count, prompt=[0] * (3 + k), responses=[[1] * (1 + k)])
-        for k, count in enumerate([1, 2, 1, 0, 1])
-    ]
-    planned = plan_by_images(examples, 2)
-    assert [(batch.rows.tolist(), slots) for batch, slots in planned] == [
-        ([3, -1], 1),
-        ([0, 2], 1),
-        ([4, -1], 1),
-        ([1, -1], 2),
-    ]
-    assert isinstance(planned[0][0], PlannedBatch)
-    assert planned[0][0].bucket == Bucket(8, 8)
+def test_questions_without_answers_are_found_before_any_work(tmp_path, capsys):
+    """Of a table's studies nothing is known but their reports; with labels there is."""
+    Image.fromarray(np.arange(4096, dtype=np.uint8).reshape(64, 64)).save(tmp_path / "a.png")
+    table = tmp_path / "studies.jsonl"
+    rows = [{"id": str(k), "image": "a.png", "findings": "Clear lungs."} for k in range(9)]
+    given = [CONFIG, f"--workdir={tmp_path / 'run'}", *STUDIES, "--config.source.name=table"]
+    given += [f"--config.source.path={table}", "--dry_run"]
+    table.write_text("\n".join(map(json.dumps, rows)))
+    assert main(["run", *given]) == 2
+    assert (
+        "config.chexbench.questions='studies': nothing is known of 9 studies that any task could "
+        "ask about"
+    ) in capsys.readouterr().err
+    rows[5]["labels"] = {"Edema": 1}
+    table.write_text("\n".join(map(json.dumps, rows)))
+    assert main(["run", *given]) == 0, capsys.readouterr().err
+    assert not (tmp_path / "run").exists()

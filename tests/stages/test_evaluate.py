@@ -94,7 +94,10 @@ def test_readers_compare_a_policy_with_a_file(workdir, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (["--config.evaluate.predictions.x={bad}"], "predictions.x: {bad}, line 1: it is no JSON"),
+        (
+            ["--config.evaluate.predictions.x={bad}"],
+            "predictions.x: {bad}, row 1: its line is no JSON",
+        ),
         (["--config.evaluate.predictions.x=none.jsonl"], "there is no file none.jsonl"),
         (["--config.evaluate.predictions.SFT={bad}"], "predictions.SFT: a policy has this name"),
         (["--config.evaluate.elsewhere=nowhere"], "elsewhere=nowhere holds no studies"),
@@ -116,14 +119,16 @@ def test_what_cannot_be_evaluated_is_said(change, said, workdir, tmp_path, capsy
     assert said.format(**places) in capsys.readouterr().err
 
 
-def test_policies_are_tried_on_another_source_and_everything_is_analysed(workdir, tmp_path, capsys):
+def test_policies_are_tried_on_another_source_and_everything_is_analysed(
+    finished, workdir, tmp_path, capsys
+):
     other = ["--config.source.phantom.seed=7", "--config.source.phantom.train=0"]
     assert main(["ingest", CONFIG, f"--workdir={tmp_path / 'b'}", *other]) == 0
     given = [f"--workdir={workdir}", "--config.evaluate.analysis.slices.smallest=2"]
     given.append(f"--config.evaluate.elsewhere={tmp_path / 'b' / 'studies'}")
     assert main(["evaluate", CONFIG, *given]) == 0, capsys.readouterr().err
     found = json.loads((workdir / "report" / "analyses.json").read_text())
-    assert found["elsewhere"]["sources"] == ["phantom, own", "phantom, other"]
+    assert found["elsewhere"]["sources"] == ["phantom", "phantom"]
     assert found["elsewhere"]["studies"] == [16, 16]
     assert [one["system"] for one in found["elsewhere"]["transfers"]] == list(POLICIES)
     rows = artefacts.load(workdir / "predictions" / "sft_elsewhere", "predictions").rows()
@@ -134,9 +139,34 @@ def test_policies_are_tried_on_another_source_and_everything_is_analysed(workdir
     page = (workdir / "report" / "report.html").read_text()
     for title in ("Significance", "Average gain", "Length exploitation", "Slices"):
         assert f"<h2>{title}</h2>" in page
-    assert "<h2>Generalisation</h2>" in page and "<h2>Errors</h2>" not in page
-    # A measure that was not made is said; the predictions stand, whatever is analysed of them.
-    wrong = [*given, "--config.evaluate.analysis.gain=('green',)"]
+    for title in ("Divergence", "Generalisation"):
+        assert f"<h2>{title}</h2>" in page
+    assert "<h2>Errors</h2>" not in page
+    # With other runs it stands in one table; one that was nowhere else has no place in it.
+    table = ["generalisation", f"--to={tmp_path / 'table'}"]
+    assert main([*table, f"--runs={workdir}"]) == 0
+    told = json.loads((tmp_path / "table" / "generalisation.json").read_text())
+    assert told["sources"] == ["phantom of run", "phantom beside run"]
+    assert main([*table, f"--runs={workdir},{finished}"]) == 2
+    assert "has not been evaluated on another source" in capsys.readouterr().err
+    # An attribute that no study has is said; the predictions stand, whatever is analysed of them.
+    wrong = [*given, "--config.evaluate.analysis.slices.by=('sex',)"]
     shutil.rmtree(workdir / "report")
     assert main(["evaluate", CONFIG, *wrong]) == 2
-    assert "config.evaluate.analysis: 'green' was not measured" in capsys.readouterr().err
+    assert "config.evaluate.analysis: " in (said := capsys.readouterr().err) and "'sex'" in said
+
+
+@pytest.mark.parametrize(
+    ("gain", "labeler", "said"),
+    [
+        ("('score','rogue_l')", "grammar", "gain: 'rogue_l' is not measured; did you mean rouge_l"),
+        ("('macro_f1',)", "none", "gain: 'macro_f1' is not measured; choose from score, lc_score"),
+    ],
+)
+def test_a_measure_that_nobody_makes_is_found_before_any_work(
+    gain, labeler, said, tmp_path, capsys
+):
+    given = [f"--config.evaluate.analysis.gain={gain}", f"--config.evaluate.labeler={labeler}"]
+    assert main(["run", CONFIG, f"--workdir={tmp_path / 'run'}", *given]) == 2
+    assert f"config.evaluate.analysis.{said}" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()

@@ -16,6 +16,7 @@ from safetensors.numpy import load_file
 
 from chexjax import artefacts
 from chexjax.__main__ import main
+from chexjax.artefacts import manifest as manifests
 from chexjax.checkpoint import load_params
 from chexjax.families import Family, preset
 from chexjax.mesh import MeshConfig, make_mesh, path_name, replicated
@@ -99,6 +100,20 @@ def test_a_finished_run_is_a_no_op(finished, capsys):
     after.pop(finished / "timings.json"), before.pop(finished / "timings.json")
     assert before == after
     assert "nothing to do" in capsys.readouterr().out
+
+
+def test_a_run_hashes_each_artefact_once_however_many_stages_read_it(finished, monkeypatch):
+    checked = []
+    check = manifests.Manifest.check
+
+    def counted(self, folder):
+        checked.append(folder)
+        check(self, folder)
+
+    monkeypatch.setattr(manifests.Manifest, "check", counted)
+    assert main(["run", CONFIG, f"--workdir={finished}"]) == 0
+    assert finished / "studies" in checked
+    assert len(checked) == len(set(checked))
 
 
 def test_an_artefact_of_another_config_is_refused_by_field(finished, capsys):

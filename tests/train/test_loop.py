@@ -131,8 +131,7 @@ def test_the_loss_falls_and_every_step_is_logged_once(uninterrupted):
 def test_boards_show_what_is_logged_and_a_profile_is_taken_of_the_steps_asked_for(
     uninterrupted, tmp_path
 ):
-    """A step that hangs is written down too: here each one does, by its limit."""
-    run(tmp_path, watch=WatchConfig(profile=(2, 3), hang_minutes=1e-6))
+    run(tmp_path, watch=WatchConfig(profile=(2, 3)))
     [events] = (tmp_path / "board").iterdir()
     assert b"grad_norm" in events.read_bytes() and events.stat().st_size > 1000
     assert lines(tmp_path) == uninterrupted[1]

@@ -64,7 +64,11 @@ class StudyQuestions:
             made = [(row, *one) for row, one in zip(rows, asked, strict=True) if one is not None]
             self._made += made[:count]
         if not self._made:
-            raise ValueError(f"nothing is known of {len(rows)} studies that could be asked about")
+            raise ValueError(
+                f"questions='studies': nothing is known of {len(rows)} studies that "
+                f"{', '.join(tasks or ('any task',))} could ask about; choose other tasks, or give "
+                "the studies labels or views"
+            )
 
     def __len__(self) -> int:
         """Number of questions."""
