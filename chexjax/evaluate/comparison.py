@@ -13,16 +13,16 @@ from rich.table import Table
 
 from chexjax.evaluate import plots
 from chexjax.evaluate.cells import cell, share
-from chexjax.evaluate.divergence import AXIS
-from chexjax.evaluate.length_study import (
+from chexjax.evaluate.results import write_results
+from chexjax.evaluate.significance import Interval, mean_intervals, number
+from chexjax.evaluate.studies.divergence import AXIS
+from chexjax.evaluate.studies.length_study import (
     NGRAM,
     TERMS,
     lc_drop,
     rank_correlation,
     repetition,
 )
-from chexjax.evaluate.results import write_results
-from chexjax.evaluate.significance import Interval, mean_intervals, number
 from chexjax.judges import Judge, length_controlled
 from chexjax.page import Html, Page, figure, grid, terms
 from chexjax.page import table as html_table

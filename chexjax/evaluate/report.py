@@ -7,10 +7,10 @@ from pathlib import Path
 
 from chexjax.data.study import Study
 from chexjax.evaluate import plots, significance, table, verdict
-from chexjax.evaluate.analyses import Section
 from chexjax.evaluate.cells import cell
 from chexjax.evaluate.gallery import RULE, STYLE, gallery
 from chexjax.evaluate.metrics import Evaluation
+from chexjax.evaluate.studies.analyses import Section
 from chexjax.judges import label_f1
 from chexjax.page import Html, Page, figure, grid, join, tag, terms
 from chexjax.page import table as html_table

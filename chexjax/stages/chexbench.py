@@ -11,9 +11,9 @@ from rich.console import Console
 from chexjax.artefacts import Artefact, ArtefactError, Draft
 from chexjax.data.chexbench.questions import Question
 from chexjax.evaluate import chexbench, chexbench_section
-from chexjax.evaluate.analyses import Section
 from chexjax.evaluate.chexbench import Answer, Bench
 from chexjax.evaluate.results import read_results, write_results
+from chexjax.evaluate.studies.analyses import Section
 from chexjax.judges import build_labeler
 from chexjax.page import Page
 from chexjax.stages.chexbench_answers import option_scores, scores_options, written_answers

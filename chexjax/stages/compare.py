@@ -14,7 +14,7 @@ from chexjax.artefacts import Artefact
 from chexjax.config import ConfigError
 from chexjax.evaluate import comparison
 from chexjax.evaluate.comparison import Entry
-from chexjax.evaluate.divergence import NONE
+from chexjax.evaluate.studies.divergence import NONE
 from chexjax.judges import uncontrolled
 from chexjax.stages.align import ALIGN
 from chexjax.stages.context import Context, Stage

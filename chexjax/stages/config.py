@@ -11,11 +11,11 @@ from chexjax.config import ConfigError, local, nearest
 from chexjax.data.instruct.mixture import MixtureConfig
 from chexjax.data.sources.registry import SourceConfig
 from chexjax.engine import Sampler
-from chexjax.evaluate.analyses import AnalysisConfig
 from chexjax.evaluate.chexbench import ChexbenchConfig
-from chexjax.evaluate.drafting_study import DraftingConfig
 from chexjax.evaluate.metrics import METRICS
-from chexjax.evaluate.reader_study import ReaderConfig
+from chexjax.evaluate.readers.drafting import DraftingConfig
+from chexjax.evaluate.readers.study import ReaderConfig
+from chexjax.evaluate.studies.analyses import AnalysisConfig
 from chexjax.judges import JudgeSettings, uncontrolled
 from chexjax.losses import PreferenceLoss
 from chexjax.mesh import MeshConfig

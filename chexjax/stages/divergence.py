@@ -13,8 +13,8 @@ from chexjax.artefacts import Artefact, Draft
 from chexjax.data.batches import PADDING, Bucket, PlannedBatch
 from chexjax.data.examples import Collator, image_slots, lengths_of
 from chexjax.engine import Sampler
-from chexjax.evaluate.divergence import estimate
 from chexjax.evaluate.significance import Interval
+from chexjax.evaluate.studies.divergence import estimate
 from chexjax.mesh import place_batch
 from chexjax.rows import Unit, map_units
 from chexjax.stages.context import Context, Stage

@@ -5,8 +5,8 @@ from __future__ import annotations
 from chexjax.artefacts import Artefact, Draft
 from chexjax.config import ConfigError
 from chexjax.data.study import Study
-from chexjax.evaluate.drafting_study import PAGE, DraftingKey, write_study
-from chexjax.evaluate.reader_key import KEY
+from chexjax.evaluate.readers.drafting import PAGE, DraftingKey, write_study
+from chexjax.evaluate.readers.key import KEY
 from chexjax.stages.config import RunConfig
 from chexjax.stages.context import Context, Stage
 from chexjax.stages.ingest import INGEST

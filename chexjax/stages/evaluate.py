@@ -7,12 +7,12 @@ from rich.console import Console
 from chexjax.artefacts import Artefact, Draft, write_atomic
 from chexjax.config import ConfigError, content
 from chexjax.evaluate import plots, report, table
-from chexjax.evaluate.analyses import analyse
 from chexjax.evaluate.cells import per_cent
-from chexjax.evaluate.divergence import distances
-from chexjax.evaluate.generalisation import Generalisation, generalisation
 from chexjax.evaluate.metrics import Evaluation, evaluate
 from chexjax.evaluate.significance import Interval
+from chexjax.evaluate.studies.analyses import analyse
+from chexjax.evaluate.studies.divergence import distances
+from chexjax.evaluate.studies.generalisation import Generalisation, generalisation
 from chexjax.judges import build_labeler, uncontrolled
 from chexjax.page import standalone
 from chexjax.stages.chexbench import CHEXBENCH, bench_sections

@@ -12,9 +12,9 @@ from rich.console import Console
 from chexjax import artefacts
 from chexjax.config import ConfigError
 from chexjax.config.command import read_flags
-from chexjax.evaluate import analyses, transfers
-from chexjax.evaluate.generalisation import Generalisation
 from chexjax.evaluate.results import read_results
+from chexjax.evaluate.studies import analyses, transfers
+from chexjax.evaluate.studies.generalisation import Generalisation
 from chexjax.stages.evaluate import EVALUATE
 
 _FORM = "chexjax generalisation --runs=WORKDIR,WORKDIR,... --to=FOLDER"

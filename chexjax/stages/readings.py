@@ -12,10 +12,12 @@ from rich.console import Console
 
 from chexjax.config import ConfigError
 from chexjax.config.command import read_flags
-from chexjax.evaluate import drafting_report, drafting_results, reader_report, reader_results
-from chexjax.evaluate.drafting_study import DraftingKey
-from chexjax.evaluate.reader_key import KEY
-from chexjax.evaluate.reader_study import ReaderKey
+from chexjax.evaluate.readers import drafting_report, drafting_results
+from chexjax.evaluate.readers import report as reader_report
+from chexjax.evaluate.readers import results as reader_results
+from chexjax.evaluate.readers.drafting import DraftingKey
+from chexjax.evaluate.readers.key import KEY
+from chexjax.evaluate.readers.study import ReaderKey
 
 _FORM = "chexjax readings --study=WORKDIR/reader|drafting --answers=FOLDER --to=FOLDER"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from chexjax.evaluate.agreement import cohen, fleiss, krippendorff
+from chexjax.evaluate.readers.agreement import cohen, fleiss, krippendorff
 
 
 def column(*counts: tuple[int, int, int]) -> np.ndarray:

@@ -14,9 +14,9 @@ from chexjax.config import ConfigError, freeze
 from chexjax.data.chexbench.questions import BINARY, FINDINGS, VIEW, Question
 from chexjax.data.study import Study
 from chexjax.evaluate import chexbench_section, report
-from chexjax.evaluate.analyses import Section
 from chexjax.evaluate.chexbench import MEAN, Answer, Bench, ChexbenchConfig, choices, texts
 from chexjax.evaluate.metrics import Evaluation
+from chexjax.evaluate.studies.analyses import Section
 from chexjax.judges import Labeling
 from chexjax.judges.base import Judge
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from chexjax.evaluate.divergence import NONE, distances, estimate, show
 from chexjax.evaluate.metrics import Evaluation
 from chexjax.evaluate.significance import Interval
+from chexjax.evaluate.studies.divergence import NONE, distances, estimate, show
 
 
 def test_divergence_is_the_mean_of_log_ratios() -> None:

@@ -11,9 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from chexjax.evaluate.drafting_report import write
-from chexjax.evaluate.drafting_results import analyse, edit_distance, words
-from chexjax.evaluate.drafting_study import (
+from chexjax.evaluate.readers.drafting import (
     PAGE,
     Drafted,
     DraftingConfig,
@@ -21,7 +19,9 @@ from chexjax.evaluate.drafting_study import (
     assign,
     write_study,
 )
-from chexjax.evaluate.reader_key import KEY
+from chexjax.evaluate.readers.drafting_report import write
+from chexjax.evaluate.readers.drafting_results import analyse, edit_distance, words
+from chexjax.evaluate.readers.key import KEY
 from tests.evaluate.browser import browser, needs_browser
 from tests.evaluate.reading import read_study
 

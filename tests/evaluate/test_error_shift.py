@@ -6,8 +6,8 @@ import dataclasses
 
 import pytest
 
-from chexjax.evaluate import error_shift
 from chexjax.evaluate.metrics import Evaluation
+from chexjax.evaluate.studies import error_shift
 from chexjax.judges.answer import judgement
 
 KINDS = dict.fromkeys("abcdef", 0)

@@ -6,8 +6,8 @@ import dataclasses
 
 import pytest
 
-from chexjax.evaluate import family
 from chexjax.evaluate.metrics import Evaluation
+from chexjax.evaluate.studies import family
 
 
 def test_the_system_under_test_meets_all_others_in_all_measures_but_length(

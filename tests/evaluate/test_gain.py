@@ -8,8 +8,8 @@ import math
 import numpy as np
 import pytest
 
-from chexjax.evaluate import gain
 from chexjax.evaluate.metrics import Evaluation
+from chexjax.evaluate.studies import gain
 
 
 def changed(evaluation: Evaluation, number: int, **columns: list[float]) -> Evaluation:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from chexjax.data.study import Study
-from chexjax.evaluate import generalisation
 from chexjax.evaluate.metrics import Evaluation, System, evaluate
+from chexjax.evaluate.studies import generalisation
 from chexjax.judges.base import Judgement
 
 

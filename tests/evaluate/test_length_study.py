@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from chexjax.evaluate import length_study
-from chexjax.evaluate.length_study import (
+from chexjax.evaluate.metrics import Evaluation
+from chexjax.evaluate.studies import length_study
+from chexjax.evaluate.studies.length_study import (
     lc_drop,
     rank_correlation,
     ratio_of_means,
     repeats,
     repetition,
 )
-from chexjax.evaluate.metrics import Evaluation
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from chexjax.data.study import Study
-from chexjax.evaluate.reader_page import SCRIPT
-from chexjax.evaluate.reader_results import analyse
-from chexjax.evaluate.reader_study import PAGE, ReaderConfig, ReaderKey, write_study
+from chexjax.evaluate.readers.page import SCRIPT
+from chexjax.evaluate.readers.results import analyse
+from chexjax.evaluate.readers.study import PAGE, ReaderConfig, ReaderKey, write_study
 from tests.evaluate.browser import browser, needs_browser
 from tests.evaluate.reading import read_study
 

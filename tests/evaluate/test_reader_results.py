@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from chexjax.evaluate.reader_report import write
-from chexjax.evaluate.reader_results import analyse
-from chexjax.evaluate.reader_study import ReaderKey, Shown
+from chexjax.evaluate.readers.report import write
+from chexjax.evaluate.readers.results import analyse
+from chexjax.evaluate.readers.study import ReaderKey, Shown
 
 COLUMNS = ("preference", "errors_A", "errors_B", "comment")
 FIELDS = ("page", "reader", "case", *COLUMNS, "seconds", "edits", "answered")

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from chexjax.data.study import Study
-from chexjax.evaluate.reader_key import KEY
-from chexjax.evaluate.reader_study import PAGE, ReaderConfig, ReaderKey, write_study
+from chexjax.evaluate.readers.key import KEY
+from chexjax.evaluate.readers.study import PAGE, ReaderConfig, ReaderKey, write_study
 from tests.evaluate.reading import read_study
 
 COUNT = 60

@@ -9,8 +9,8 @@ import pytest
 
 from chexjax.data.study import Study
 from chexjax.evaluate import report
-from chexjax.evaluate.analyses import Section
 from chexjax.evaluate.metrics import Evaluation, System, evaluate
+from chexjax.evaluate.studies.analyses import Section
 from chexjax.judges.base import Judge
 from chexjax.page import Html
 

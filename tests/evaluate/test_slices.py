@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from chexjax.data.study import Study
-from chexjax.evaluate import slices
 from chexjax.evaluate.metrics import Evaluation, System, evaluate
-from chexjax.evaluate.slices import SliceConfig, sliced, values_of
+from chexjax.evaluate.studies import slices
+from chexjax.evaluate.studies.slices import SliceConfig, sliced, values_of
 from chexjax.judges.base import Judgement
 
 

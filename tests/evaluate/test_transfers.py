@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from chexjax.evaluate.generalisation import Generalisation, Transfer
 from chexjax.evaluate.significance import Interval
-from chexjax.evaluate.transfers import transfers, write
+from chexjax.evaluate.studies.generalisation import Generalisation, Transfer
+from chexjax.evaluate.studies.transfers import transfers, write
 
 
 def run(home: tuple[str, str], away: tuple[str, str], judge: str = "green") -> Generalisation:

@@ -7,8 +7,8 @@ import shutil
 import pytest
 
 from chexjax.__main__ import main
-from chexjax.evaluate.reader_key import KEY
-from chexjax.evaluate.reader_study import PAGE
+from chexjax.evaluate.readers.key import KEY
+from chexjax.evaluate.readers.study import PAGE
 from tests.stages.conftest import CONFIG
 
 FIELDS = "page,reader,case,preference,errors_A,errors_B,comment,seconds,edits,answered"

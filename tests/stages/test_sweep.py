@@ -10,7 +10,7 @@ import pytest
 from chexjax.__main__ import main
 from chexjax.config import ConfigError
 from chexjax.evaluate.comparison import measured, selected
-from chexjax.evaluate.divergence import NONE
+from chexjax.evaluate.studies.divergence import NONE
 from chexjax.judges import build
 from chexjax.stages.align import ALIGN
 from chexjax.stages.config import RunConfig, SweepConfig

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from chexjax.evaluate.crossed import Draws, spread, weighted
-from chexjax.evaluate.drafting_study import DraftingKey
-from chexjax.evaluate.reader_answers import Answers, read_answers
+from chexjax.evaluate.readers.answers import Answers, read_answers
+from chexjax.evaluate.readers.crossed import Draws, spread, weighted
+from chexjax.evaluate.readers.drafting import DraftingKey
 from chexjax.evaluate.significance import Array, Interval
 
 ALL = "All"

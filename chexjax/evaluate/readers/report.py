@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.table import Table
 
 from chexjax.evaluate.cells import per_cent, share_text
-from chexjax.evaluate.crossed import RESAMPLES
 from chexjax.evaluate.gallery import ERRORS
-from chexjax.evaluate.reader_results import ReaderResults, Wins
+from chexjax.evaluate.readers.crossed import RESAMPLES
+from chexjax.evaluate.readers.results import ReaderResults, Wins
 from chexjax.evaluate.results import write_results
 from chexjax.evaluate.significance import chance, number
 from chexjax.page import Html, Page, grid, join, tag

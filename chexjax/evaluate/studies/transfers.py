@@ -11,9 +11,9 @@ from rich.console import Console
 from rich.table import Table
 
 from chexjax.evaluate.cells import cell
-from chexjax.evaluate.generalisation import Generalisation, Transfer
 from chexjax.evaluate.results import write_results
 from chexjax.evaluate.significance import Interval
+from chexjax.evaluate.studies.generalisation import Generalisation, Transfer
 from chexjax.page import Html, Page, stacked, tag
 from chexjax.page import table as html_table
 

@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.table import Table
 
 from chexjax.evaluate.cells import share_text
-from chexjax.evaluate.crossed import RESAMPLES
-from chexjax.evaluate.drafting_results import ALL, DraftingResults
+from chexjax.evaluate.readers.crossed import RESAMPLES
+from chexjax.evaluate.readers.drafting_results import ALL, DraftingResults
 from chexjax.evaluate.results import write_results
 from chexjax.evaluate.significance import Interval
 from chexjax.page import Page, join, tag

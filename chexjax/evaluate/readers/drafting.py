@@ -16,8 +16,8 @@ from typing import ClassVar
 import numpy as np
 
 from chexjax.data.study import Study
-from chexjax.evaluate.reader_key import StudyKey
-from chexjax.evaluate.reader_page import Case, Form, check_names, choice, write_page
+from chexjax.evaluate.readers.key import StudyKey
+from chexjax.evaluate.readers.page import Case, Form, check_names, choice, write_page
 from chexjax.page import Html, join, tag
 from chexjax.rng import hash_words
 

@@ -11,11 +11,11 @@ import numpy as np
 from scipy.special import expit
 from scipy.stats import binomtest
 
-from chexjax.evaluate.agreement import cohen, fleiss, krippendorff
-from chexjax.evaluate.crossed import Draws, spread
 from chexjax.evaluate.gallery import ERRORS
-from chexjax.evaluate.reader_answers import Answers, read_answers
-from chexjax.evaluate.reader_study import PREFERENCES, SIDES, ReaderKey
+from chexjax.evaluate.readers.agreement import cohen, fleiss, krippendorff
+from chexjax.evaluate.readers.answers import Answers, read_answers
+from chexjax.evaluate.readers.crossed import Draws, spread
+from chexjax.evaluate.readers.study import PREFERENCES, SIDES, ReaderKey
 from chexjax.evaluate.significance import Array, Interval
 
 _STEP = 10  # words; what the effect of length is given for

@@ -13,9 +13,9 @@ import numpy as np
 
 from chexjax.config import nearest
 from chexjax.evaluate.cells import PER_CENT, cell
-from chexjax.evaluate.family import quality_columns
 from chexjax.evaluate.metrics import Evaluation, SystemResult
 from chexjax.evaluate.significance import Array, Interval, interval, resampled_means
+from chexjax.evaluate.studies.family import quality_columns
 from chexjax.evaluate.table import title
 from chexjax.page import Html, stacked
 from chexjax.page import table as html_table

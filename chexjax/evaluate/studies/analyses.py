@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from chexjax.data.study import Study
-from chexjax.evaluate import (
+from chexjax.evaluate.metrics import Evaluation
+from chexjax.evaluate.results import write_results
+from chexjax.evaluate.studies import (
     divergence,
     error_shift,
     family,
@@ -17,15 +19,13 @@ from chexjax.evaluate import (
     length_study,
     slices,
 )
-from chexjax.evaluate.divergence import Distance
-from chexjax.evaluate.error_shift import ErrorShift
-from chexjax.evaluate.family import Compared
-from chexjax.evaluate.gain import Gain
-from chexjax.evaluate.generalisation import Generalisation
-from chexjax.evaluate.length_study import LengthStudy
-from chexjax.evaluate.metrics import Evaluation
-from chexjax.evaluate.results import write_results
-from chexjax.evaluate.slices import SliceConfig, Sliced
+from chexjax.evaluate.studies.divergence import Distance
+from chexjax.evaluate.studies.error_shift import ErrorShift
+from chexjax.evaluate.studies.family import Compared
+from chexjax.evaluate.studies.gain import Gain
+from chexjax.evaluate.studies.generalisation import Generalisation
+from chexjax.evaluate.studies.length_study import LengthStudy
+from chexjax.evaluate.studies.slices import SliceConfig, Sliced
 from chexjax.page import Html
 
 FILE = "analyses.json"

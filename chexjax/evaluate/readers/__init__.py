@@ -1,0 +1,1 @@
+"""Studies with human readers: two reports side by side, and drafts that are edited."""
