@@ -96,6 +96,7 @@ def test_slurm_starts_one_process_a_machine_with_all_gpus() -> None:
         "requeue": "",
         "signal": "TERM@120",
     }
+    assert srun(script)[:2] == ["srun", "--cpus-per-task=16"]
     assert srun(script)[2:] == [".venv/bin/python", "-m", "chexjax", *ARGUMENTS]
     assert "export CHEXJAX_CLUSTER=auto\nexport JAX_LOCAL_DEVICE_IDS=0,1,2,3,4,5,6,7\n" in script
     shellcheck(script)
@@ -134,6 +135,10 @@ def test_a_jobset_of_tpu_slices() -> None:
     job = replicated["template"]["spec"]
     assert replicated["replicas"] == 2
     assert (job["completions"], job["parallelism"], job["completionMode"]) == (4, 4, "Indexed")
+    [rule] = job["podFailurePolicy"]["rules"]
+    assert (rule["action"], rule["onExitCodes"]["values"]) == ("FailJob", [2])
+    [rule] = made["spec"]["failurePolicy"]["rules"]
+    assert (rule["action"], rule["onJobFailureReasons"]) == ("FailJobSet", ["PodFailurePolicy"])
     pod = job["template"]["spec"]
     assert pod["nodeSelector"] == {
         "cloud.google.com/gke-tpu-accelerator": "tpu-v5-lite-podslice",
@@ -187,6 +192,7 @@ def test_slices_have_the_machines_and_the_names_that_the_cloud_gives_them(
 def test_xpk_is_given_one_command_of_many_words() -> None:
     words = words_of(dry("xpk"))
     assert words[:3] == ["xpk", "workload", "create"]
+    assert "--restart-on-exit-codes=75" in words
     [command] = [word for word in words if word.startswith("--command=")]
     inside = words_of(command.removeprefix("--command="))
     assert inside == ["CHEXJAX_CLUSTER=auto", "python", "-m", "chexjax", *ARGUMENTS]
@@ -199,10 +205,13 @@ def test_xpk_is_given_one_command_of_many_words() -> None:
 def test_a_task_for_skypilot(accelerators) -> None:
     text = dry("sky", f"--accelerators={accelerators}", "--nodes=2", "--bucket=gs://b")
     task = yaml.safe_load(text)
-    assert task["resources"] == {"accelerators": accelerators, "use_spot": True}
+    recovery = {"recover_on_exit_codes": [75]}
+    expected = {"accelerators": accelerators, "use_spot": True, "job_recovery": recovery}
+    assert task["resources"] == expected
     assert task["num_nodes"] == 2 and task["workdir"] == str(LAUNCH.parent)
     assert task["file_mounts"] == {"/runs": {"source": "gs://b", "mode": "MOUNT"}}
-    assert task["setup"] == "launch/local install\n"
+    assert task["setup"].endswith(" launch/local install\n") and "uv python" in task["setup"]
+    shellcheck(task["setup"])
     on_tpu = accelerators.startswith("tpu")
     assert task["envs"] == {"CHEXJAX_EXTRAS": "tpu" if on_tpu else "cuda12"}
     shellcheck(task["run"])
@@ -270,9 +279,22 @@ def test_a_slice_that_is_taken_away_is_asked_for_again_until_the_command_is_done
     assert (done.returncode, verbs) == (0, [*one, "describe", "delete", *one])
 
 
+def test_a_slice_that_is_said_to_be_gone_minutes_later_is_asked_for_again(cloud) -> None:
+    done, verbs = cloud(["ACTIVE", "ACTIVE", "ACTIVE", "SUSPENDING", "ACTIVE"], [75, 0], "--keep")
+    one = ["create", "describe", "install", "run"]
+    assert (done.returncode, verbs) == (0, [*one, *["describe"] * 3, "delete", *one])
+
+
+def test_a_slice_that_is_taken_away_before_it_is_used_is_asked_for_again(cloud) -> None:
+    done, verbs = cloud(["PROVISIONING", "SUSPENDED", "SUSPENDED", "ACTIVE"], [0])
+    begun = ["create", "describe"]
+    assert verbs[:5] == [*begun, "describe", "describe", "delete"]
+    assert (done.returncode, verbs[5:]) == (0, [*begun, "install", "run", "delete"])
+
+
 def test_a_command_that_fails_on_a_slice_that_is_there_is_not_tried_again(cloud) -> None:
-    done, verbs = cloud(["ACTIVE", "ACTIVE"], [2])
-    assert (done.returncode, verbs[-2:]) == (2, ["run", "describe"])
+    done, verbs = cloud(["ACTIVE"] * 20, [2])
+    assert (done.returncode, verbs[3:]) == (2, ["run", *["describe"] * 10])
     assert "ended with 2; the slice chexjax is kept" in done.stderr
 
 
