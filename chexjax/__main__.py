@@ -24,13 +24,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     from chexjax.config import ConfigError
     from chexjax.distributed import in_job, join, leave
     from chexjax.judges import JudgeError
-    from chexjax.preemption import EXIT_CODE, Preempted
+    from chexjax.preemption import EXIT_CODE, Preempted, listening
     from chexjax.stages.run import execute
     from chexjax.train import NonFiniteRun
 
     try:
         join()
-        execute(sys.argv[1:] if argv is None else argv)
+        with listening():
+            execute(sys.argv[1:] if argv is None else argv)
     except (ConfigError, ArtefactError, JudgeError, NonFiniteRun, CheckpointError) as error:
         print(f"chexjax: {error}", file=sys.stderr)
         return leave(2)

@@ -19,6 +19,7 @@ from jax.sharding import Mesh, NamedSharding
 
 from chexjax.distributed import alone, anywhere, is_first, meet
 from chexjax.mesh import parameter_names, replicated
+from chexjax.preemption import Preempted
 
 State = TypeVar("State")
 
@@ -53,15 +54,8 @@ class Checkpoints:
             folder.mkdir(parents=True, exist_ok=True)
             _remove_unfinished(folder)
         self._meet(f"open {folder}")
-        self._manager = ocp.CheckpointManager(
-            folder.absolute(),
-            options=ocp.CheckpointManagerOptions(
-                create=False,
-                max_to_keep=keep,
-                cleanup_tmp_directories=True,
-                enable_async_checkpointing=True,
-                **({} if together else {"multiprocessing_options": alone()}),
-            ),
+        self._manager = _manager(
+            folder, together=together, max_to_keep=keep, cleanup_tmp_directories=True
         )
 
     def restore(self, like: State) -> tuple[State, dict[str, Any]] | None:
@@ -118,6 +112,14 @@ class Checkpoints:
         except (OSError, ValueError) as error:
             raise self._unwritten(error) from error
 
+    def __enter__(self) -> Checkpoints:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        # Where one of several processes has failed, the others do not come to meet it.
+        if kind is None or kind is Preempted or not self._together:
+            self.close()
+
     def close(self) -> None:
         """Waits for saves under way, in all processes: one that ends may take the others with it.
 
@@ -138,16 +140,18 @@ class Checkpoints:
         args = ocp.args.Composite(
             state=ocp.args.StandardRestore(target), data=ocp.args.JsonRestore()
         )
-        found, damage = None, ""
-        try:
-            read = self._manager.restore(step, args=args)
-            found = read["state"], read["data"]["place"]
-            damage = _difference(read["state"], read["data"])
+        read, damage = None, ""
+        try:  # each process for itself: one that fails would keep the others waiting
+            with _manager(self._folder, together=False) as reader:
+                read = reader.restore(step, args=args)
+                note = read["data"]["place"], read["data"]["digests"]
         except _UNREADABLE as error:
             damage = str(error).partition("\n")[0] or type(error).__name__
         if anywhere(bool(damage)) if self._together else damage:
             return None, damage or "another process cannot read it"
-        return found, ""
+        assert read is not None
+        damage = _difference(read["state"], read["data"])
+        return (None, damage) if damage else ((read["state"], note[0]), "")
 
     def _put_aside(self, step: int, damage: str) -> None:
         """Makes room for a checkpoint of the same step, and loses nothing that might be mended."""
@@ -178,6 +182,20 @@ class Checkpoints:
             f"{self._folder}: a checkpoint could not be written: {reason}. What was saved before "
             "is still there: make room, and run again to go on from it"
         )
+
+
+def _manager(folder: Path, *, together: bool, **options: Any) -> ocp.CheckpointManager:
+    """Orbax's, for all processes of the job together or for each by itself."""
+    processes = {} if together else {"multiprocessing_options": alone()}
+    return ocp.CheckpointManager(
+        folder.absolute(),
+        options=ocp.CheckpointManagerOptions(
+            create=False,
+            enable_async_checkpointing=True,
+            **options,
+            **processes,
+        ),
+    )
 
 
 def digests(state: Any) -> dict[str, int]:

@@ -35,6 +35,7 @@ def join() -> None:
     if cluster not in ("", "auto"):
         raise ConfigError(f"{_CLUSTER}={cluster!r} is neither 'auto' nor empty")
     if cluster:
+        _listen_to_nobody()
         jax.distributed.initialize()
     elif any(given.values()):
         address, count, index = given.values()
@@ -48,7 +49,13 @@ def join() -> None:
                 f"JAX_PROCESS_ID={index} JAX_NUM_PROCESSES={count}: ids are numbers from 0 to one "
                 "less than there are processes"
             )
+        _listen_to_nobody()
         jax.distributed.initialize(address, int(count), int(index))
+
+
+def _listen_to_nobody() -> None:
+    """Leaves SIGTERM to `preemption`: JAX's service heeds it in training alone."""
+    jax.config.update("jax_enable_preemption_service", False)
 
 
 def in_job() -> bool:

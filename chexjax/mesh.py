@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import jax
 import numpy as np
+from jax.experimental import mesh_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 Tree = TypeVar("Tree")
@@ -60,8 +61,33 @@ def make_mesh(
         wanted = " x ".join(f"{axis}={size}" for axis, size in zip(AXES, sizes, strict=True))
         remedy = "set one axis to -1 or leave it out"
         raise ValueError(f"{field}: {wanted} does not make {count} devices; {remedy}")
+    chosen = list(jax.devices() if devices is None else devices)
     kinds = (AxisType.Auto,) * len(AXES)
-    return jax.make_mesh(sizes, AXES, axis_types=kinds, devices=devices)
+    slices = len({getattr(device, "slice_index", 0) or 0 for device in chosen})
+    if slices == 1:
+        return jax.make_mesh(sizes, AXES, axis_types=kinds, devices=chosen)
+    return Mesh(_over_slices(sizes, chosen, slices, field), AXES, axis_types=kinds)
+
+
+def _over_slices(
+    sizes: Sequence[int], devices: list[jax.Device], slices: int, field: str
+) -> np.ndarray:
+    """Devices of several slices, or of several hosts of GPUs, along the axes.
+
+    What is told between slices goes over the network: that is left to `data`, and to `fsdp` as far
+    as `data` does not go over all of them.
+    """
+    if devices[0].platform != "tpu":
+        return np.asarray(sorted(devices, key=lambda device: device.id)).reshape(sizes)
+    outer = math.gcd(sizes[0], slices)
+    between = [outer, slices // outer, 1]
+    if sizes[1] % between[1]:
+        raise ValueError(
+            f"{field}: data={sizes[0]} x fsdp={sizes[1]} cannot be laid over {slices} slices; set "
+            f"data to a multiple of {slices}"
+        )
+    within = [size // outside for size, outside in zip(sizes, between, strict=True)]
+    return mesh_utils.create_hybrid_device_mesh(within, between, devices)
 
 
 def local_mesh(whole: Mesh) -> Mesh:

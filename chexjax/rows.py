@@ -21,6 +21,7 @@ from typing import Any, overload
 from array_record.python.array_record_module import ArrayRecordReader, ArrayRecordWriter
 from flax import serialization
 
+from chexjax import preemption
 from chexjax.artefacts import Artefact, ArtefactError, Draft
 from chexjax.artefacts.files import commit, sha256, write_atomic
 from chexjax.artefacts.manifest import explained, read_json
@@ -128,6 +129,7 @@ def map_units(
     done = len(own) - len(todo)
     with Progress(len(own), describe, unit="units", done=done, quiet=not progress) as shown:
         for unit in todo:
+            preemption.check(f"{describe}, before unit {unit}")
             _write(draft, unit, units, work(unit))
             shown.advance()
     if not draft.share.first:

@@ -88,6 +88,23 @@ def whole(*shape):
     return Mesh(devices, ("data", "fsdp", "tensor"))
 
 
+class Slice(Device):
+    """Of a GPU host, which JAX takes for a slice."""
+
+    platform = "gpu"
+
+    def __init__(self, number):
+        super().__init__(number, number // 4)
+        self.slice_index = number // 4
+
+
+def test_hosts_of_gpus_are_laid_out_one_behind_the_other():
+    """`tensor` stays within a host, whatever the order in which devices come."""
+    devices = [Slice(number) for number in (5, 0, 7, 2, 1, 3, 6, 4)]
+    mesh = make_mesh(MeshConfig(data=2, fsdp=2, tensor=2), devices=devices)
+    assert [device.id for device in mesh.devices.flat] == list(range(8))
+
+
 @pytest.mark.parametrize(
     ("shape", "fsdp", "tensor"),
     [((8, 1, 1), 1, 1), ((1, 8, 1), 4, 1), ((2, 2, 2), 2, 2), ((1, 2, 4), 1, 4), ((4, 2, 1), 2, 1)],

@@ -6,6 +6,8 @@ import dataclasses
 import time
 from collections.abc import Callable
 
+from chexjax import preemption
+
 _SECONDS_BETWEEN_LOOKS = 0.5
 
 
@@ -45,6 +47,7 @@ class Share:
             return
         print(f"process {self.index} (of 0 to {self.of - 1}) is waiting for {what}", flush=True)
         while not done():
+            preemption.check(f"waiting for {what}")
             time.sleep(_SECONDS_BETWEEN_LOOKS)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -113,7 +114,10 @@ class Context:
         """
         try:
             whole = make_mesh(self.config.mesh)
-            return whole if self.together or not spans_job(whole) else local_mesh(whole)
+            if not spans_job(whole):
+                return whole
+            own = local_mesh(whole)  # also where it is not wanted now: it has to be there
+            return whole if self.together else own
         except ValueError as error:
             raise ConfigError(str(error)) from error
 
@@ -131,14 +135,22 @@ class Context:
             config=self.config.watch,
             board=self.workdir / "tensorboard" / inside,
             traces=self.workdir / "profile" / inside,
-            name="-".join([self.workdir.name, *inside.parts]),
+            name="-".join([self._name, *inside.parts]),
         )
+
+    @property
+    def _name(self) -> str:
+        """The workdir among all others: its name, and where it lies as a few letters."""
+        place = self.workdir.resolve()
+        return f"{place.name}-{hashlib.sha256(str(place).encode()).hexdigest()[:6]}"
 
     def within(self, stage: Stage) -> Context:
         """The same with the devices that a stage runs on."""
         if jax.process_count() == 1:
             return self
-        return dataclasses.replace(self, together=stage.together)
+        inside = dataclasses.replace(self, together=stage.together)
+        inside.__dict__["_checked"] = self._checked  # nothing is hashed twice
+        return inside
 
     @functools.cached_property
     def family(self) -> Family:

@@ -23,7 +23,7 @@ from chexjax.distributed import is_first, spans_job
 from chexjax.families import TextFamily
 from chexjax.mesh import check_batch, place_batch
 from chexjax.models import LanguageModel
-from chexjax.preemption import Preempted, Preemption
+from chexjax.preemption import Agreement, Preempted
 from chexjax.trackers import Progress, StageTimer
 from chexjax.train.config import TrainConfig
 from chexjax.train.meter import Load, Meter
@@ -135,11 +135,11 @@ def train(
     # The loop: dispatch a step, and read its metrics when the next one is on its way.
     rates = learning_rates(config.optimizer, steps)
     batches = data.batches(start, steps, together=together)
+    asked = Agreement(mesh, together=together)
     malloc.give_back()
     with (
         contextlib.closing(log),
-        contextlib.closing(checkpoints),
-        Preemption(together=together) as preemption,
+        checkpoints,
         watch.steps() as watched,
         Progress(steps, label, unit="steps", done=start, quiet=tracker is None) as progress,
     ):
@@ -150,13 +150,11 @@ def train(
             progress.advance(note=log.push(number, metrics))
             if number == start + 1:
                 malloc.give_back()  # what the compiler has left
-            stopping = preemption.reached(number) and number < steps
+            stopping = asked.reached() and number < steps
             if stopping or checkpoints.due(number):
                 checkpoints.save(number, state, place={"step": number, "clock": log.clock()})
             if stopping:
-                raise Preempted(
-                    f"{label} was asked to stop, and has saved step {number} of {steps}"
-                )
+                raise Preempted(f"asked to stop: {label} has saved step {number} of {steps}")
         log.finish(steps)
     return nnx.merge_state(state.trainable, state.frozen)
 

@@ -42,7 +42,7 @@ class Meter:
       peak: Operations a second that each could do; None where that is not known.
       elapsed: Seconds since the stage began, all attempts counted.
       waited: Seconds that devices may have waited for data, since the last rates.
-      productive: Seconds in steps that count, all attempts counted.
+      productive: Seconds from one step to the next of those that count, all attempts counted.
     """
 
     load: Callable[[int], Load]
@@ -57,7 +57,8 @@ class Meter:
         """Of steps that took so long together: the `perf/` part of a line.
 
         MFU is model FLOPs utilisation (Chowdhery et al., arXiv:2204.02311): useful operations by
-        what the devices could do. Goodput is the time in steps that count by all time.
+        what the devices could do. Goodput is the time in steps that count by all time: what is left
+        of it went to starting, compiling, and steps that a kill has cost.
         """
         loads = [self.load(step) for step in steps]
         tokens = sum(load.prefix + load.response for load in loads)

@@ -77,7 +77,9 @@ class MetricLog:
           NonFiniteRun: `patience` steps in a row were skipped.
         """
         self._settle()
-        productive = self._meter.productive if self._meter else 0.0
+        productive = 0.0
+        if self._meter is not None and self._since is not None:
+            productive = self._meter.productive + perf_counter() - self._since
         return {"steps": self._steps, "in_a_row": self._in_a_row, "productive": productive}
 
     def finish(self, step: int) -> None:
@@ -105,7 +107,10 @@ class MetricLog:
         self._steps.append(values)
         if self._since is not None:
             self._timed.append(step)
-        self._since = self._since or perf_counter()
+        else:
+            self._since = perf_counter()
+            if self._meter is not None:
+                self._meter.waited = 0.0
         self._note = f"loss {values['loss']:.3f}"
         if step % self._every == 0:
             self._write(step)

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import jax
 
 from chexjax.boards import TensorBoard, Tracker, Trackers, Wandb
+from chexjax.distributed import is_first
 from chexjax.trackers import JsonlTracker
 
 
@@ -25,8 +26,8 @@ class WatchConfig:
       profile: First and last step whose profile is taken, for `xprof` or Perfetto; none by default.
       hang_minutes: A step that takes longer has the stacks of all threads written to stderr; 0 for
         never. The first step of an attempt is compiled in it.
-      on_hang: Whether the process then goes on waiting, or ends with code 1, so that whoever
-        started it can start it anew.
+      on_hang: Whether the process then goes on waiting, or ends with code 1 and the others of its
+        job with it.
     """
 
     wandb: str = ""
@@ -73,7 +74,7 @@ class Watch:
     @contextlib.contextmanager
     def steps(self) -> Iterator[Steps]:
         """While steps are taken."""
-        steps = Steps(self.config, self.traces)
+        steps = Steps(self.config, self.traces)  # of several processes the first takes a profile
         try:
             yield steps
         finally:
@@ -86,7 +87,7 @@ class Steps:
     def __init__(self, config: WatchConfig, traces: Path) -> None:
         """See `Watch`."""
         self._config, self._traces = config, traces
-        self._first, self._last = config.profile or (0, -1)
+        self._first, self._last = (is_first() and config.profile) or (0, -1)
         self._tracing = False
 
     @contextlib.contextmanager

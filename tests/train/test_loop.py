@@ -23,11 +23,11 @@ from flax import nnx
 
 from chexjax.checkpoint import Checkpoints
 from chexjax.data.batches import PADDING, Bucket, Plan
-from chexjax.distributed import is_first
+from chexjax.distributed import is_first, join
 from chexjax.families import Family, preset
 from chexjax.losses import Rows
 from chexjax.mesh import MeshConfig, make_mesh
-from chexjax.preemption import Preempted
+from chexjax.preemption import Preempted, listening
 from chexjax.testing import random_batch, random_policy
 from chexjax.trackers import JsonlTracker, StageClock
 from chexjax.train import (
@@ -170,7 +170,7 @@ def test_a_run_that_is_asked_to_stop_saves_the_step_that_it_is_at(uninterrupted,
 
     told = []
     before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(Preempted, match=r"asked to stop, and has saved step \d of 9"):
+    with listening(), pytest.raises(Preempted, match=r"stop: sft has saved step \d of 9"):
         run(tmp_path, collate=asked)
     assert signal.getsignal(signal.SIGTERM) == before
     saved = [int(path.name) for path in (tmp_path / "scratch" / "checkpoints").glob("[0-9]*")]
@@ -189,7 +189,7 @@ def test_processes_train_together_stop_together_and_one_alone_can_end_it(uninter
     started = [subprocess.Popen([*command, str(k)], stdout=subprocess.PIPE) for k in (0, 1)]
     said = [process.communicate(timeout=300)[0].decode() for process in started]
     assert [process.returncode for process in started] == [0, 0], said
-    [stopped] = {re.search(r"has saved step (\d) of 9", words)[1] for words in said}
+    [stopped] = {re.search(r"sft has saved step (\d) of 9", words)[1] for words in said}
     assert 4 <= int(stopped) < 9
     run(tmp_path)
     assert [row["step"] for row in lines(tmp_path)] == [2, 4, 6, 8, 9]
@@ -300,18 +300,20 @@ def _killed_while_saving(number, milliseconds):
 
 def _one_of_two(folder, address, index):
     """Trains together with another process, and has itself asked to stop if it is the second."""
-    jax.distributed.initialize(address, 2, index)
+    os.environ |= {"JAX_COORDINATOR_ADDRESS": address, "JAX_NUM_PROCESSES": "2"}
+    os.environ["JAX_PROCESS_ID"] = str(index)
+    join()
     push = MetricLog.push
 
     def told(self, number, metrics):
         if index == 1 and number == 4:
             os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(0.5)  # the news has to travel; these steps take no time
         return push(self, number, metrics)
 
     MetricLog.push = told
     try:
-        run(folder)
+        with listening():
+            run(folder)
     except Preempted as notice:
         print(notice, flush=True)
 
