@@ -1,20 +1,49 @@
-"""What chips can do at most, by the names that JAX has for them."""
+"""What chips can do at most."""
 
 from __future__ import annotations
 
-_BF16 = {
-    "TPU v4": 275e12,
-    "TPU v5 lite": 197e12,
-    "TPU v5": 459e12,
-    "TPU v5p": 459e12,
-    "TPU v6 lite": 918e12,
-    "NVIDIA A100": 312e12,
-    "NVIDIA H100": 989e12,
-    "NVIDIA H200": 989e12,
-    "NVIDIA B200": 2250e12,
+import dataclasses
+from collections.abc import Mapping
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Chip:
+    """One accelerator, by its maker's word.
+
+    Attributes:
+      kinds: How JAX calls it; of cards what their names begin with.
+      flops: Dense bfloat16 operations a second.
+      wires: Bytes a second that it sends along one axis of a mesh: over `links` to its neighbours
+        (a TPU's two of an axis, a GPU's NVLink), over the `network` to other slices or hosts.
+    """
+
+    kinds: tuple[str, ...]
+    flops: float
+    wires: Mapping[str, float]
+
+
+CHIPS = {
+    "v4": Chip(kinds=("TPU v4",), flops=275e12, wires={"links": 90e9, "network": 6.25e9}),
+    "v5e": Chip(
+        kinds=("TPU v5 lite", "TPU v5e"), flops=197e12, wires={"links": 90e9, "network": 3.125e9}
+    ),
+    "v5p": Chip(
+        kinds=("TPU v5", "TPU v5p"), flops=459e12, wires={"links": 180e9, "network": 6.25e9}
+    ),
+    "v6e": Chip(
+        kinds=("TPU v6 lite", "TPU v6e"), flops=918e12, wires={"links": 180e9, "network": 12.5e9}
+    ),
+    "a100": Chip(kinds=("NVIDIA A100",), flops=312e12, wires={"links": 300e9, "network": 25e9}),
+    "h100": Chip(kinds=("NVIDIA H100",), flops=989e12, wires={"links": 450e9, "network": 50e9}),
+    "h200": Chip(kinds=("NVIDIA H200",), flops=989e12, wires={"links": 450e9, "network": 50e9}),
+    "b200": Chip(kinds=("NVIDIA B200",), flops=2250e12, wires={"links": 900e9, "network": 50e9}),
 }
-"""Dense bfloat16 operations a second: Google Cloud's pages on TPU versions, NVIDIA's data sheets of
-the SXM cards."""
+"""By the names that `perf.topology` knows.
+
+TPUs: Google Cloud's pages on TPU versions, and `How to scale your model` (Austin et al., 2025) for
+links and networks. GPUs: NVIDIA's data sheets of the SXM cards; the network is one InfiniBand port
+a card, of 200 Gbit/s beside an A100 and 400 Gbit/s beside the others.
+"""
 
 
 def peak_flops(kind: str) -> float | None:
@@ -22,7 +51,7 @@ def peak_flops(kind: str) -> float | None:
 
     None for CPUs and chips that are not in the table.
     """
-    if kind in _BF16:
-        return _BF16[kind]
-    cards = [peak for name, peak in _BF16.items() if name[:3] != "TPU" and kind.startswith(name)]
-    return cards[0] if cards else None
+    for chip in CHIPS.values():
+        if kind in chip.kinds or (kind.startswith("NVIDIA") and kind.startswith(chip.kinds)):
+            return chip.flops
+    return None

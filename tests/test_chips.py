@@ -1,6 +1,6 @@
 import pytest
 
-from chexjax.chips import peak_flops
+from chexjax.chips import CHIPS, peak_flops
 
 
 @pytest.mark.parametrize(
@@ -19,3 +19,8 @@ from chexjax.chips import peak_flops
 )
 def test_chips_are_known_by_the_names_that_jax_gives_them(kind, teraflops):
     assert peak_flops(kind) == (teraflops and teraflops * 1e12)
+
+
+def test_every_chip_has_a_faster_wire_and_a_slower_one():
+    for chip in CHIPS.values():
+        assert chip.flops > 1e14 and chip.wires["links"] > 5 * chip.wires["network"] > 0

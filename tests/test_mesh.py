@@ -36,7 +36,7 @@ from chexjax.mesh import (
 )
 from chexjax.ops import attention
 from chexjax.ops.attention import Segment, attend
-from chexjax.perf.aot import COLLECTIVES
+from chexjax.perf.collectives import KINDS
 from chexjax.rows import decode, encode
 from chexjax.testing import assert_close, random_batch, random_model, random_policy
 from chexjax.train import OptimizerConfig, Preference
@@ -239,7 +239,7 @@ def moved_when_writing(mesh):
             *write.args, None, None, own, rows, None, steps=2, draft=0, trust=1.0
         )
     moved = re.findall(
-        rf"= \w+\[([\d,]*)\]\S* (?:{'|'.join(COLLECTIVES)})\(", lowered.compile().as_text()
+        rf"= \w+\[([\d,]*)\]\S* (?:{'|'.join(KINDS)})\(", lowered.compile().as_text()
     )
     sizes = [int(np.prod([int(n) for n in size.split(",") if n])) for size in moved]
     return {"moved": sizes, "keys": own.k[0].size}

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
-import re
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -31,15 +30,14 @@ from chexjax.families import (
 from chexjax.mesh import batch_sharding, parameter_shardings
 from chexjax.models import Prefix, model_class
 from chexjax.ops.attention import Backend
+from chexjax.perf.collectives import Collective, collectives
 from chexjax.perf.topology import Topology
-
-COLLECTIVES = ("all-gather", "reduce-scatter", "all-reduce", "collective-permute", "all-to-all")
 
 _PROMPT, _QUESTION, _RESPONSES, _RESPONSE = 1024, 128, 2, 256
 _TEXTS, _TEXT = 64, 128
 
-# GPU kernels are chosen by timing them; where there is no GPU, large shapes find no Triton tile.
-_GPU_OPTIONS: dict[str, str | bool] = {"xla_gpu_enable_triton_gemm": False}
+GPU_OPTIONS: dict[str, str | bool] = {"xla_gpu_enable_triton_gemm": False}
+"""GPU kernels are chosen by timing them; without a GPU large shapes find no Triton tile."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -53,7 +51,7 @@ class Compiled:
       peak: Most bytes in use at any time, all of the above counted.
       memory: Bytes that a program may have.
       seconds: How long compiling took.
-      collectives: Instructions of each kind; those in a loop over layers are counted once.
+      collectives: What devices tell each other.
       flops: As the compiler counts them, a loop's body once; None where it does not say.
     """
 
@@ -63,7 +61,7 @@ class Compiled:
     peak: int
     memory: int
     seconds: float
-    collectives: dict[str, int]
+    collectives: list[Collective]
     flops: float | None
 
     @property
@@ -104,7 +102,7 @@ def compile_forward(
     mesh, rows = topology.mesh, batch_sharding(topology.mesh)
     program, batch = _program(family, graph, mesh.shape["data"] * mesh.shape["fsdp"])
     batch = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=rows), batch)
-    flags = _GPU_OPTIONS if mesh.devices.flat[0].platform == "gpu" else None
+    flags = GPU_OPTIONS if mesh.devices.flat[0].platform == "gpu" else None
     run = jax.jit(program, out_shardings=rows)
     started = time.perf_counter()
     try:
@@ -117,7 +115,7 @@ def compile_forward(
             f"{family.name} does not fit {topology.name}: {str(error).splitlines()[0]} Use more "
             "devices, or more of them along fsdp or tensor"
         ) from error
-    return _measured(compiled, topology, time.perf_counter() - started)
+    return measured(compiled, topology, time.perf_counter() - started)
 
 
 @contextlib.contextmanager
@@ -185,7 +183,8 @@ def _shape(shape: tuple[int, ...], dtype: Any) -> Any:
     return jax.ShapeDtypeStruct(shape, dtype)
 
 
-def _measured(compiled: Any, topology: Topology, seconds: float) -> Compiled:
+def measured(compiled: Any, topology: Topology, seconds: float) -> Compiled:
+    """What the compiler says of a program that took so long to compile."""
     memory, costs = compiled.memory_analysis(), compiled.cost_analysis()
     return Compiled(
         arguments=memory.argument_size_in_bytes,
@@ -194,13 +193,6 @@ def _measured(compiled: Any, topology: Topology, seconds: float) -> Compiled:
         peak=memory.peak_memory_in_bytes,
         memory=topology.memory,
         seconds=seconds,
-        collectives=count_collectives(compiled.as_text()),
+        collectives=collectives(compiled.as_text(), topology.mesh),
         flops=costs.get("flops") if costs else None,
     )
-
-
-def count_collectives(text: str) -> dict[str, int]:
-    """Instructions of each kind of collective in the text of an HLO module."""
-    # An asynchronous one is a pair, `-start` and `-done`: the start is counted.
-    found = re.findall(rf"(?<![\w-])({'|'.join(COLLECTIVES)})(?:-start)?\(", text)
-    return {kind: found.count(kind) for kind in COLLECTIVES}

@@ -100,8 +100,9 @@ def _compiled(family: AnyFamily, name: str, given: dict[str, int], dtype: str) -
         table.add_row(part, f"{getattr(found, part) / 2**30:.2f} GiB")
     table.add_row("fits", "yes" if found.fits else "no")
     table.add_section()
-    for kind, count in found.collectives.items():
-        table.add_row(f"{kind} instructions", str(count))
+    for one in found.collectives:
+        sent = f"{one.times:,} times, {one.moved / 2**20:,.1f} MiB sent"
+        table.add_row(f"{one.kind} along {', '.join(one.axes)}", sent)
     if found.flops:
         table.add_row("FLOPs, loops run once", f"{found.flops:.3g}")
     table.add_row("compiled in", f"{found.seconds:.1f} s")

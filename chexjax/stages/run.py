@@ -21,6 +21,7 @@ from chexjax.stages.doctor import doctor
 from chexjax.stages.dry_run import check, check_selection, dry_run
 from chexjax.stages.export import export
 from chexjax.stages.generalisation import generalisation
+from chexjax.stages.plan import plan as plan_step
 from chexjax.stages.readings import readings
 from chexjax.stages.serve import serve
 from chexjax.stages.sft import SFT
@@ -33,6 +34,7 @@ _TOOLS = {
     "doctor": doctor,
     "export": export,
     "generalisation": generalisation,
+    "plan": plan_step,
     "readings": readings,
     "serve": serve,
 }
@@ -50,6 +52,8 @@ def execute(argv: Sequence[str]) -> None:
       ArtefactError: the workdir or something in it cannot be used.
     """
     if argv and argv[0] in _TOOLS:
+        if jax.process_count() > 1:
+            raise ConfigError(f"{argv[0]!r} is done by one process; run it outside of the job")
         _TOOLS[argv[0]](argv[1:], Console())
         return
     command = parse(argv, sorted([*COMMANDS, *_TOOLS]), RunConfig, short=_SHORT, homes=_HOMES)

@@ -20,7 +20,7 @@ from chexjax.mesh import MeshConfig, batch_sharding, parameter_shardings
 from chexjax.models import LanguageModel, Prefix
 from chexjax.perf import inventory
 from chexjax.perf import topology as topologies
-from chexjax.perf.aot import COLLECTIVES, compile_forward, count_collectives, uncached
+from chexjax.perf.aot import compile_forward, uncached
 from chexjax.perf.topology import topology
 
 COMPILERS = {"v5e:4x4": "libtpu", "h100:8": "jax_cuda12_plugin"}
@@ -46,7 +46,7 @@ def test_a_forward_fits_and_each_device_holds_its_share_of_the_parameters(name, 
     place, family = placed(where, fsdp=-1), preset(name, AnyFamily)
     found = compile_forward(family, place)
     assert found.fits and found.peak > found.outputs > 0
-    assert found.collectives["all-gather"] > 0
+    assert "all-gather" in {one.kind for one in found.collectives}
     share = inventory.take(family, MeshConfig(**place.mesh.shape), jnp.bfloat16).per_device
     # The forward leaves out classifiers; it reads a batch too, and TPUs pad small arrays.
     assert found.arguments > 0.99 * share
@@ -55,7 +55,7 @@ def test_a_forward_fits_and_each_device_holds_its_share_of_the_parameters(name, 
 
 def test_a_policy_on_data_alone_asks_nothing_of_its_neighbours():
     found = compile_forward(preset("chexagent2_nano", TextFamily), placed("h100:8", data=8))
-    assert found.collectives == dict.fromkeys(COLLECTIVES, 0)
+    assert found.collectives == []
 
 
 def test_a_gradient_by_splash_is_made_of_its_kernels():
@@ -139,18 +139,6 @@ def heard(events):
         yield
     finally:
         jax.monitoring.unregister_event_listener(listen)
-
-
-def test_collectives_are_counted_once_each():
-    text = """
-      %all-gather.3 = bf16[8,4]{1,0} all-gather(%p), dimensions={0}
-      %ar = (f32[4], f32[4]) all-reduce-start(%all-gather.3, %x), calls=%all-reduce.7
-      %done = f32[4] all-reduce-done(%ar), metadata={op_name="all-to-all"}
-      %r = f32[4] ragged-all-to-all(%done), calls=%fused_reduce-scatter
-      %s = f32[1] reduce-scatter(%r), dimensions={0}
-    """
-    counts = {"all-gather": 1, "all-reduce": 1, "reduce-scatter": 1}
-    assert count_collectives(text) == dict.fromkeys(COLLECTIVES, 0) | counts
 
 
 def test_gpus_beyond_a_host_stand_in_several():

@@ -1,0 +1,70 @@
+"""Programs of eight devices on data=2 x fsdp=2 x tensor=2, written down as XLA prints them."""
+
+import numpy as np
+import pytest
+from jax.sharding import Mesh
+
+from chexjax.perf.collectives import Collective, collectives
+
+TEXT = """
+HloModule step, num_partitions=8
+
+%add (a: f32[], b: f32[]) -> f32[] {
+  %a = f32[] parameter(0)
+  %b = f32[] parameter(1)
+  ROOT %sum = f32[] add(%a, %b)
+}
+
+%body (state: (s32[], f32[8,64])) -> (s32[], f32[8,64]) {
+  %state = (s32[], f32[8,64]{1,0}) parameter(0)
+  %x = f32[8,64]{1,0} get-tuple-element(%state), index=1
+  %whole = bf16[16,64]{1,0} all-gather(%x), replica_groups=[4,2]<=[2,2,2]T(0,2,1), dimensions={0}
+  ROOT %next = (s32[], f32[8,64]{1,0}) tuple(%x, %x)
+}
+
+ENTRY %main (p: f32[8,64]) -> f32[8,64] {
+  %p = f32[8,64]{1,0} parameter(0)
+  %loop = (s32[], f32[8,64]{1,0}) while(%p), condition=%cond, body=%body, backend_config={"known_trip_count":{"n":"5"}}
+  %start = (f32[8,64]{1,0}, f32[16,64]{1,0}) all-gather-start(%p), replica_groups={{0,1},{2,3},{4,5},{6,7}}, dimensions={0}
+  %done = f32[16,64]{1,0} all-gather-done(%start)
+  %grad = (f32[100]{0}, bf16[10]{0}) all-reduce(%p, %p), replica_groups=[1,8]<=[8], to_apply=%add
+  %part = f32[4,64]{1,0} reduce-scatter(%p), replica_groups={{0,4},{1,5},{2,6},{3,7}}, dimensions={0}, to_apply=%add
+  %turned = f32[8,64]{1,0} collective-permute(%p), source_target_pairs={{0,2},{2,0},{1,3},{3,1}}
+  %alone = f32[8,64]{1,0} all-reduce(%p), replica_groups={{0},{1},{2},{3},{4},{5},{6},{7}}, to_apply=%add
+  %name = f32[8,64]{1,0} ragged-all-to-all(%p), metadata={op_name="all-to-all"}
+  ROOT %out = f32[8,64]{1,0} copy(%p)
+}
+"""  # noqa: E501
+
+
+@pytest.fixture
+def mesh():
+    return Mesh(np.arange(8).reshape(2, 2, 2), ("data", "fsdp", "tensor"))
+
+
+def test_each_is_counted_by_hand(mesh):
+    """Bytes that a device sends on a ring: (n - 1) / n of what is gathered, twice of a sum."""
+
+    def one(kind, axes, size, times, moved, asynchronous=False):
+        return Collective(
+            kind=kind, axes=axes, size=size, times=times, moved=moved, asynchronous=asynchronous
+        )
+
+    assert collectives(TEXT, mesh) == [
+        one("all-gather", ("fsdp",), 2, 5, 5 * 2 * 16 * 64 / 2),
+        one("all-gather", ("tensor",), 2, 1, 4 * 16 * 64 / 2, asynchronous=True),
+        one("collective-permute", ("fsdp",), 2, 1, 4.0 * 8 * 64),
+        one("reduce-scatter", ("data",), 2, 1, 2 * 4 * 4 * 64 / 2),
+        one("all-reduce", ("data", "fsdp", "tensor"), 8, 1, 2 * 420 * 7 / 8),
+    ]
+
+
+def test_a_loop_whose_length_is_not_known_counts_once(mesh):
+    text = TEXT.replace('"known_trip_count":{"n":"5"}', "")
+    [gathered, *_] = [one for one in collectives(text, mesh) if one.axes == ("fsdp",)]
+    assert {one.times for one in collectives(text, mesh)} == {1} and gathered.size == 2
+
+
+def test_what_is_no_program_is_an_error(mesh):
+    with pytest.raises(ValueError, match="no text of an HLO module"):
+        collectives("nothing", mesh)

@@ -1,0 +1,82 @@
+"""`plan`, with the compilers for machines that are not here (extra `aot`)."""
+
+import importlib.util
+import re
+
+import pytest
+
+from chexjax.__main__ import main
+from chexjax.chips import CHIPS
+from chexjax.mesh import MeshConfig
+from chexjax.perf.aot import Compiled
+from chexjax.perf.collectives import Collective
+from chexjax.perf.plan import PlannedStep, times, wire
+from chexjax.perf.topology import topology
+from tests.stages.conftest import CONFIG
+
+SMALL = ["--prompt=20", "--response=20", "--config.align.batch_size=8"]
+
+
+def plan(*more):
+    return main(["plan", CONFIG, *SMALL, *more])
+
+
+@pytest.fixture
+def h100():
+    if importlib.util.find_spec("jax_cuda12_plugin") is None:
+        pytest.skip("jax_cuda12_plugin is not installed: CHEXJAX_EXTRAS=aot launch/local test")
+    return lambda name, **axes: topology(name, MeshConfig(**axes))
+
+
+def one(kind, *axes, moved, asynchronous=False):
+    return Collective(kind=kind, axes=axes, size=2, asynchronous=asynchronous, times=1, moved=moved)
+
+
+def step(executed, *found):
+    nothing = dict(arguments=0, temporaries=0, outputs=0, peak=0, memory=1, seconds=0.0)
+    compiled = Compiled(**nothing, collectives=list(found), flops=None)
+    return PlannedStep(compiled=compiled, executed=executed)
+
+
+def test_times_by_hand(h100):
+    """Two hosts of eight: 16 devices, 10 ms of compute each, 2 s of network, 4 ms of NVLink."""
+    place, chip = h100("h100:16", data=2, fsdp=8), CHIPS["h100"]
+    gathered = one("all-gather", "fsdp", moved=0.001 * 450e9)
+    hidden = one("all-gather", "fsdp", moved=0.003 * 450e9, asynchronous=True)
+    summed = one("all-reduce", "data", moved=2 * 50e9)
+    assert (wire(gathered, place), wire(summed, place)) == ("links", "network")
+    found = times(step(0.010 * 989e12 * 16, gathered, hidden, summed), place, chip)
+    assert found.compute == pytest.approx(0.010)
+    assert found.wires == pytest.approx({"links": 0.004, "network": 2.0})
+    assert (found.bound, found.limit) == (pytest.approx(2.0), "network")
+    assert found.exposed == pytest.approx(0.010 + 0.001 + 2.0)
+
+
+def test_a_step_alone_is_bound_by_compute(h100):
+    found = times(step(989e12), h100("h100:1", data=1), CHIPS["h100"])
+    assert (found.bound, found.limit, found.exposed) == (1.0, "compute", 1.0)
+
+
+def test_a_step_is_planned_for_gpus(h100, capsys):
+    assert plan("--topology=h100:4", "--config.mesh.data=2", "--config.mesh.fsdp=2") == 0
+    said = capsys.readouterr().out
+    assert re.search(r"data x fsdp x tensor\s*│ 2 x 2 x 1", said)
+    assert re.search(r"fits\s*│ yes", said) and "all-gather" in said
+    [ratio] = re.findall(r"executed / useful\s*│ ([\d.]+)", said)
+    assert 0.95 < float(ratio) < 1.6  # padding apart, what is made again
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (["--topology=h10:8"], "did you mean h100"),
+        ([], "--topology is missing"),
+        (["--topology=h100:8", "--response=4000"], "positions"),
+        (["--topology=h100:8", "--config.align.batch_size=12"], "no multiple of the 8 devices"),
+        (["--topology=h100:8", "--config.mesh.tensor=3"], "topology h100:8"),
+        (["--topology=h100:8", "--config.policy.attention=splash"], "does not run on gpu"),
+    ],
+)
+def test_what_cannot_be_planned_is_said_before_anything_is_compiled(more, words, h100, capsys):
+    assert plan(*more) == 2
+    assert words in capsys.readouterr().err
