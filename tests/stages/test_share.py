@@ -3,12 +3,14 @@
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 
 import pytest
 
 from chexjax.__main__ import main
+from chexjax.trackers import JsonlTracker
 from tests.stages.conftest import CONFIG
 from tests.stages.test_run import contents
 
@@ -66,6 +68,39 @@ def test_two_processes_write_the_rows_of_one(finished, tmp_path):
     assert "pair" not in said[1][1]
 
 
+def test_a_job_of_two_processes_trains_together_and_shares_the_rest(finished, tmp_path):
+    """What is missing is sampled by each process alone, and trained by both on one mesh."""
+    workdir = shutil.copytree(finished, tmp_path / "run")
+    for folder in ("candidates", "aligned"):
+        shutil.rmtree(workdir / folder)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    job = {"JAX_COORDINATOR_ADDRESS": address, "JAX_NUM_PROCESSES": "2"}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-m", "chexjax", "run", CONFIG, f"--workdir={workdir}"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1", **job, "JAX_PROCESS_ID": str(index)},
+        )
+        for index in range(2)
+    ]
+    said = ended(processes)
+    assert [process.returncode for process in processes] == [0, 0], said
+    assert contents(workdir / "candidates") == contents(finished / "candidates")
+    assert ["sample  2/2 units" in said[0][1], "sample  1/1 units" in said[1][1]] == [True, True]
+    ours, alone = (
+        JsonlTracker.read(one / "aligned" / "metrics.jsonl") for one in (workdir, finished)
+    )
+    for name in ("loss", "grad_norm", "rewards/margins"):
+        found = [row[name] for row in ours]
+        assert found == pytest.approx([row[name] for row in alone], rel=1e-3, abs=1e-5), name
+    assert not (workdir / "aligned" / "draft").exists()
+    assert "align " in said[0][1] and "align " not in said[1][1]  # one of them says how far it is
+
+
 @pytest.mark.parametrize(
     ("share", "words"),
     [
@@ -74,7 +109,7 @@ def test_two_processes_write_the_rows_of_one(finished, tmp_path):
         (["--config.share.of=two"], "config.share.of"),
         (
             ["--config.share.of=2", '--config.sweep.axes.beta=("a: loss.options.beta=0.1",)'],
-            "config.share.of=2: a sweep compares its runs in one process",
+            "config.sweep: its runs are compared in one process",
         ),
     ],
 )
