@@ -30,7 +30,17 @@ _AS_THEY_ARE = ImageRules()
 _FIRST_TWO = ViewRules()
 
 # What a file of one study can do to its reader. Anything else is an error of ours.
-_UNREADABLE = (OSError, ValueError, KeyError, SyntaxError, EOFError, zlib.error)
+_UNREADABLE = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    RecursionError,
+    SyntaxError,
+    EOFError,
+    zlib.error,
+)
 
 
 @contextlib.contextmanager

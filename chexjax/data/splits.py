@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from chexjax.data.study import UnusableStudy
+from chexjax.data.study import UnusableStudy, quoted
 
 _NAMES = {
     "train": "train",
@@ -27,7 +27,7 @@ def split_named(name: str) -> str:
     """
     split = _NAMES.get(name.strip().lower())
     if split is None:
-        raise UnusableStudy(f"its split is none of {', '.join(sorted(_NAMES))}: {name!r}")
+        raise UnusableStudy(f"its split is none of {', '.join(sorted(_NAMES))}: {quoted(name)}")
     return split
 
 

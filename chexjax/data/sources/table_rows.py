@@ -14,7 +14,7 @@ from chexjax.data.arrow import Arrow, is_dataset
 from chexjax.data.fingerprint import fingerprint
 from chexjax.data.sources.beside import Beside
 from chexjax.data.sources.tables import Table, is_table, read_table
-from chexjax.data.study import UnusableStudy
+from chexjax.data.study import UnusableStudy, quoted
 from chexjax.data.views import UNKNOWN, Picture, view_name
 
 _MANIFESTS = ("manifest", "metadata", "studies", "reports", "data")
@@ -82,7 +82,7 @@ class TableRows:
             fields = " or ".join(f"{self._field}.{kind}" for kind in kinds)
             raise ValueError(
                 f"{self._path_field}={self._path}: {lack}; name the column as {fields}; there are "
-                f"{', '.join(self.table.columns)}"
+                f"{', '.join(map(quoted, self.table.columns))}"
             )
 
     def __len__(self) -> int:

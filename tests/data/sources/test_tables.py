@@ -261,6 +261,9 @@ def test_a_list_of_findings_becomes_sentences(folder):
     assert reasons(found) == {"row-000001": "it has no findings"}
 
 
+REPORT = "The heart is enlarged in his case."
+
+
 def test_bad_rows_are_named_and_the_others_go_on(folder):
     (folder / "text.png").write_bytes(b"<html>no picture</html>")
     good = {"id": "good", "split": "test", "image": "files/1.png", "findings": "Clear."}
@@ -268,6 +271,10 @@ def test_bad_rows_are_named_and_the_others_go_on(folder):
         "split": {"split": "holdout"},
         "label": {"labels": {"Edema": 2}},
         "word": {"labels": {"Edema": "yes"}},
+        "class": {"labels": 3},
+        "text": {"labels": {"Edema": REPORT}},
+        "column": {"split": REPORT},
+        "truth": {"labels": True},
         "missing": {"image": "files/9.png"},
         "none": {"image": ""},
         "html": {"image": "text.png"},
@@ -279,7 +286,7 @@ def test_bad_rows_are_named_and_the_others_go_on(folder):
     rows = [good, *({**good, "id": name, **change} for name, change in bad.items())]
     write_jsonl(folder / "a.jsonl", rows)
     with (folder / "a.jsonl").open("a") as file:
-        file.write('{"id": "cut", "findings": \n[1, 2]\n\n')
+        file.write('{"id": "cut", "findings": \n[1, 2]\n\n' + "[" * 100_000 + "\n")
         file.write(json.dumps({**good, "id": "last"}) + "\n")
     found = read(folder / "a.jsonl")
     assert [s.id for s in found if not isinstance(s, Rejected)] == ["good", "last"]
@@ -288,6 +295,10 @@ def test_bad_rows_are_named_and_the_others_go_on(folder):
         "split": "its split is none of",
         "label": "a label is not 1, 0, -1 or empty: Edema = 2",
         "word": "a label is not 1, 0, -1 or empty: Edema = 'yes'",
+        "class": "its labels are no names: 3",
+        "text": "a label is not 1, 0, -1 or empty: Edema = 'The heart is enlarg...",
+        "column": "'The heart is enlarg...",
+        "truth": "its labels are no names: True",
         "missing": "none of its images is there: 1 named",
         "none": "it names no image",
         "html": "cannot be decoded",
@@ -295,12 +306,12 @@ def test_bad_rows_are_named_and_the_others_go_on(folder):
         "long": "10,000 words",
         "views": "images and views differ in number: 1 and 2",
         "good": "an earlier study has the same id",
-        "row-000011": "its line is no JSON object",
-        "row-000012": "its line is no JSON object",
+        **{f"row-{n:06d}": "its line is no JSON object" for n in (15, 16, 17)},
     }
     assert set(said) == set(expected)
     for name, words in expected.items():
         assert words in said[name]
+    assert not any("in his" in reason for reason in said.values())
 
 
 def test_a_name_that_is_too_long_for_a_file_is_one_that_is_not_there(folder):
@@ -402,6 +413,8 @@ def test_the_fingerprint_changes_with_the_table_and_with_its_images(folder):
         ({"x": "No Finding"}, "x", {"No Finding": 1}, []),
         ({"x": ["Support_Devices"]}, "x", {"Support Devices": 1}, []),
         ({"x": None}, "x", {}, []),
+        ({"x": float("nan")}, "x", {}, []),
+        ({"x": ["Edema", None]}, "x", {"Edema": 1, "No Finding": 0}, []),
         ({"x": {"Mass": 0, "Nodule": -1, "Edema": None}}, "x", {"Lung Lesion": -1}, []),
         ({"Nodule": "1", "Mass": "0", "age": "61"}, "", {"Lung Lesion": 1}, []),
         ({"Edema": float("nan"), "Fracture": -1.0}, "", {"Fracture": -1}, []),
