@@ -180,6 +180,24 @@ DEMOGRAPHICS = [
 ]
 
 
+@pytest.mark.parametrize(
+    ("cells", "expected", "unreadable"),
+    [
+        ({"sex": "female ", "age": "061Y"}, {"sex": "F", "age": 61.0}, 0),
+        ({"gender": "M", "age": 45}, {"sex": "M", "age": 45.0}, 0),
+        ({"gender": "Male", "sex": "", "race": "Unknown"}, {"sex": "M"}, 0),
+        ({"gender": "M", "sex": "F"}, {"sex": "F"}, 0),
+        ({"sex": "x", "age": "300", "race": "WHITE"}, {"race": "WHITE"}, 2),
+        ({"age": float("nan"), "insurance": "2", "sex": "declined"}, {"insurance": 2.0}, 0),
+    ],
+)
+def test_attributes_are_said_as_in_other_sources(folder, cells, expected, unreadable):
+    write_jsonl(folder / "a.jsonl", [{"id": "a", "findings": "Clear.", **cells}])
+    [study] = read(folder / "a.jsonl", views=TEXT_ALONE)
+    assert study.attributes == expected
+    assert study.edits.get("demographics_unreadable", 0) == unreadable
+
+
 @pytest.mark.parametrize(("name", "write"), [("DEMO.csv", write_csv), ("a.jsonl", write_jsonl)])
 def test_a_table_of_patients_says_what_the_studies_do_not(folder, name, write):
     rows = [*ROWS, {**ROWS[1], "study_id": "s3", "patient_id": "", "sex": ""}]
