@@ -10,6 +10,9 @@ from typing import Any
 from chexjax.data.chexpert_labels import ABSENT, PRESENT, UNCERTAIN
 
 SPLITS = ("train", "validate", "test")
+IN_TWO_SPLITS = "an earlier study with the same id is in another split"
+"""Why a study is rejected that its source has in two; the two stand behind a colon."""
+
 _MOST_QUOTED = 20  # characters
 
 

@@ -128,12 +128,11 @@ class TableSource:
         cells = self._rows.table[index]
         text = clean(self._sections(cells), self._text)
         patient = self._rows.string(cells, "patient")
-        split = self._rows.string(cells, "split")
         used = choose(self._rows.pictures(cells), self._rules, text.edits)
         labels, others = read_labels(self._labelled(cells), self._rows.columns["labels"])
         return Study(
             id=self.id(index),
-            split=split_named(split) if split else split_by_hash(patient or self.id(index)),
+            split=self._split(cells, index),
             images=tuple(picture.read() for picture in used),
             views=tuple(picture.view for picture in used),
             indication=text.indication,
@@ -146,6 +145,18 @@ class TableSource:
             edits=text.edits,
             truth={"other_labels": others} if others else {},
         )
+
+    def split(self, index: int) -> str:
+        """Its split alone.
+
+        Raises:
+          UnusableStudy: the row cannot be read, or names no known split.
+        """
+        return self._split(self._rows.table[index], index)
+
+    def _split(self, cells: Mapping[str, Any], index: int) -> str:
+        split, patient = (self._rows.string(cells, kind) for kind in ("split", "patient"))
+        return split_named(split) if split else split_by_hash(patient or self.id(index))
 
     def _said(self, cells: Mapping[str, Any], edits: dict[str, int]) -> dict[str, str | float]:
         """What the row says of patient and source, numbers as such."""

@@ -332,6 +332,22 @@ def test_bad_rows_are_named_and_the_others_go_on(folder):
     assert not any("in his" in reason for reason in said.values())
 
 
+def test_a_study_in_two_splits_is_rejected_with_both(folder):
+    splits = {"a": ["val", "train", "validate"], "b": ["test", "Test"], "c": ["train", "none"]}
+    rows = [
+        {"id": name, "findings": "Clear.", "split": split}
+        for name, named in splits.items()
+        for split in named
+    ]
+    write_jsonl(folder / "a.jsonl", rows)
+    found = [one for one in read(folder / "a.jsonl", views=TEXT_ALONE) if isinstance(one, Rejected)]
+    twice, same = "with the same id is in another split", "an earlier study has the same id"
+    assert [(one.id, one.reason) for one in found] == [
+        ("a", f"an earlier study {twice}: train, validate"),
+        *[(name, same) for name in "abc"],
+    ]
+
+
 def test_a_name_that_is_too_long_for_a_file_is_one_that_is_not_there(folder):
     write_jsonl(folder / "studies.jsonl", [ROWS[0], {**ROWS[1], "image": "x" * 5000}])
     found = read(folder / "studies.jsonl")
