@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from chexjax.data.arrow import Arrow
 from chexjax.data.intake import check, repeats
 from chexjax.data.sources.registry import SourceConfig, open_source
 from chexjax.data.sources.table_labels import read_labels
@@ -157,6 +158,74 @@ def test_splits_and_pictures_of_a_data_set_on_disk(tmp_path):
     assert (second.split, len(second.images)) == ("validate", 2)
     assert second.images[1] == picture() and second.labels == {"Edema": 1, "No Finding": 0}
     assert third == Rejected("in test", "it names no image")
+
+
+def snapshot(folder, content):
+    """As hubs have data sets: Parquet files whose names say the split, of a row group each row."""
+    pyarrow = pytest.importorskip("pyarrow", reason="pyarrow (extra arrow) is not installed")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    (folder / "data").mkdir(parents=True)
+    for split, rows in content.items():
+        table = pyarrow.Table.from_pylist(rows)
+        file = folder / "data" / f"{split}-00000-of-00001.parquet"
+        parquet.write_table(table, file, row_group_size=1)
+    (folder / "README.md").write_text("A data set.")
+    return folder
+
+
+def test_a_snapshot_of_a_hub_is_read_with_its_splits(tmp_path):
+    def row(name):
+        image = {"bytes": picture(len(name)), "path": f"{name}.png"}
+        return {"id": name, "image": image, "findings": f"{name} is clear."}
+
+    content = {"train": [row("a"), row("bb")], "validation": [row("ccc")], "test": [row("dddd")]}
+    found = read(snapshot(tmp_path / "x", content))
+    assert {study.id: study.split for study in found} == {
+        "a": "train",
+        "bb": "train",
+        "ccc": "validate",
+        "dddd": "test",
+    }
+    for study in found:
+        assert study.findings == f"{study.id} is clear."
+        assert study.images == (picture(len(study.id)),)
+    alone = read(tmp_path / "x" / "data" / "test-00000-of-00001.parquet")
+    assert [(study.id, study.split) for study in alone] == [("dddd", "test")]
+
+
+def test_a_damaged_parquet_file_and_one_of_other_columns_are_named(tmp_path):
+    rows = [{"id": "a", "findings": "Clear."}]
+    folder = snapshot(tmp_path, {"train": rows, "test": [{**rows[0], "more": 1}]})
+    with pytest.raises(ValueError, match="its files differ in their columns"):
+        read(folder)
+    file = folder / "data" / "test-00000-of-00001.parquet"
+    file.write_bytes(b"PAR1 nothing")
+    with pytest.raises(ValueError, match=f"{file.name} is no Parquet file"):
+        read(folder)
+
+
+@pytest.mark.parametrize(
+    ("images", "within"),
+    [
+        ([{"bytes": picture(), "path": None}, None], True),
+        ([[{"bytes": picture(), "path": "a.png"}], []], True),
+        ([picture(), None], True),
+        ([None, None], True),
+        ([{"bytes": None, "path": "files/1.png"}, {"bytes": picture(), "path": "b.png"}], False),
+        (["files/1.png", None], False),
+    ],
+)
+@pytest.mark.parametrize("kind", [write_arrow, lambda p, rows: snapshot(p, {"train": rows})])
+def test_pictures_within_a_table_are_not_read_for_its_fingerprint(
+    tmp_path, monkeypatch, kind, images, within
+):
+    rows = [{"id": str(k), "image": one, "findings": "Clear."} for k, one in enumerate(images)]
+    kind(tmp_path / "x", rows)
+    source = open_source(SourceConfig(name="table", path=str(tmp_path / "x")))
+    read_rows = []
+    monkeypatch.setattr(Arrow, "__getitem__", lambda self, index: read_rows.append(index) or {})
+    assert len(source.fingerprint()) == 64
+    assert bool(read_rows) != within
 
 
 def test_a_folder_of_pictures_and_texts(tmp_path):
