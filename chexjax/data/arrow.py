@@ -1,8 +1,9 @@
 """Data sets on disk of Hugging Face `datasets`, read and written as files, as documented.
 
 `save_to_disk` makes a folder with `state.json`, which names Arrow files; of a set of splits, one
-such folder a split beside a `dataset_dict.json`. Reading them takes pyarrow (extra `arrow`), not
-`datasets`, and so does writing them. Files are mapped, not loaded.
+such folder a split beside a `dataset_dict.json`. A snapshot of a hub has Parquet files, whose names
+or folders say the split. Reading them takes pyarrow (extra `arrow`), not `datasets`, and so does
+writing data sets.
 """
 
 from __future__ import annotations
@@ -11,9 +12,12 @@ import bisect
 import hashlib
 import itertools
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from chexjax.data.arrow_files import ArrowFile, Part, holds_bytes, pyarrow_for, row_groups
+from chexjax.data.splits import split_in
 
 _STATE, _SPLITS, _INFO = "state.json", "dataset_dict.json", "dataset_info.json"
 _AT_A_TIME = 1000  # rows in memory while a data set is written
@@ -24,6 +28,11 @@ def is_dataset(folder: Path) -> bool:
     return (folder / _STATE).is_file() or (folder / _SPLITS).is_file()
 
 
+def is_snapshot(path: Path) -> bool:
+    """Whether it is a Parquet file, or a folder that has some, at any depth."""
+    return bool(_parquet_files(path))
+
+
 class Arrow:
     """The rows of a data set, or of all splits of one, whose names become a column `split`."""
 
@@ -31,54 +40,68 @@ class Arrow:
         """Maps the files.
 
         Args:
-          folder: What `save_to_disk` wrote.
+          folder: What `save_to_disk` wrote, a snapshot of a hub, or one Parquet file.
           ids: Names that the column of ids may have.
 
         Raises:
           ValueError: pyarrow is not installed, a file is missing or damaged, or splits differ in
             their columns.
         """
-        self._files: list[Path] = []
-        self._tables: list[Any] = []
-        self._splits: list[str] = []
-        for split, part in _parts(folder):
-            for file in _data_files(part):
-                self._files.append(file)
-                self._tables.append(_map(file))
-                self._splits.append(split)
-        names = {tuple(table.column_names) for table in self._tables}
+        read = _saved if is_dataset(folder) else _snapshot
+        found = list(read(folder))
+        self._splits, self._parts = [split for split, _ in found], [part for _, part in found]
+        names = {tuple(part.columns) for part in self._parts}
         if len(names) > 1:
             raise ValueError(f"{folder}: its files differ in their columns: {sorted(names)}")
         self._split_is_folder = any(self._splits) and "split" not in next(iter(names), ())
         self.columns = [*next(iter(names), ()), *(["split"] if self._split_is_folder else [])]
-        self._ends = list(itertools.accumulate(table.num_rows for table in self._tables))
+        self._ends = list(itertools.accumulate(len(part) for part in self._parts))
         self.ids = self._ids(ids)
 
     def _ids(self, names: Sequence[str]) -> list[str]:
         name = next((name for name in names if name in self.columns), None)
         if name is None:
             return [""] * (self._ends[-1] if self._ends else 0)
-        values = itertools.chain.from_iterable(t.column(name).to_pylist() for t in self._tables)
+        values = itertools.chain.from_iterable(p.column(name).to_pylist() for p in self._parts)
         return ["" if value is None else str(value).strip() for value in values]
 
     def __getitem__(self, index: int) -> Mapping[str, Any]:
         """One row as Python values; an image is a dict of its bytes or its path."""
         place = bisect.bisect_right(self._ends, index)
-        table = self._tables[place]
-        row = index - (self._ends[place] - table.num_rows)
-        cells = {name: table.column(name)[row].as_py() for name in table.column_names}
+        part = self._parts[place]
+        cells = part.row(index - (self._ends[place] - len(part)))
         return cells | {"split": self._splits[place]} if self._split_is_folder else cells
 
     def files(self) -> list[Path]:
-        """The Arrow files."""
-        return list(self._files)
+        """The Arrow or Parquet files."""
+        return list(dict.fromkeys(part.file for part in self._parts))
+
+    def embeds(self, column: str) -> bool:
+        """Whether the images of a column are in the files themselves, every one."""
+        return all(holds_bytes(part.column(column)) for part in self._parts)
 
 
-def _parts(folder: Path) -> list[tuple[str, Path]]:
-    """(split, its folder); a data set without splits is one part of no name."""
-    if not (folder / _SPLITS).is_file():
-        return [("", folder)]
-    return [(str(split), folder / split) for split in _read(folder / _SPLITS, "splits")]
+def _saved(folder: Path) -> Iterator[tuple[str, Part]]:
+    """(split, rows) of each Arrow file; without splits, their name is empty."""
+    splits: list[tuple[str, Path]] = [("", folder)]
+    if (folder / _SPLITS).is_file():
+        splits = [(str(split), folder / split) for split in _read(folder / _SPLITS, "splits")]
+    for split, part in splits:
+        yield from ((split, ArrowFile(file)) for file in _data_files(part))
+
+
+def _snapshot(path: Path) -> Iterator[tuple[str, Part]]:
+    """(split, rows) of each row group; of files that say none beside others that do, `train`."""
+    files = _parquet_files(path)
+    splits = [split_in(file.relative_to(path.parent if path.is_file() else path)) for file in files]
+    unnamed = "train" if any(splits) else ""
+    for split, file in zip(splits, files, strict=True):
+        yield from ((split or unnamed, group) for group in row_groups(file))
+
+
+def _parquet_files(path: Path) -> list[Path]:
+    found = [path] if path.is_file() else sorted(path.rglob("*.parquet"))
+    return [file for file in found if file.suffix == ".parquet" and file.is_file()]
 
 
 def _data_files(folder: Path) -> list[Path]:
@@ -112,7 +135,7 @@ def write_dataset(folder: Path, split: str, rows: Iterable[Mapping[str, Any]]) -
     Raises:
       ValueError: pyarrow is not installed.
     """
-    pyarrow = _pyarrow(folder)
+    pyarrow = pyarrow_for(folder)
     source = iter(rows)
     parts = iter(lambda: list(itertools.islice(source, _AT_A_TIME)), [])
     first = next(parts, [])
@@ -145,19 +168,3 @@ def _describe(folder: Path, split: str, name: str, schema: Any) -> None:
     }
     (folder / split / _STATE).write_text(json.dumps(state, indent=2))
     (folder / split / _INFO).write_text("{}")
-
-
-def _pyarrow(path: Path) -> Any:
-    try:
-        import pyarrow
-    except ImportError as error:
-        raise ValueError(f"{path}: it takes pyarrow; install chexjax[arrow]") from error
-    return pyarrow
-
-
-def _map(file: Path) -> Any:
-    pyarrow = _pyarrow(file)
-    try:
-        return pyarrow.ipc.open_stream(pyarrow.memory_map(str(file))).read_all()
-    except (OSError, pyarrow.ArrowInvalid) as error:
-        raise ValueError(f"{file} is no Arrow file of a data set: {error}") from error

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from chexjax.data.chexpert_labels import ABSENT, PRESENT, UNCERTAIN
-from chexjax.data.study import SPLITS
+from chexjax.data.study import IN_TWO_SPLITS, SPLITS
 
 _MOST_VALUES = 32  # an attribute with more is listed no further: it would not make slices
 _VALUES = {"present": PRESENT, "absent": ABSENT, "uncertain": UNCERTAIN}
@@ -31,14 +31,15 @@ def census(rows: Iterable[Mapping[str, Any]], reasons: Iterable[str] = ()) -> di
       view. `labels`: of each, how often it is `present`, `absent` and `uncertain`. `attributes`: of
       each, values and how often. `edits`: of each rule, the `studies` that it changed and how many
       `times`. `rejects`: reasons and how often. `leakage`: of an earlier and a later split, the
-      `patients` in both, and the studies of the later one whose `findings` stand word for word in
-      the earlier one; by `train, test` and so on.
+      `patients` in both, the `studies` in both, and the studies of the later one whose `findings`
+      stand word for word in the earlier one; by `train, test` and so on.
     """
     count = _Count()
     for row in rows:
         count.add(row)
-    rejects = Counter(map(reason_kind, reasons))
-    return count.numbers() | {"rejects": dict(rejects)}
+    for reason in reasons:
+        count.reject(reason)
+    return count.numbers()
 
 
 def reason_kind(reason: str) -> str:
@@ -61,6 +62,8 @@ class _Count:
         self.attributes: defaultdict[str, Counter[str | float]] = defaultdict(Counter)
         self.edited: Counter[str] = Counter()
         self.edits: Counter[str] = Counter()
+        self.rejects: Counter[str] = Counter()
+        self.in_two: Counter[str] = Counter()
 
     def add(self, row: Mapping[str, Any]) -> None:
         split, findings = row["split"], row["findings"]
@@ -78,6 +81,12 @@ class _Count:
                 self.attributes[name][value] += 1
         self.edited.update(row["edits"].keys())
         self.edits.update(row["edits"])
+
+    def reject(self, reason: str) -> None:
+        why, _, splits = reason.partition(": ")
+        self.rejects[reason_kind(reason)] += 1
+        if why == IN_TWO_SPLITS:
+            self.in_two[splits] += 1
 
     def numbers(self) -> dict[str, Any]:
         splits = [split for split in SPLITS if split in self.studies]
@@ -103,12 +112,14 @@ class _Count:
                 for rule, times in self.edits.items()
             },
             "leakage": self._leakage(splits),
+            "rejects": dict(self.rejects),
         }
 
     def _leakage(self, splits: list[str]) -> dict[str, dict[str, int]]:
         pairs = list(itertools.combinations(splits, 2))
         return {
             "patients": {f"{a}, {b}": len(self.patients[a] & self.patients[b]) for a, b in pairs},
+            "studies": {f"{a}, {b}": self.in_two[f"{a}, {b}"] for a, b in pairs},
             "findings": {
                 f"{a}, {b}": sum(
                     n for text, n in self.findings[b].items() if text in self.findings[a]

@@ -12,13 +12,14 @@ import multiprocessing
 import os
 import threading
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
+from typing import Protocol, runtime_checkable
 
 from chexjax.data.image_files import ImageRules, prepare
 from chexjax.data.images import UnusableImage
 from chexjax.data.sources.registry import Source, SourceConfig, open_source
-from chexjax.data.study import Rejected, Study, UnusableStudy
+from chexjax.data.study import IN_TWO_SPLITS, SPLITS, Rejected, Study, UnusableStudy
 from chexjax.data.views import ViewRules, usable
 
 Checked = Study | Rejected
@@ -26,11 +27,22 @@ Checked = Study | Rejected
 
 _AT_A_TIME = 16  # studies a worker reads before it hands them over
 
+_NONE: Mapping[int, int] = {}
 _AS_THEY_ARE = ImageRules()
 _FIRST_TWO = ViewRules()
 
 # What a file of one study can do to its reader. Anything else is an error of ours.
-_UNREADABLE = (OSError, ValueError, KeyError, SyntaxError, EOFError, zlib.error)
+_UNREADABLE = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    RecursionError,
+    SyntaxError,
+    EOFError,
+    zlib.error,
+)
 
 
 @contextlib.contextmanager
@@ -56,7 +68,7 @@ def reader(config: SourceConfig) -> Iterator[Callable[[range], Iterator[Checked]
 def check(
     source: Source,
     rows: Iterable[int],
-    repeated: frozenset[int] = frozenset(),
+    repeated: Mapping[int, int] = _NONE,
     images: ImageRules = _AS_THEY_ARE,
     views: ViewRules = _FIRST_TWO,
 ) -> Iterator[Checked]:
@@ -77,21 +89,46 @@ def check(
     """
     for index in rows:
         if index in repeated:
-            yield Rejected(source.id(index), "an earlier study has the same id")
+            yield Rejected(source.id(index), _why_repeated(source, repeated[index], index))
         else:
             yield _read(source, index, images, views)
 
 
-def repeats(source: Source) -> frozenset[int]:
-    """Indices of studies whose id an earlier study has: later stages find rows by their ids."""
-    seen: set[str] = set()
-    found = set()
+def repeats(source: Source) -> dict[int, int]:
+    """Index of each study whose id an earlier study has -> index of the first that has it.
+
+    Later stages find rows by their ids.
+    """
+    seen: dict[str, int] = {}
+    found = {}
     for index in range(len(source)):
-        name = source.id(index)
-        if name in seen:
-            found.add(index)
-        seen.add(name)
-    return frozenset(found)
+        first = seen.setdefault(source.id(index), index)
+        if first != index:
+            found[index] = first
+    return found
+
+
+@runtime_checkable
+class _Splitting(Protocol):
+    """A source in which rows of one id can be in different splits."""
+
+    def split(self, index: int) -> str:
+        """The split of a study, known without its report and images.
+
+        Raises:
+          UnusableStudy: its row cannot be read, or names no split.
+        """
+        ...
+
+
+def _why_repeated(source: Source, first: int, index: int) -> str:
+    """Names both splits where a study is in two: what is learnt from would be examined with."""
+    if isinstance(source, _Splitting):
+        with contextlib.suppress(UnusableStudy):
+            both = {source.split(first), source.split(index)}
+            if len(both) > 1:
+                return f"{IN_TWO_SPLITS}: {', '.join(sorted(both, key=SPLITS.index))}"
+    return "an earlier study has the same id"
 
 
 def _read(source: Source, index: int, images: ImageRules, views: ViewRules) -> Checked:
@@ -113,7 +150,7 @@ def _read_part(config: SourceConfig, rows: range) -> list[Checked]:
 
 
 @functools.cache
-def _open(config: SourceConfig) -> tuple[Source, frozenset[int]]:
+def _open(config: SourceConfig) -> tuple[Source, Mapping[int, int]]:
     source = open_source(config)
     return source, repeats(source)
 

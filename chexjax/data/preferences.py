@@ -15,6 +15,7 @@ from typing import Any
 
 from chexjax.data.given import Row, UnusableRow, open_given, readable, sort_out
 from chexjax.data.reference_folders import REWARDS, candidates_of, scores_of
+from chexjax.data.study import quoted
 from chexjax.rows import Reject
 
 PAIRED, SINGLE = ("chosen", "rejected"), ("completion",)
@@ -99,7 +100,7 @@ def best_against_worst(row: Mapping[str, Any]) -> Mapping[str, Any]:
 def _label(row: Mapping[str, Any]) -> Row:
     label = row.get("label")
     if not isinstance(label, bool):
-        raise UnusableRow(f"label {label!r} is neither true nor false")
+        raise UnusableRow(f"label {quoted(label)} is neither true nor false")
     return {"rewards": [float(label)], "desirable": [float(label)]}
 
 
@@ -108,9 +109,9 @@ def _rewards(row: Mapping[str, Any]) -> Row:
         raise UnusableRow("chosen and rejected are the same text")
     given = row.get("rewards", [row.get(name) for name in REWARDS if name in row] or [1.0, 0.0])
     if not (isinstance(given, list) and len(given) == 2 and all(map(_is_finite, given))):
-        raise UnusableRow(f"rewards {given!r} are not two finite numbers")
+        raise UnusableRow(f"rewards {quoted(given)} are not two finite numbers")
     if given[0] <= given[1]:
-        raise UnusableRow(f"rewards {given!r} do not put the chosen report first")
+        raise UnusableRow(f"rewards {quoted(given)} do not put the chosen report first")
     return {"rewards": [float(reward) for reward in given]}
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import re
+from pathlib import Path
 
-from chexjax.data.study import UnusableStudy
+from chexjax.data.study import UnusableStudy, quoted
 
 _NAMES = {
     "train": "train",
@@ -27,8 +29,20 @@ def split_named(name: str) -> str:
     """
     split = _NAMES.get(name.strip().lower())
     if split is None:
-        raise UnusableStudy(f"its split is none of {', '.join(sorted(_NAMES))}: {name!r}")
+        raise UnusableStudy(f"its split is none of {', '.join(sorted(_NAMES))}: {quoted(name)}")
     return split
+
+
+def split_in(path: Path) -> str:
+    """The split that a file's name has in it, or else that of its folder, of the nearest one.
+
+    `data/validation-00000-of-00001.parquet` says `validate`; a path that says none, nothing.
+    """
+    for part in reversed(path.parts):
+        for word in re.split(r"[^a-z]+", part.lower()):
+            if word in _NAMES:
+                return _NAMES[word]
+    return ""
 
 
 def split_by_hash(name: str) -> str:

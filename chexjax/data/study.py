@@ -10,6 +10,10 @@ from typing import Any
 from chexjax.data.chexpert_labels import ABSENT, PRESENT, UNCERTAIN
 
 SPLITS = ("train", "validate", "test")
+IN_TWO_SPLITS = "an earlier study with the same id is in another split"
+"""Why a study is rejected that its source has in two; the two stand behind a colon."""
+
+_MOST_QUOTED = 20  # characters
 
 
 class UnusableStudy(ValueError):
@@ -17,6 +21,12 @@ class UnusableStudy(ValueError):
 
     What varies from study to study stands behind a colon, so that reasons can be counted.
     """
+
+
+def quoted(value: object) -> str:
+    """A value of a row as a message may show it, cut short: a wrong column may hold a report."""
+    text = repr(value)
+    return text if len(text) <= _MOST_QUOTED else f"{text[:_MOST_QUOTED]}..."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +75,7 @@ class Study:
 
     def __post_init__(self) -> None:
         if self.split not in SPLITS:
-            raise UnusableStudy(f"its split is none of {', '.join(SPLITS)}: {self.split!r}")
+            raise UnusableStudy(f"its split is none of {', '.join(SPLITS)}: {quoted(self.split)}")
         if len(self.images) != len(self.views):
             raise UnusableStudy(
                 f"images and views differ in number: {len(self.images)} and {len(self.views)}"
@@ -77,7 +87,7 @@ class Study:
             raise UnusableStudy("the reference report is empty")
         for name, value in self.labels.items():
             if value not in (PRESENT, ABSENT, UNCERTAIN):
-                raise UnusableStudy(f"a label is not 1, 0 or -1: {name} = {value!r}")
+                raise UnusableStudy(f"a label is not 1, 0 or -1: {name} = {quoted(value)}")
 
     def to_row(self) -> dict[str, Any]:
         """The study as a row of the `studies` artefact."""

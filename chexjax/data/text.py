@@ -63,7 +63,8 @@ def clean(sections: Mapping[str, str], rules: TextRules) -> ReportText:
       rules: Which to apply.
 
     Raises:
-      UnusableStudy: there are no findings, none are left, or they or the impression are too long.
+      UnusableStudy: there are no findings, none are left, they are tags alone, or they or the
+        impression are too long.
     """
     found = {name: squeeze(sections.get(name, "")) for name in _SECTIONS}
     for name in ("findings", "impression"):
@@ -77,6 +78,8 @@ def clean(sections: Mapping[str, str], rules: TextRules) -> ReportText:
     found["findings"] = without_comparisons(found["findings"], rules, edits)
     if not found["findings"]:
         raise UnusableStudy("all its findings speak of an earlier examination")
+    if not plain_findings(found["findings"]):
+        raise UnusableStudy("its findings are tags alone")
     if not found["indication"]:
         found["indication"] = rules.missing_indication
         edits["missing_indication"] = 1
@@ -115,6 +118,36 @@ def squeeze(text: str) -> str:
     """Every run of white space as one blank, and no characters that print nothing."""
     visible = re.sub(r"[\xad\u200b-\u200d\u2060\ufeff]", "", text)
     return " ".join(re.sub(r"[\x00-\x1f\x7f-\x9f]", " ", visible).split())
+
+
+_MARKS = re.compile(r"\[[^\]]*\]|\*\*")
+
+
+def plain_findings(text: str) -> str:
+    """Findings as they are compared: without `[...]` spans and `**`, in lower case, squeezed.
+
+    So CheXagent and CheXalign clean both sides before they judge them. The `[Lungs]` and
+    `**Heart:**` of structured findings say nothing, and whoever writes them would lose by them.
+    """
+    return " ".join(_MARKS.sub("", text).lower().split())
+
+
+def plain_places(text: str) -> list[int]:
+    """Of each character of `plain_findings`, where in `text` it stands."""
+    marked = {place for mark in _MARKS.finditer(text) for place in range(*mark.span())}
+    places: list[int] = []
+    blank: int | None = None
+    for place, character in enumerate(text):
+        if place in marked:
+            continue
+        if character.isspace():
+            blank = place
+            continue
+        if blank is not None and places:
+            places.append(blank)
+        blank = None
+        places += [place] * len(character.lower())
+    return places
 
 
 def decode(data: bytes) -> str:

@@ -16,7 +16,8 @@ from typing import Literal
 import numpy as np
 
 from chexjax.config import local
-from chexjax.data.chexbench.questions import TEXT, Question, chosen, plain_findings
+from chexjax.data.chexbench.questions import TEXT, Question, chosen
+from chexjax.data.text import plain_findings
 from chexjax.evaluate.significance import Array, Interval, interval, resampled_means
 from chexjax.judges import Judge, Labeling, label_f1
 from chexjax.judges.label_judge import LabelJudge

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -13,24 +12,11 @@ from chexjax.data.study import Study
 from chexjax.evaluate.labels import LabelScores, label_scores
 from chexjax.evaluate.significance import Array, Interval, mean_intervals
 from chexjax.judges import Judge, Judgement, Labeling, length_controlled
+from chexjax.judges.base import CorpusMetric
 from chexjax.judges.overlap import Bleu, Rouge
 
 METRICS: Mapping[str, Judge] = {"rouge_l": Rouge(), "bleu": Bleu()}
 """What is measured beside the judge's score, where nothing else is said."""
-
-
-@runtime_checkable
-class CorpusMetric(Protocol):
-    """A metric that has a value of all reports together, which is not the mean of theirs."""
-
-    @property
-    def corpus_name(self) -> str:
-        """The metric that `corpus` gives, and its variant."""
-        ...
-
-    def corpus(self, references: Sequence[str], candidates: Sequence[str]) -> float:
-        """Of all candidates together."""
-        ...
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

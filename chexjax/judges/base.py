@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +36,20 @@ class Judge(Protocol):
         Raises:
           ValueError: the two differ in length, or a reference is empty.
         """
+        ...
+
+
+@runtime_checkable
+class CorpusMetric(Judge, Protocol):
+    """A judge that has a value of all reports together, which is not the mean of theirs."""
+
+    @property
+    def corpus_name(self) -> str:
+        """The metric that `corpus` gives, and its variant."""
+        ...
+
+    def corpus(self, references: Sequence[str], candidates: Sequence[str]) -> float:
+        """Of all candidates together."""
         ...
 
 

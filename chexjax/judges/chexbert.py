@@ -22,7 +22,7 @@ from chexjax.judges.remembered import Remembered
 from chexjax.judges.store import key_of_files
 from chexjax.mesh import current_mesh
 from chexjax.models import Encoder
-from chexjax.weights import Store, check_model, load_model
+from chexjax.weights import check_model, load_model, open_checkpoint
 
 _FIELD = "judge.chexbert"
 _PUBLISHED = "chexbert.pth"
@@ -191,5 +191,5 @@ def digest_of(weights: Path, tokenizer: Path) -> str:
     Raises:
       ValueError: a file is missing.
     """
-    stored = [weights] if weights.is_file() else Store(weights).files
+    stored = [weights] if weights.is_file() else open_checkpoint(weights).files
     return key_of_files(*stored, *word_files(tokenizer))

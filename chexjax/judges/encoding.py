@@ -17,7 +17,7 @@ from chexjax.judges.program import Program, program
 from chexjax.judges.store import key_of_files
 from chexjax.mesh import current_mesh
 from chexjax.models import Encoder
-from chexjax.weights import Store, load_model
+from chexjax.weights import load_model, open_checkpoint
 from chexjax.weights.encoders import local_encoder
 
 _SHORTEST = 32  # tokens of the narrowest program; each wider one is twice as wide
@@ -182,4 +182,4 @@ def encoder_digest(folder: Path) -> str:
     Raises:
       ValueError: its weights cannot be read.
     """
-    return key_of_files(*Store(folder).files, folder / "config.json", *word_files(folder))
+    return key_of_files(*open_checkpoint(folder).files, folder / "config.json", *word_files(folder))

@@ -5,17 +5,21 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 
+from chexjax.data.text import plain_findings
 from chexjax.judges.base import Judge, Judgement
 
 _PREFIX = "lc_"
 _SENTENCE = re.compile(r"[^.!?\s][^.!?]*")  # "3.5 cm" counts as two, on both sides
 
 LENGTHS: Mapping[str, Callable[[str], int]] = {
-    "words": lambda text: len(text.split()),
-    "characters": lambda text: len("".join(text.split())),
-    "sentences": lambda text: len(_SENTENCE.findall(text)),
+    "words": lambda text: len(plain_findings(text).split()),
+    "characters": lambda text: len("".join(plain_findings(text).split())),
+    "sentences": lambda text: len(_SENTENCE.findall(plain_findings(text))),
 }
-"""What a text's length can be: words between white space, its other characters, or sentences."""
+"""What a text's length can be: words between white space, its other characters, or sentences.
+
+Tags and marks, which no judge is shown, are of no length.
+"""
 
 
 def parse(name: str) -> tuple[str, str]:

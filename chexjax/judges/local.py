@@ -20,7 +20,7 @@ from chexjax.judges.trained import JUDGE_FILE, QUESTION_FILE, TrainedJudge, ship
 from chexjax.judges.writer import EngineWriter
 from chexjax.mesh import current_mesh
 from chexjax.models import quantize_int8
-from chexjax.weights import Store, load_model
+from chexjax.weights import load_model, open_checkpoint
 
 _FIELD = "judge.green.local"
 _LLAMA = Template(
@@ -104,7 +104,7 @@ class LocalWriter:
         """
         self._config, self._prompt = config, prompt
         self._family, self._limit = config.known()
-        files = [*Store(config.path).files, *tokenizer_files(config.path)]
+        files = [*open_checkpoint(config.path).files, *tokenizer_files(config.path)]
         kept = config.engine
         self._identity = (
             "local",

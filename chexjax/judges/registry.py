@@ -18,6 +18,7 @@ from chexjax.judges.label_judge import Labeling, RuleLabelsConfig
 from chexjax.judges.length import LengthControlled, parse, uncontrolled
 from chexjax.judges.oracle import PhantomOracle, labels
 from chexjax.judges.overlap import Bleu, CocoBleu, Rouge
+from chexjax.judges.plain import plain_judge, plain_labeling
 from chexjax.judges.radcliq import VERSIONS, RadCliQConfig
 from chexjax.judges.radgraph import RadGraphConfig
 
@@ -35,6 +36,8 @@ class JudgeSettings:
       rule_labels: How labels by rules are counted, the judge "rule_labels".
       radgraph: RadGraph's model, for "radgraph_partial" and its kin.
       radcliq: What "radcliq_v0" and "radcliq_v1" read beside `radgraph` and `chexbert`.
+      plain: Show every judge and labeler both sides without `[...]` and `**`, in lower case, as
+        CheXalign does.
     """
 
     green: GreenConfig = local(GreenConfig())
@@ -43,6 +46,7 @@ class JudgeSettings:
     rule_labels: RuleLabelsConfig = local(RuleLabelsConfig())
     radgraph: RadGraphConfig = local(RadGraphConfig())
     radcliq: RadCliQConfig = local(RadCliQConfig())
+    plain: bool = True
 
 
 Made = TypeVar("Made", covariant=True)
@@ -114,8 +118,10 @@ def build(name: str, settings: JudgeSettings | None = None) -> Judge:
     Raises:
       ValueError: no such judge; names the nearest one. Or its settings are wrong.
     """
-    plain, length = parse(name)
-    judge = _made(_kind(plain, JUDGES, "judge"), settings or JudgeSettings())
+    uncontrolled_name, length = parse(name)
+    settings = settings or JudgeSettings()
+    judge = _made(_kind(uncontrolled_name, JUDGES, "judge"), settings)
+    judge = plain_judge(judge) if settings.plain else judge
     return LengthControlled(judge, length) if length else judge
 
 
@@ -125,7 +131,9 @@ def build_labeler(name: str, settings: JudgeSettings | None = None) -> Labeling:
     Raises:
       ValueError: no such labeler; names the nearest one. Or its settings are wrong.
     """
-    return _made(_kind(name, LABELERS, "labeler"), settings or JudgeSettings())
+    settings = settings or JudgeSettings()
+    labeling = _made(_kind(name, LABELERS, "labeler"), settings)
+    return plain_labeling(labeling) if settings.plain else labeling
 
 
 def identity(name: str, settings: JudgeSettings) -> dict[str, dict[str, Any]]:

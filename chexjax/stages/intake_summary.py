@@ -58,9 +58,10 @@ def warnings(found: Mapping[str, Any]) -> list[str]:
       found: Statistics of a `studies` artefact.
     """
     lines = []
-    for pair, count in found["leakage"]["patients"].items():
-        if count:
-            lines.append(f"{count:,} patients are in two splits: {pair.replace(', ', ' and ')}")
+    for what in ("patients", "studies"):
+        for pair, count in found["leakage"][what].items():
+            if count:
+                lines.append(f"{count:,} {what} are in two splits: {pair.replace(', ', ' and ')}")
     for pair, count in found["leakage"]["findings"].items():
         earlier, later = pair.split(", ")
         if count:

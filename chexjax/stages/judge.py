@@ -13,7 +13,6 @@ from chexjax.config import ConfigError
 from chexjax.judges import (
     GreenConfig,
     Judge,
-    PhantomOracle,
     build,
     error_profile,
     identity,
@@ -124,12 +123,13 @@ def _checked(rows: Sequence[dict[str, Any]], context: Context) -> dict[str, Any]
     if uncontrolled(config.name) != "green":
         return {}
     if context.config.source.name == "phantom":
-        found["oracle"] = _agreement(rows, PhantomOracle())
+        found["oracle"] = _agreement(rows, build("oracle", config))
     green, local = _green(context), config.green.local
     if not green.remote and local != local.exact:
-        exact = dataclasses.replace(green, local=local.exact, unreadable="published")
+        settings = dataclasses.replace(green, local=local.exact, unreadable="published")
+        exact = build("green", dataclasses.replace(config, green=settings))
         some = rows[: -(-_COMPARED // len(rows[0]["judgements"]))]
-        found["full_precision"] = _agreement(some, exact.build())
+        found["full_precision"] = _agreement(some, exact)
     return {"agreement": found} if found else {}
 
 

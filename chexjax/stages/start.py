@@ -21,7 +21,7 @@ from chexjax.stages.config import PolicyConfig, RunConfig
 from chexjax.stages.context import Context
 from chexjax.stages.fitting import length_in_steps
 from chexjax.stages.policies import keep_tokenizer
-from chexjax.weights import Store, check_model, load_model
+from chexjax.weights import check_model, load_model, open_checkpoint
 
 
 def check_start(context: Context) -> None:
@@ -65,7 +65,9 @@ def start_content(config: RunConfig) -> Mapping[str, Any]:
     policy = config.policy
     found: dict[str, Any] = {}
     if policy.checkpoint:
-        found["checkpoint"] = [sha256(file) for file in Store(Path(policy.checkpoint)).files]
+        found["checkpoint"] = [
+            sha256(file) for file in open_checkpoint(Path(policy.checkpoint)).files
+        ]
     if folder := _tokenizer(policy):
         found["tokenizer"] = {file.name: sha256(file) for file in tokenizer_files(folder)}
     return {"start": found} if found else {}

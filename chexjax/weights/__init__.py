@@ -7,6 +7,7 @@ from chexjax.weights.gguf import read_gguf
 from chexjax.weights.load import check_model, load, load_model, place_model
 from chexjax.weights.save import save
 from chexjax.weights.store import Checkpoint, CheckpointError, Store
+from chexjax.weights.torch_file import open_checkpoint
 
 __all__ = [
     "Checkpoint",
@@ -16,6 +17,7 @@ __all__ = [
     "load",
     "load_adapter",
     "load_model",
+    "open_checkpoint",
     "place_model",
     "read_gguf",
     "save",

@@ -12,7 +12,8 @@ from typing import Any
 from chexjax.families import EncoderFamily, EncoderSpec, Names
 from chexjax.families.bert import DISTILBERT_NAMES, SHARDING, bert_names, encoder
 from chexjax.weights.architectures import DISTILBERT
-from chexjax.weights.store import CheckpointError, Store
+from chexjax.weights.store import CheckpointError
+from chexjax.weights.torch_file import open_checkpoint
 
 _WORDS = "embeddings.word_embeddings.weight"
 _FIELDS = {
@@ -42,7 +43,7 @@ def local_encoder(folder: Path, *, layers: int = 0) -> EncoderFamily:
     A checkpoint with a head for language modelling or a pooler will do: neither is read.
 
     Args:
-      folder: `config.json` and safetensors.
+      folder: `config.json` and what `open_checkpoint` opens.
       layers: How many layers are kept, from the first; 0 for all.
 
     Raises:
@@ -57,7 +58,7 @@ def local_encoder(folder: Path, *, layers: int = 0) -> EncoderFamily:
         name=folder.name,
         encoder=dataclasses.replace(spec, layers=layers or spec.layers),
         sharding=SHARDING,
-        names=_names(Store(folder), bare, range(layers or spec.layers, spec.layers)),
+        names=_names(open_checkpoint(folder), bare, range(layers or spec.layers, spec.layers)),
     )
 
 

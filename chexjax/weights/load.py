@@ -25,8 +25,8 @@ from chexjax.models import model_class
 from chexjax.weights.config import check_config
 from chexjax.weights.gguf import SUFFIX, read_gguf
 from chexjax.weights.names import Slot, is_unused, slots
-from chexjax.weights.store import Checkpoint, CheckpointError, Store
-from chexjax.weights.torch_file import PICKLED, read_torch
+from chexjax.weights.store import Checkpoint, CheckpointError
+from chexjax.weights.torch_file import open_checkpoint
 
 Tree = TypeVar("Tree")
 _LISTED = 8
@@ -43,8 +43,7 @@ def load_model(
     """A family's model with the parameters of a checkpoint, placed by the family's table.
 
     Args:
-      path: A checkpoint folder, a `.safetensors` file, a `.pth` file that torch saved or, of a
-        LLaMA, a `.gguf` file.
+      path: What `open_checkpoint` opens or, of a LLaMA, a `.gguf` file.
       family: What it is a checkpoint of.
       mesh: Devices.
       param_dtype: Dtype that the parameters are kept in.
@@ -91,7 +90,7 @@ def _opened(path: Path, family: AnyFamily) -> Checkpoint:
     check_config(path, family)
     if path.suffix == SUFFIX:
         return read_gguf(path, family)
-    return read_torch(path) if path.suffix in PICKLED else Store(path)
+    return open_checkpoint(path)
 
 
 def _heads(family: AnyFamily) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -53,10 +53,16 @@ class Stored(Protocol):
 
 
 class Checkpoint(Mapping[str, Stored]):
-    """The tensors of a checkpoint by their Hugging Face keys, whatever the format."""
+    """The tensors of a checkpoint by their Hugging Face keys, whatever the format.
 
-    def __init__(self, path: Path, tensors: Mapping[str, Stored]) -> None:
+    `files` have all that is read of it.
+    """
+
+    def __init__(
+        self, path: Path, tensors: Mapping[str, Stored], files: Sequence[Path] | None = None
+    ) -> None:
         self.path = path
+        self.files = [path] if files is None else list(files)
         self._tensors = tensors
 
     def __getitem__(self, key: str) -> Stored:
@@ -111,8 +117,7 @@ class Store(Checkpoint):
             index and the shards do not name the same tensors.
         """
         tensors = _headers(path)
-        super().__init__(path, tensors)
-        self.files = sorted({tensor.file for tensor in tensors.values()})
+        super().__init__(path, tensors, sorted({tensor.file for tensor in tensors.values()}))
 
 
 def _headers(path: Path) -> dict[str, Tensor]:

@@ -21,9 +21,11 @@ from typing import Any, BinaryIO
 import ml_dtypes
 import numpy as np
 
-from chexjax.weights.store import Checkpoint, CheckpointError
+from chexjax.weights.store import INDEX, SINGLE, Checkpoint, CheckpointError, Store
 
-PICKLED = (".pth", ".pt")
+PICKLED = (".pth", ".pt", ".bin")
+TORCH_SINGLE = "pytorch_model.bin"
+"""What a hub's folder has where nobody has converted its checkpoint to safetensors."""
 _STATE = "model_state_dict"
 """What many training scripts call the parameters, beside their optimizer's state."""
 _LARGEST_PICKLE = 100_000_000  # bytes; a checkpoint of 100,000 tensors has a tenth of it
@@ -88,6 +90,21 @@ class Described:
                 f"{self.path}: the numbers of storage {self.key} are not all there ({error}); "
                 "fetch it again"
             ) from error
+
+
+def open_checkpoint(path: Path) -> Checkpoint:
+    """The tensors of a folder or file: safetensors, or else what torch saved.
+
+    Args:
+      path: A file, or a folder with `model.safetensors`, shards and their index, or without any of
+        these one `pytorch_model.bin`.
+
+    Raises:
+      CheckpointError: nothing readable is there.
+    """
+    if not any((path / name).is_file() for name in (SINGLE, INDEX)):
+        path = path / TORCH_SINGLE if (path / TORCH_SINGLE).is_file() else path
+    return read_torch(path) if path.suffix in PICKLED else Store(path)
 
 
 def read_torch(file: Path | BinaryIO, path: Path | None = None) -> Checkpoint:

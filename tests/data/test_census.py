@@ -47,7 +47,11 @@ def test_everything_is_counted():
 
 
 def test_what_one_split_gives_away_of_another_is_counted():
-    found = census(ROWS)["leakage"]
+    twice = "an earlier study with the same id is in another split: train, test"
+    counted = census(ROWS, [twice, twice, "an earlier study has the same id"])
+    assert counted["rejects"][twice.partition(":")[0]] == 2
+    found = counted["leakage"]
+    assert found["studies"] == {"train, validate": 0, "train, test": 2, "validate, test": 0}
     assert found["patients"] == {"train, validate": 1, "train, test": 0, "validate, test": 0}
     assert found["findings"] == {"train, validate": 1, "train, test": 1, "validate, test": 1}
 

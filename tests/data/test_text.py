@@ -4,7 +4,14 @@ import pytest
 
 from chexjax.data.sections import sections
 from chexjax.data.study import UnusableStudy
-from chexjax.data.text import TextRules, clean, decode, squeeze
+from chexjax.data.text import (
+    TextRules,
+    clean,
+    decode,
+    plain_findings,
+    plain_places,
+    squeeze,
+)
 
 NONE = TextRules(drop_prior=False, drop_again=False, drop_new=False)
 
@@ -155,3 +162,26 @@ def test_of_two_sections_of_a_name_the_first_that_says_something_counts():
 def test_a_text_without_headings_has_no_sections():
     assert sections("The findings: are normal, as is the impression: of it.") == {}
     assert sections("") == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "plain"),
+    [
+        ("**Lungs:** [Breathing]\n Clear  lungs.", "lungs: clear lungs."),
+        ("a[b] [c] d", "a d"),
+        ("[unclosed A", "[unclosed a"),
+        ("\tİn\u00a0B ", "i\u0307n b"),
+        (" [Lungs] ** ", ""),
+    ],
+)
+def test_findings_are_compared_without_marks_and_case(text, plain):
+    assert plain_findings(text) == plain
+    places = plain_places(text)
+    assert len(places) == len(plain) and places == sorted(places)
+    for place, character in zip(places, plain, strict=True):
+        assert character in text[place].lower() or (character == " " and text[place].isspace())
+
+
+def test_a_report_of_tags_alone_is_rejected():
+    with pytest.raises(UnusableStudy, match="tags alone"):
+        cleaned("[Lungs] **")

@@ -34,7 +34,8 @@ def config(url, question, **endpoint):
 
 
 def made(green, answers="", name="green"):
-    return build(name, JudgeSettings(green=dataclasses.replace(green, answers=str(answers))))
+    kept = dataclasses.replace(green, answers=str(answers))
+    return build(name, JudgeSettings(green=kept, plain=False))
 
 
 def ask(green, candidates=CANDIDATES, answers="", name="green"):

@@ -11,6 +11,7 @@ from chexjax.judges.remote import Endpoint
 
 def test_settings_of_every_judge_can_say_what_is_in_its_files():
     fields = {field.name: getattr(JudgeSettings(), field.name) for field in _fields()}
+    assert fields.pop("plain") is True
     assert all(callable(settings.files) for settings in fields.values())
     assert {name for kind in JUDGES.values() for name in kind.reads} <= fields.keys()
 

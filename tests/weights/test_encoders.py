@@ -1,12 +1,14 @@
 """Encoders of any size are read from the folders that transformers writes, up to any layer."""
 
 import json
+import pickle
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from chexjax.judges.encoding import encoder_digest
 from chexjax.mesh import MeshConfig, make_mesh
 from chexjax.testing import assert_close
 from chexjax.weights import CheckpointError, load_model
@@ -94,3 +96,27 @@ def test_a_folder_without_a_config_or_enough_layers_is_refused(tmp_path):
         local_encoder(tmp_path)
     with pytest.raises(CheckpointError, match="has 1 layers, not 2; ask for fewer"):
         local_encoder(word_encoder(tmp_path / "encoder"), layers=2)
+
+
+def test_a_folder_that_nobody_has_converted_is_read_without_running_its_pickle(tmp_path):
+    torch = pytest.importorskip("torch")
+    folder = word_encoder(tmp_path / "encoder")
+    ids, valid = jnp.asarray([[1, 2, 3]], jnp.int32), jnp.ones((1, 3), bool)
+
+    def states():
+        model = load_model(folder, local_encoder(folder), mesh=make_mesh(MeshConfig()))
+        return np.asarray(model(ids, valid))
+
+    expected, digest = states(), encoder_digest(folder)
+    tensors = load_file(folder / "model.safetensors")
+    torch.save(
+        {key: torch.from_numpy(value.copy()) for key, value in tensors.items()},
+        folder / "pytorch_model.bin",
+    )
+    assert encoder_digest(folder) == digest  # safetensors come first
+    (folder / "model.safetensors").unlink()
+    np.testing.assert_array_equal(states(), expected)
+    assert encoder_digest(folder) != digest
+    (folder / "pytorch_model.bin").write_bytes(pickle.dumps({"x": print}))
+    with pytest.raises(CheckpointError, match=r"pytorch_model\.bin"):
+        states()

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from chexjax.data.examples import Example, ask, check_context
+from chexjax.data.text import plain_findings
 from chexjax.data.tokens import Tokens
 
 VIEW = "View Classification"
@@ -154,8 +155,3 @@ def chosen(answer: str, options: int) -> int | None:
     found = re.search(r"\(([A-Z])\)", answer)
     index = ord(found[1]) - ord("A") if found else options
     return index if index < options else None
-
-
-def plain_findings(text: str) -> str:
-    """Findings as they are compared: without `[...]` spans and `**`, in lower case, squeezed."""
-    return " ".join(re.sub(r"\[[^\]]*\]|\*\*", "", text).lower().split())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -21,7 +23,8 @@ _NEAR = 32  # rows on either side among which the second study of a pair is look
 class StudyTriplets:
     """Everything that a mixture asks about the studies of one source.
 
-    What is asked about a study depends on the seed, its id and the studies near it alone.
+    What is asked about a study depends on the seed, its id, the studies near it and those of its
+    patient alone.
     """
 
     def __init__(
@@ -45,7 +48,6 @@ class StudyTriplets:
         self._config, self._studies, self._excluded = config, studies, excluded
         self._source, self._seed = source, seed
         self._names = [name for name, weight in config.tasks.items() if weight]
-        self._pairs = any(TASKS[name].pairs for name in self._names)
 
     def about(self, rows: Iterable[int]) -> Iterator[Triplet | Rejected]:
         """All that is asked about some studies; those that are excluded are rejected."""
@@ -58,15 +60,13 @@ class StudyTriplets:
 
     def _all(self, row: int, study: Study) -> Iterator[Triplet]:
         rng = self._stream(study.id)
-        second = self._second(row, study, rng) if self._pairs else row
-        other = study if second == row else Study.from_row(self._studies[second])
         # The smallest of exponential times at these rates: drawing by weight, none twice.
         times = rng.exponential(size=len(self._names)) / [
             self._config.tasks[n] for n in self._names
         ]
         drawn = np.argsort(times)[: self._config.per_study]
         for name in (self._names[k] for k in sorted(drawn)):
-            if triplet := self._ask(name, (row, study), (second, other)):
+            if triplet := self._ask(name, (row, study), self._second(name, row, study)):
                 yield triplet
 
     def _ask(
@@ -79,7 +79,7 @@ class StudyTriplets:
         asked = task.make(study, other, rng)
         if asked is None:
             return None
-        phrasings = INSTRUCTIONS.get(name, ("",))
+        phrasings = asked.phrasings or INSTRUCTIONS.get(name, ("",))
         words = phrasings[int(rng.integers(len(phrasings)))]
         return Triplet(
             id=f"{study.id}/{name}",
@@ -93,14 +93,28 @@ class StudyTriplets:
             answer=asked.answer,
         )
 
-    def _second(self, row: int, study: Study, rng: np.random.Generator) -> int:
-        """The row of a study of the same split, near by; its own where there is none."""
-        near = np.arange(max(0, row - _NEAR), min(len(self._studies), row + _NEAR + 1))
-        for other in rng.permutation(near).tolist():
+    def _second(self, name: str, row: int, study: Study) -> tuple[int, Study]:
+        """Row and study that a task asks about, too, of the same split; its own where none is."""
+        pairs = TASKS[name].pairs
+        if not pairs:
+            return row, study
+        if pairs == "patient" and study.patient:
+            among = self._of_patient[study.patient]
+        else:
+            among = list(range(max(0, row - _NEAR), min(len(self._studies), row + _NEAR + 1)))
+        for other in self._stream(f"{study.id}/{name}/second").permutation(among).tolist():
             found = Study.from_row(self._studies[other])
             if other != row and found.split == study.split and not self._is_excluded(found):
-                return int(other)
-        return row
+                return other, found
+        return row, study
+
+    @functools.cached_property
+    def _of_patient(self) -> Mapping[str, Sequence[int]]:
+        """Rows of each patient's studies, for which all are read once."""
+        rows = defaultdict[str, list[int]](list)
+        for row, study in enumerate(self._studies):
+            rows[study["patient"]].append(row)
+        return rows
 
     def _is_excluded(self, study: Study) -> bool:
         return plain_id(study.id) in self._excluded

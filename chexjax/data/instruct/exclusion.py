@@ -9,7 +9,7 @@ from pathlib import Path
 from chexjax.data.sources.tables import is_table, read_table
 from chexjax.data.sources.tabular import USUAL
 from chexjax.data.splits import split_named
-from chexjax.data.study import UnusableStudy
+from chexjax.data.study import UnusableStudy, quoted
 from chexjax.data.text import decode
 
 EXCLUDED = "its study is excluded"
@@ -59,7 +59,7 @@ def _of_table(file: Path) -> list[str]:
     if not set(USUAL["id"]) & set(table.columns):
         raise ValueError(
             f"{_FIELD}={file}: no column of ids; name it {USUAL['id'][1]}, there are "
-            f"{', '.join(table.columns)}"
+            f"{', '.join(map(quoted, table.columns))}"
         )
     if "split" not in table.columns:
         return list(table.ids)

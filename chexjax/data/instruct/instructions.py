@@ -203,3 +203,17 @@ INSTRUCTIONS: Mapping[str, tuple[str, ...]] = {
     ),
 }
 """Task -> ways to ask for it."""
+
+APART: tuple[str, ...] = (
+    "How do these two films of different patients differ?",
+    "Which findings does only one of the two pictures show?",
+    "Two patients, two films: in what do they differ?",
+    "Name the findings that one film has and the other lacks.",
+    "In which findings do the two pictures differ?",
+    "What tells the first film from the second?",
+    "Say how the second patient's film differs from the first one's.",
+    "List what the two films do not have in common.",
+    "Contrast the findings of these two films.",
+    "What does one of these pictures show that the other does not?",
+)
+"""Of `difference` where the films are not known to be of one patient: nothing is new or changed."""

@@ -33,9 +33,16 @@ def devices(study: Study) -> list[str] | None:
     return {PRESENT: [_DEVICES.lower()], ABSENT: []}.get(study.labels.get(_DEVICES, -1))
 
 
-def difference(study: Study, other: Study) -> str:
-    """What is new and what is gone in another study, of the labels that both are sure of."""
-    ways = {"new": (ABSENT, PRESENT), "gone": (PRESENT, ABSENT)}
+def difference(study: Study, other: Study, *, new: str, gone: str) -> str:
+    """What only another study has and what it lacks, of the labels that both are sure of.
+
+    Args:
+      study: The first.
+      other: The second.
+      new: What is said of a label that is present in the second.
+      gone: Of one that is present in the first.
+    """
+    ways = {new: (ABSENT, PRESENT), gone: (PRESENT, ABSENT)}
     pairs = {n: (study.labels.get(n), other.labels.get(n)) for n in (*_ABNORMAL, _DEVICES)}
     said = {way: [n.lower() for n in pairs if pairs[n] == values] for way, values in ways.items()}
     listed = (f"{way}: {', '.join(names)}" for way, names in said.items() if names)

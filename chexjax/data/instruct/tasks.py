@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 
 from chexjax.data.chexpert_labels import ABSENT, CHEXPERT_14, PRESENT
 from chexjax.data.instruct import labelled
+from chexjax.data.instruct.instructions import APART
 from chexjax.data.phantom import grammar, phrases
 from chexjax.data.phantom.changes import altered, changes
 from chexjax.data.phantom.findings import DEVICES, LUNG_KINDS, Finding
@@ -35,12 +36,14 @@ class Asked:
       fields: What the phrasings of the task leave open.
       own: Numbers of the study's images that are shown; None for all.
       others: Numbers of the second study's images that are shown.
+      phrasings: How it is asked where the task's own phrasings would say what is not so.
     """
 
     answer: str
     fields: Mapping[str, str] = dataclasses.field(default_factory=dict)
     own: Sequence[int] | None = None
     others: Sequence[int] = ()
+    phrasings: Sequence[str] = ()
 
 
 Make = Callable[[Study, Study, np.random.Generator], Asked | None]
@@ -55,13 +58,14 @@ class Task:
       capability: What it teaches: `coarse`, `fine`, `question`, `text` or `other`.
       make: What asks it.
       images: Whether it shows any.
-      pairs: Whether the second study is asked about, too.
+      pairs: Which second study is asked about, too: none, any near by, or one of the same patient,
+        which is any where a source names no patients.
     """
 
     capability: str
     make: Make
     images: bool = True
-    pairs: bool = False
+    pairs: Literal["", "any", "patient"] = ""
 
 
 def known(study: Study) -> tuple[Finding, ...] | None:
@@ -145,15 +149,22 @@ def _open_question(study: Study, other: Study, rng: np.random.Generator) -> Aske
     return Asked(grammar.sentence(grade), {"finding": finding})
 
 
+_CHANGED = {"new": "new", "gone": "gone", "changed": "changed"}
+_DIFFERING = {"new": "only the second", "gone": "only the first", "changed": "otherwise"}
+"""What is said of two patients, of whom nothing has changed."""
+
+
 def _difference(study: Study, other: Study, rng: np.random.Generator) -> Asked | None:
     if study.id == other.id or not other.images:
         return None
     before, after = known(study), known(other)
-    if before is None or after is None:
-        said = labelled.difference(study, other)  # nothing that labels say is not yet no difference
+    same = bool(study.patient) and study.patient == other.patient
+    ways, phrasings = (_CHANGED, ()) if same else (_DIFFERING, APART)
+    if before is None or after is None:  # nothing that labels say is not yet no difference
+        said = labelled.difference(study, other, new=ways["new"], gone=ways["gone"])
     else:
-        said = changes(before, after, new="new", gone="gone", changed="changed") or "No difference."
-    return Asked(said, own=(0,), others=(0,)) if said else None
+        said = changes(before, after, **ways) or "No difference."
+    return Asked(said, own=(0,), others=(0,), phrasings=phrasings) if said else None
 
 
 def _text_question(study: Study, other: Study, rng: np.random.Generator) -> Asked | None:
@@ -243,14 +254,14 @@ TASKS: Mapping[str, Task] = {
     "foreign_objects": Task("fine", _foreign_objects),
     "closed_question": Task("question", _closed_question),
     "open_question": Task("question", _open_question),
-    "difference": Task("question", _difference, pairs=True),
+    "difference": Task("question", _difference, pairs="patient"),
     "text_question": Task("question", _text_question, images=False),
     "findings_with_indication": Task("text", _findings_with_indication),
     "findings": Task("text", _findings),
     "impression": Task("text", _impression),
     "summarisation": Task("text", _summarisation, images=False),
     "anatomy_findings": Task("text", _anatomy_findings),
-    "report_evaluation": Task("other", _report_evaluation, images=False, pairs=True),
+    "report_evaluation": Task("other", _report_evaluation, images=False, pairs="any"),
     "explanation": Task("other", _explanation),
     "report": Task("text", _findings),
 }

@@ -25,7 +25,8 @@ def attributes(said: Mapping[str, str], edits: dict[str, int]) -> dict[str, str 
     """What `Study.attributes` keeps of a patient; what a source doesn't say is left out.
 
     Args:
-      said: `sex`, `age` in years, and others, as the source writes them.
+      said: `sex`, `age` in years (`61`, or `061Y` as in DICOM), and others, as the source writes
+        them.
       edits: Counts cells of sex and age that cannot be read as `demographics_unreadable`.
 
     Returns:
@@ -56,7 +57,7 @@ def _sex(text: str) -> str | None:
 
 def _age(text: str) -> float | None:
     try:
-        years = float(text)
+        years = float(text.upper().removesuffix("Y"))
     except ValueError:
         return None
     return years if math.isfinite(years) and 0 <= years <= _OLDEST else None

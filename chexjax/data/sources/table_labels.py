@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from chexjax.data.chexpert_labels import ABSENT, CHEXPERT_14, PRESENT, UNCERTAIN
-from chexjax.data.study import UnusableStudy
+from chexjax.data.study import UnusableStudy, quoted
 
 OTHER_NAMES = {
     "effusion": "Pleural Effusion",
@@ -42,18 +42,28 @@ def read_labels(cells: Mapping[str, Any], column: str) -> tuple[dict[str, int], 
       with it, `No Finding` is absent, and with `No Finding` alone nothing more is said.
 
     Raises:
-      UnusableStudy: a value is none of 1, 0, -1 and empty.
+      UnusableStudy: a value is none of 1, 0, -1 and empty, or a number stands where names should.
     """
     value = cells.get(column) if column else cells
     if isinstance(value, Mapping):
         given = ((label_named(str(name)), cell) for name, cell in value.items())
         return _values((name, cell) for name, cell in given if name), []
-    names = re.split(r"[|;]", value) if isinstance(value, str) else list(value or ())
-    names = [str(name).strip() for name in names if str(name).strip()]
+    names = _named(value)
     found = {label: PRESENT for name in names if (label := label_named(name))}
     if set(found) - {"No Finding", "Support Devices"}:
         found["No Finding"] = ABSENT
     return found, [name for name in names if label_named(name) is None]
+
+
+def _named(value: Any) -> list[str]:
+    """The names in a cell that has no values, without blank ones."""
+    if value is None or value != value:  # not a number: pandas' empty cell
+        return []
+    if isinstance(value, str):
+        value = re.split(r"[|;]", value)
+    elif not isinstance(value, list | tuple):  # such as the number of a class, whose name is lost
+        raise UnusableStudy(f"its labels are no names: {quoted(value)}")
+    return [text for name in value if name is not None and (text := str(name).strip())]
 
 
 def _values(given: Iterable[tuple[str, Any]]) -> dict[str, int]:
@@ -76,5 +86,5 @@ def _value(name: str, cell: Any) -> int | None:
     if math.isnan(number):  # how pandas writes an empty cell
         return None
     if number not in (PRESENT, ABSENT, UNCERTAIN):
-        raise UnusableStudy(f"a label is not 1, 0, -1 or empty: {name} = {cell!r}")
+        raise UnusableStudy(f"a label is not 1, 0, -1 or empty: {name} = {quoted(cell)}")
     return int(number)

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from chexjax.config import nearest
-from chexjax.data.arrow import Arrow, is_dataset
+from chexjax.data.arrow import Arrow, is_dataset, is_snapshot
 from chexjax.data.fingerprint import fingerprint
 from chexjax.data.sources.beside import Beside
 from chexjax.data.sources.tables import Table, is_table, read_table
-from chexjax.data.study import UnusableStudy
+from chexjax.data.study import UnusableStudy, quoted
 from chexjax.data.views import UNKNOWN, Picture, view_name
 
 _MANIFESTS = ("manifest", "metadata", "studies", "reports", "data")
@@ -82,7 +82,7 @@ class TableRows:
             fields = " or ".join(f"{self._field}.{kind}" for kind in kinds)
             raise ValueError(
                 f"{self._path_field}={self._path}: {lack}; name the column as {fields}; there are "
-                f"{', '.join(self.table.columns)}"
+                f"{', '.join(map(quoted, self.table.columns))}"
             )
 
     def __len__(self) -> int:
@@ -96,7 +96,10 @@ class TableRows:
     def fingerprint(self, *, images: bool, beside: Sequence[Path] = ()) -> str:
         """Of the table and others beside it whole, and where asked for of its images by size."""
         sizes: dict[str, int] = {}
-        if images and self.columns["image"]:
+        column = self.columns["image"]
+        # Pictures within the table are hashed with it, and would all be read for nothing here.
+        within = isinstance(self.table, Arrow) and bool(column) and self.table.embeds(column)
+        if images and column and not within:
             for index in range(len(self)):
                 sizes |= self._sizes(index)
         return fingerprint([*self.table.files(), *beside], sizes.items())
@@ -149,8 +152,10 @@ class TableRows:
 
 def _open(path: Path, ids: Sequence[str], field: str) -> tuple[Table, Path]:
     """The table at a path, and what the paths in it are relative to."""
-    if path.is_file():
+    if path.is_file() and not is_snapshot(path):
         return read_table(path, ids, field), path.parent
+    if path.is_file():
+        return Arrow(path, ids), path.parent
     if is_dataset(path):
         return Arrow(path, ids), path
     tables = sorted(file for file in path.iterdir() if file.is_file() and is_table(file))
@@ -158,6 +163,8 @@ def _open(path: Path, ids: Sequence[str], field: str) -> tuple[Table, Path]:
     if len(chosen := known or tables) > 1:
         names = ", ".join(file.name for file in chosen)
         raise ValueError(f"{field}={path}: several tables ({names}); give the path of one")
+    if not chosen and is_snapshot(path):
+        return Arrow(path, ids), path
     return (read_table(chosen[0], ids, field) if chosen else Beside(path)), path
 
 

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, cast
 
-from chexjax.data.study import UnusableStudy
+from chexjax.data.study import UnusableStudy, quoted
 from chexjax.data.text import UTF_16, decode
 
 JSON_LINES = (".jsonl", ".ndjson")
@@ -122,7 +122,9 @@ class Csv(_File):
         records = self._records()
         self.columns = [name.strip() for name in next(records, (0, []))[1]]
         if twice := [name for name in self.columns if name and self.columns.count(name) > 1]:
-            raise ValueError(f"{path}: two columns are called {twice[0]!r}; rename one of them")
+            raise ValueError(
+                f"{path}: two columns are called {quoted(twice[0])}; rename one of them"
+            )
         for start, fields in records:
             self._starts.append(start)
             self.ids.append(_id(dict(zip(self.columns, fields, strict=False)), ids))
@@ -224,7 +226,7 @@ def lines(path: Path, file: BinaryIO) -> Iterator[tuple[int, bytes]]:
 def _object(line: bytes) -> dict[str, Any] | None:
     try:
         cells = json.loads(decode(line))
-    except ValueError:
+    except (ValueError, RecursionError):  # the latter of thousands of brackets
         return None
     return cells if isinstance(cells, dict) else None
 

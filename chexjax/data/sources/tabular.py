@@ -13,6 +13,7 @@ from typing import Any
 
 from chexjax.config import local, nearest
 from chexjax.data.sections import sections
+from chexjax.data.sources.demographics import attributes
 from chexjax.data.sources.demographics_table import DemographicsTable
 from chexjax.data.sources.table_labels import label_named, read_labels
 from chexjax.data.sources.table_rows import TableRows, text_of
@@ -36,7 +37,10 @@ USUAL = {
 """What a column holds -> the names that are tried for it where the config has none."""
 
 ATTRIBUTES = ("sex", "gender", "age", "race", "ethnicity", "insurance", "population", "source")
-"""Columns that become attributes where the config names none, as far as they are there."""
+"""Columns that become attributes where the config names none, as far as they are there.
+
+They are read as `demographics.attributes` says; `gender` becomes `sex` where that has nothing.
+"""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -124,24 +128,44 @@ class TableSource:
         cells = self._rows.table[index]
         text = clean(self._sections(cells), self._text)
         patient = self._rows.string(cells, "patient")
-        split = self._rows.string(cells, "split")
         used = choose(self._rows.pictures(cells), self._rules, text.edits)
-        known = {n: v for n in self._attributes if (v := _plain(cells.get(n))) != ""}
         labels, others = read_labels(self._labelled(cells), self._rows.columns["labels"])
         return Study(
             id=self.id(index),
-            split=split_named(split) if split else split_by_hash(patient or self.id(index)),
+            split=self._split(cells, index),
             images=tuple(picture.read() for picture in used),
             views=tuple(picture.view for picture in used),
             indication=text.indication,
             findings=text.findings,
             impression=text.impression,
             patient=patient_digest("table", patient),
-            attributes=self._patients.attributes(patient, text.edits) | known,
+            attributes=self._patients.attributes(patient, text.edits)
+            | self._said(cells, text.edits),
             labels=labels,
             edits=text.edits,
             truth={"other_labels": others} if others else {},
         )
+
+    def split(self, index: int) -> str:
+        """Its split alone.
+
+        Raises:
+          UnusableStudy: the row cannot be read, or names no known split.
+        """
+        return self._split(self._rows.table[index], index)
+
+    def _split(self, cells: Mapping[str, Any], index: int) -> str:
+        split, patient = (self._rows.string(cells, kind) for kind in ("split", "patient"))
+        return split_named(split) if split else split_by_hash(patient or self.id(index))
+
+    def _said(self, cells: Mapping[str, Any], edits: dict[str, int]) -> dict[str, str | float]:
+        """What the row says of patient and source, numbers as such."""
+        said: dict[str, str] = {}
+        for column in self._attributes:
+            name = "sex" if column == "gender" else column
+            said[name] = said.get(name) or text_of(cells.get(column))
+        found = attributes(said, edits)
+        return {name: plain for name, value in found.items() if (plain := _plain(value)) != ""}
 
     def _sections(self, cells: Mapping[str, Any]) -> dict[str, str]:
         report = self._rows.string(cells, "report")
@@ -167,8 +191,8 @@ def _attributes(path: Path, config: TableConfig, there: Sequence[str]) -> list[s
     return list(config.attributes) or [name for name in ATTRIBUTES if name in there]
 
 
-def _plain(value: Any) -> str | float:
-    """A number where the cell is one."""
+def _plain(value: str | float) -> str | float:
+    """A number where it is one."""
     text = text_of(value)
     try:
         number = float(text)

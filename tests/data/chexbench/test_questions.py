@@ -12,7 +12,6 @@ from chexjax.data.chexbench.questions import (
     asked_example,
     chosen,
     lettered,
-    plain_findings,
     scored_example,
 )
 from chexjax.data.examples import UnusableExample
@@ -75,10 +74,6 @@ def test_what_cannot_be_asked_says_why(fields, said):
 def test_a_row_is_the_question_again():
     question = ask(images=(b"1", b"2"), answer=1, slice="part")
     assert Question.from_row(question.to_row()) == question
-
-
-def test_findings_are_compared_without_marks_and_case():
-    assert plain_findings("**Lungs:** [Breathing]\n Clear  lungs.") == "lungs: clear lungs."
 
 
 def test_a_question_stands_where_the_indication_s_question_stood(tokens):

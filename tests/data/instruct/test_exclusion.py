@@ -38,6 +38,16 @@ def test_a_study_of_mimic_cxr_is_known_by_both_of_its_names(name, plain):
     assert plain_id(name) == plain
 
 
+def test_a_table_in_the_wrong_columns_does_not_tell_its_reports(tmp_path):
+    file = tmp_path / "a.csv"
+    file.write_text("study_id,split\n1,The heart is enlarged in his case.\n")
+    with pytest.raises(ValueError, match=r"'The heart is enlarg\.\.\.$"):
+        excluded_ids([str(file)])
+    file.write_text("1,The heart is enlarged in his case.\n2,Clear.\n")
+    with pytest.raises(ValueError, match=r"'The heart is enlarg\.\.\.$"):
+        excluded_ids([str(file)])
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [

@@ -1,5 +1,6 @@
 """What is asked about phantoms is right: answers against the scenes that were drawn."""
 
+import dataclasses
 import itertools
 import re
 import string
@@ -7,7 +8,7 @@ import string
 import numpy as np
 import pytest
 
-from chexjax.data.instruct.instructions import INSTRUCTIONS
+from chexjax.data.instruct.instructions import APART, INSTRUCTIONS
 from chexjax.data.instruct.tasks import REGIONS, TASKS
 from chexjax.data.phantom.changes import altered, changes
 from chexjax.data.phantom.findings import DEVICES, KINDS, Finding, labels
@@ -150,12 +151,27 @@ def test_grades_are_those_of_the_finding_asked_for(studies, scenes):
 def test_differences_turn_the_first_study_into_the_second(studies, scenes):
     for _, scene, question, other in asked("difference", studies, scenes):
         assert (question.own, question.others) == ((0,), (0,))
+        assert (
+            applied(scene, question.answer, "Only the second", "Only the first", "Otherwise")
+            == other
+        )
+
+
+def test_of_two_patients_nothing_is_called_new_or_changed(studies, scenes):
+    assert len(set(APART)) == 10 and not set(APART) & set(INSTRUCTIONS["difference"])
+    for words in APART:
+        assert not re.search(r"\b(new|gone|chang|earlier|now)", words, re.IGNORECASE)
+    for *_, question, _ in asked("difference", studies, scenes):
+        assert question.phrasings == APART
+    patient = [dataclasses.replace(study, patient="a") for study in studies]
+    for _, scene, question, other in asked("difference", patient, scenes):
+        assert not question.phrasings
         assert applied(scene, question.answer, "New", "Gone", "Changed") == other
 
 
 def applied(findings, said, new, gone, changed):
     """The findings after what was said about them came true."""
-    parts = dict(re.findall(r"(\w+): ([^.]*)\.", said))
+    parts = dict(re.findall(r"(\w[\w ]*): ([^.]*)\.", said))
     assert set(parts) <= {new, gone, changed}
     found = set(findings) - stated(parts.get(gone, "")) | stated(parts.get(new, ""))
     for pair in filter(None, parts.get(changed, "").split(", ")):
@@ -294,7 +310,10 @@ def test_labels_say_what_is_abnormal_and_whether_there_are_devices(labels, abnor
 def test_labels_that_two_studies_are_sure_of_differ():
     first = real("a", {"Edema": 1, "Fracture": 0, "Pneumonia": -1, "Atelectasis": 1})
     second = real("b", {"Edema": 0, "Fracture": 1, "Pneumonia": 1, "Atelectasis": 1})
-    assert made_of(first, second)["difference"].answer == "New: fracture. Gone: edema."
+    apart = "Only the second: fracture. Only the first: edema."
+    assert made_of(first, second)["difference"].answer == apart
+    both = [dataclasses.replace(study, patient="a") for study in (first, second)]
+    assert made_of(*both)["difference"].answer == "New: fracture. Gone: edema."
     assert "difference" not in made_of(first, real("c", {"Edema": 1}))
     assert "difference" not in made_of(first, real("d", second.labels, images=(), views=()))
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from chexjax.data.arrow import Arrow
 from chexjax.data.intake import check, repeats
 from chexjax.data.sources.registry import SourceConfig, open_source
 from chexjax.data.sources.table_labels import read_labels
@@ -159,6 +160,74 @@ def test_splits_and_pictures_of_a_data_set_on_disk(tmp_path):
     assert third == Rejected("in test", "it names no image")
 
 
+def snapshot(folder, content):
+    """As hubs have data sets: Parquet files whose names say the split, of a row group each row."""
+    pyarrow = pytest.importorskip("pyarrow", reason="pyarrow (extra arrow) is not installed")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    (folder / "data").mkdir(parents=True)
+    for split, rows in content.items():
+        table = pyarrow.Table.from_pylist(rows)
+        file = folder / "data" / f"{split}-00000-of-00001.parquet"
+        parquet.write_table(table, file, row_group_size=1)
+    (folder / "README.md").write_text("A data set.")
+    return folder
+
+
+def test_a_snapshot_of_a_hub_is_read_with_its_splits(tmp_path):
+    def row(name):
+        image = {"bytes": picture(len(name)), "path": f"{name}.png"}
+        return {"id": name, "image": image, "findings": f"{name} is clear."}
+
+    content = {"train": [row("a"), row("bb")], "validation": [row("ccc")], "test": [row("dddd")]}
+    found = read(snapshot(tmp_path / "x", content))
+    assert {study.id: study.split for study in found} == {
+        "a": "train",
+        "bb": "train",
+        "ccc": "validate",
+        "dddd": "test",
+    }
+    for study in found:
+        assert study.findings == f"{study.id} is clear."
+        assert study.images == (picture(len(study.id)),)
+    alone = read(tmp_path / "x" / "data" / "test-00000-of-00001.parquet")
+    assert [(study.id, study.split) for study in alone] == [("dddd", "test")]
+
+
+def test_a_damaged_parquet_file_and_one_of_other_columns_are_named(tmp_path):
+    rows = [{"id": "a", "findings": "Clear."}]
+    folder = snapshot(tmp_path, {"train": rows, "test": [{**rows[0], "more": 1}]})
+    with pytest.raises(ValueError, match="its files differ in their columns"):
+        read(folder)
+    file = folder / "data" / "test-00000-of-00001.parquet"
+    file.write_bytes(b"PAR1 nothing")
+    with pytest.raises(ValueError, match=f"{file.name} is no Parquet file"):
+        read(folder)
+
+
+@pytest.mark.parametrize(
+    ("images", "within"),
+    [
+        ([{"bytes": picture(), "path": None}, None], True),
+        ([[{"bytes": picture(), "path": "a.png"}], []], True),
+        ([picture(), None], True),
+        ([None, None], True),
+        ([{"bytes": None, "path": "files/1.png"}, {"bytes": picture(), "path": "b.png"}], False),
+        (["files/1.png", None], False),
+    ],
+)
+@pytest.mark.parametrize("kind", [write_arrow, lambda p, rows: snapshot(p, {"train": rows})])
+def test_pictures_within_a_table_are_not_read_for_its_fingerprint(
+    tmp_path, monkeypatch, kind, images, within
+):
+    rows = [{"id": str(k), "image": one, "findings": "Clear."} for k, one in enumerate(images)]
+    kind(tmp_path / "x", rows)
+    source = open_source(SourceConfig(name="table", path=str(tmp_path / "x")))
+    read_rows = []
+    monkeypatch.setattr(Arrow, "__getitem__", lambda self, index: read_rows.append(index) or {})
+    assert len(source.fingerprint()) == 64
+    assert bool(read_rows) != within
+
+
 def test_a_folder_of_pictures_and_texts(tmp_path):
     report = "INDICATION: Cough.\nFINDINGS: Clear lungs.\nIMPRESSION: Normal."
     texts = {"a/1": report, "a/2": "Large heart.", "b": "IMPRESSION: Normal.", "c": None}
@@ -178,6 +247,24 @@ DEMOGRAPHICS = [
     {"PATIENT": "10000032", "GENDER": "Male", "AGE_AT_CXR": "40", "PRIMARY_RACE": "Asian"},
     {"PATIENT": "10000033", "GENDER": "Male", "AGE_AT_CXR": "52", "PRIMARY_RACE": "Unknown"},
 ]
+
+
+@pytest.mark.parametrize(
+    ("cells", "expected", "unreadable"),
+    [
+        ({"sex": "female ", "age": "061Y"}, {"sex": "F", "age": 61.0}, 0),
+        ({"gender": "M", "age": 45}, {"sex": "M", "age": 45.0}, 0),
+        ({"gender": "Male", "sex": "", "race": "Unknown"}, {"sex": "M"}, 0),
+        ({"gender": "M", "sex": "F"}, {"sex": "F"}, 0),
+        ({"sex": "x", "age": "300", "race": "WHITE"}, {"race": "WHITE"}, 2),
+        ({"age": float("nan"), "insurance": "2", "sex": "declined"}, {"insurance": 2.0}, 0),
+    ],
+)
+def test_attributes_are_said_as_in_other_sources(folder, cells, expected, unreadable):
+    write_jsonl(folder / "a.jsonl", [{"id": "a", "findings": "Clear.", **cells}])
+    [study] = read(folder / "a.jsonl", views=TEXT_ALONE)
+    assert study.attributes == expected
+    assert study.edits.get("demographics_unreadable", 0) == unreadable
 
 
 @pytest.mark.parametrize(("name", "write"), [("DEMO.csv", write_csv), ("a.jsonl", write_jsonl)])
@@ -261,6 +348,9 @@ def test_a_list_of_findings_becomes_sentences(folder):
     assert reasons(found) == {"row-000001": "it has no findings"}
 
 
+REPORT = "The heart is enlarged in his case."
+
+
 def test_bad_rows_are_named_and_the_others_go_on(folder):
     (folder / "text.png").write_bytes(b"<html>no picture</html>")
     good = {"id": "good", "split": "test", "image": "files/1.png", "findings": "Clear."}
@@ -268,6 +358,10 @@ def test_bad_rows_are_named_and_the_others_go_on(folder):
         "split": {"split": "holdout"},
         "label": {"labels": {"Edema": 2}},
         "word": {"labels": {"Edema": "yes"}},
+        "class": {"labels": 3},
+        "text": {"labels": {"Edema": REPORT}},
+        "column": {"split": REPORT},
+        "truth": {"labels": True},
         "missing": {"image": "files/9.png"},
         "none": {"image": ""},
         "html": {"image": "text.png"},
@@ -279,7 +373,7 @@ def test_bad_rows_are_named_and_the_others_go_on(folder):
     rows = [good, *({**good, "id": name, **change} for name, change in bad.items())]
     write_jsonl(folder / "a.jsonl", rows)
     with (folder / "a.jsonl").open("a") as file:
-        file.write('{"id": "cut", "findings": \n[1, 2]\n\n')
+        file.write('{"id": "cut", "findings": \n[1, 2]\n\n' + "[" * 100_000 + "\n")
         file.write(json.dumps({**good, "id": "last"}) + "\n")
     found = read(folder / "a.jsonl")
     assert [s.id for s in found if not isinstance(s, Rejected)] == ["good", "last"]
@@ -288,6 +382,10 @@ def test_bad_rows_are_named_and_the_others_go_on(folder):
         "split": "its split is none of",
         "label": "a label is not 1, 0, -1 or empty: Edema = 2",
         "word": "a label is not 1, 0, -1 or empty: Edema = 'yes'",
+        "class": "its labels are no names: 3",
+        "text": "a label is not 1, 0, -1 or empty: Edema = 'The heart is enlarg...",
+        "column": "'The heart is enlarg...",
+        "truth": "its labels are no names: True",
         "missing": "none of its images is there: 1 named",
         "none": "it names no image",
         "html": "cannot be decoded",
@@ -295,12 +393,28 @@ def test_bad_rows_are_named_and_the_others_go_on(folder):
         "long": "10,000 words",
         "views": "images and views differ in number: 1 and 2",
         "good": "an earlier study has the same id",
-        "row-000011": "its line is no JSON object",
-        "row-000012": "its line is no JSON object",
+        **{f"row-{n:06d}": "its line is no JSON object" for n in (15, 16, 17)},
     }
     assert set(said) == set(expected)
     for name, words in expected.items():
         assert words in said[name]
+    assert not any("in his" in reason for reason in said.values())
+
+
+def test_a_study_in_two_splits_is_rejected_with_both(folder):
+    splits = {"a": ["val", "train", "validate"], "b": ["test", "Test"], "c": ["train", "none"]}
+    rows = [
+        {"id": name, "findings": "Clear.", "split": split}
+        for name, named in splits.items()
+        for split in named
+    ]
+    write_jsonl(folder / "a.jsonl", rows)
+    found = [one for one in read(folder / "a.jsonl", views=TEXT_ALONE) if isinstance(one, Rejected)]
+    twice, same = "with the same id is in another split", "an earlier study has the same id"
+    assert [(one.id, one.reason) for one in found] == [
+        ("a", f"an earlier study {twice}: train, validate"),
+        *[(name, same) for name in "abc"],
+    ]
 
 
 def test_a_name_that_is_too_long_for_a_file_is_one_that_is_not_there(folder):
@@ -402,6 +516,8 @@ def test_the_fingerprint_changes_with_the_table_and_with_its_images(folder):
         ({"x": "No Finding"}, "x", {"No Finding": 1}, []),
         ({"x": ["Support_Devices"]}, "x", {"Support Devices": 1}, []),
         ({"x": None}, "x", {}, []),
+        ({"x": float("nan")}, "x", {}, []),
+        ({"x": ["Edema", None]}, "x", {"Edema": 1, "No Finding": 0}, []),
         ({"x": {"Mass": 0, "Nodule": -1, "Edema": None}}, "x", {"Lung Lesion": -1}, []),
         ({"Nodule": "1", "Mass": "0", "age": "61"}, "", {"Lung Lesion": 1}, []),
         ({"Edema": float("nan"), "Fracture": -1.0}, "", {"Fracture": -1}, []),
