@@ -37,7 +37,8 @@ class AnalysisConfig:
 
     Attributes:
       gain: Measures whose relative gains are averaged, such as `("score", "rouge_l", "bleu")`;
-        empty for all columns of quality but the one controlled for length, and macro F1.
+        empty for all columns of quality but the one controlled for length, and macro F1, as far
+        as the baseline's means are above zero.
       slices: Fairness slices.
     """
 

@@ -17,13 +17,14 @@ from chexjax.evaluate.metrics import Evaluation, SystemResult
 from chexjax.evaluate.significance import Array, Interval, interval, resampled_means
 from chexjax.evaluate.studies.family import quality_columns
 from chexjax.evaluate.table import title
-from chexjax.page import Html, stacked
+from chexjax.page import Html, join, stacked, tag
 from chexjax.page import table as html_table
 
 LEAD = (
     "How much higher than the baseline's each mean is, in per cent of it, and the plain mean of "
     "these gains over the measures named here. Small figures: 95 % intervals, the same draws of "
-    "the studies for all measures. A gain on a mean that is not above zero is not defined."
+    "the studies for all measures. A gain on a mean that is not above zero is not defined, and "
+    "such a measure is left out unless it is asked for."
 )
 AVERAGE = "Average gain"
 
@@ -37,12 +38,14 @@ class Gain:
     Attributes:
       each: Measure -> mean of `of` over that of `minus`, less 1.
       average: Mean of `each`.
+      left_out: Measures that would count, had the baseline's mean been above zero.
     """
 
     of: str
     minus: str
     each: Mapping[str, Interval]
     average: Interval
+    left_out: tuple[str, ...]
 
 
 def check_measures(asked: Sequence[str], columns: Sequence[str], *, labelled: bool) -> None:
@@ -62,10 +65,11 @@ def check_measures(asked: Sequence[str], columns: Sequence[str], *, labelled: bo
 
 
 def measures_of(evaluation: Evaluation, asked: Sequence[str]) -> list[str]:
-    """The measures that gains are averaged over.
+    """The measures that gains could be averaged over.
 
     Without any asked for: all columns of quality but the one controlled for length, which is the
-    score again, and macro F1 where reports were labelled.
+    score again, and macro F1 where reports were labelled. `gains` leaves out those of them whose
+    mean, of the baseline, is not above zero.
 
     Raises:
       ValueError: one of those asked for was not measured.
@@ -86,18 +90,31 @@ def gains(evaluation: Evaluation, asked: Sequence[str] = ()) -> list[Gain]:
     names = measures_of(evaluation, asked)
     base, others = evaluation.baseline, evaluation.systems[1:]
     before = _draws(base, names, evaluation.seed)
-    return [_gain(one, base, names, _draws(one, names, evaluation.seed), before) for one in others]
+    counts = (before[0] > 0) | bool(asked)
+    counts |= not counts.any()  # then all are shown, as not defined
+    left_out = tuple(name for name, kept in zip(names, counts, strict=True) if not kept)
+    names = [name for name in names if name not in left_out]
+    before = before[:, counts]
+    return [
+        _gain(one, base, left_out, names, _draws(one, names, evaluation.seed), before)
+        for one in others
+    ]
 
 
 def _gain(
-    of: SystemResult, minus: SystemResult, names: Sequence[str], after: Array, before: Array
+    of: SystemResult,
+    minus: SystemResult,
+    left_out: tuple[str, ...],
+    names: Sequence[str],
+    after: Array,
+    before: Array,
 ) -> Gain:
     undefined = np.full_like(before, np.nan)
     relative = 100 * (np.divide(after, before, out=undefined, where=before > 0) - 1)
     each = {name: interval(relative[0, k], relative[1:, k]) for k, name in enumerate(names)}
     average = relative.mean(1)
     whole = interval(average[0], average[1:])
-    return Gain(of=of.name, minus=minus.name, each=each, average=whole)
+    return Gain(of=of.name, minus=minus.name, each=each, average=whole, left_out=left_out)
 
 
 def _draws(system: SystemResult, names: Sequence[str], seed: int) -> Array:
@@ -120,7 +137,11 @@ def show(found: Sequence[Gain]) -> Html:
     rows = [[title(name), *(_shown(one.each[name]) for one in found)] for name in found[0].each]
     rows.append([AVERAGE, *(_shown(one.average) for one in found)])
     header = ["Measure", *(stacked(one.of, f"over {one.minus}") for one in found)]
-    return html_table(header, rows, strong=len(found))
+    shown = html_table(header, rows, strong=len(found))
+    if not (left_out := found[0].left_out):
+        return shown
+    said = f"Left out, since the mean of {found[0].minus} is not above zero: "
+    return join([shown, tag("p", f"{said}{', '.join(map(title, left_out))}.", class_="note")])
 
 
 def _shown(gain: Interval) -> Html:
