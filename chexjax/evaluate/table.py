@@ -115,6 +115,7 @@ def summary(evaluation: Evaluation) -> dict[str, Any]:
         "judge": evaluation.judge,
         "metrics": dict(evaluation.metrics),
         "studies": len(evaluation.ids),
+        "unscored": list(evaluation.unreadable),
         "seed": evaluation.seed,
         "resamples": significance.RESAMPLES,
         "long_ratio": evaluation.long_ratio,

@@ -15,6 +15,7 @@ from chexjax.evaluate.studies.divergence import distances
 from chexjax.evaluate.studies.generalisation import Generalisation, generalisation
 from chexjax.judges import build_labeler, uncontrolled
 from chexjax.page import standalone
+from chexjax.rows import Reject
 from chexjax.stages.chexbench import CHEXBENCH, bench_sections
 from chexjax.stages.config import RunConfig
 from chexjax.stages.context import Content, Context, Stage
@@ -39,6 +40,8 @@ from chexjax.stages.systems import (
 )
 from chexjax.trackers import JsonlTracker, StageTimer
 
+_UNSCORED = "not evaluated: the judge or a metric gave some report on it no score"
+
 
 def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
     config = context.config
@@ -46,11 +49,10 @@ def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
     evaluation = _measured(context, found)
     kept = set(evaluation.ids)
     studies = [study for study in found.studies if study.id in kept]
-    write_rejects(draft, found.rejects)
-    if found.rejects:
-        print(
-            f"evaluate: {len(found.rejects):,} left out, see {draft.path}/rejects.jsonl", flush=True
-        )
+    rejects = [*found.rejects, *(Reject(study, _UNSCORED) for study in evaluation.unreadable)]
+    write_rejects(draft, rejects)
+    if rejects:
+        print(f"evaluate: {len(rejects):,} left out, see {draft.path}/rejects.jsonl", flush=True)
     away = _elsewhere(context, evaluation) if config.evaluate.elsewhere else None
     gone = distances(evaluation, ENDS[0], _divergences(context))
     try:
@@ -74,7 +76,7 @@ def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
         path=draft.path / "report.html",
     )
     write_atomic(draft.path / "four_bars.svg", standalone(plots.four_bars(evaluation)))
-    return draft.finish(rows=len(studies), rejects=len(found.rejects))
+    return draft.finish(rows=len(studies), rejects=len(rejects))
 
 
 def _measured(context: Context, found: HeldOut, *, beside: bool = True) -> Evaluation:

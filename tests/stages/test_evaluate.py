@@ -7,6 +7,7 @@ import pytest
 
 from chexjax import artefacts
 from chexjax.__main__ import main
+from chexjax.judges.base import Judgement
 from chexjax.stages.config import POLICIES
 from tests.stages.conftest import CONFIG
 
@@ -80,6 +81,32 @@ def test_files_alone_need_studies_and_no_policy(studies, tmp_path, capsys):
     assert [system["name"] for system in found["systems"]] == ["theirs", "ours"]
     assert "Ours scores lower than theirs" in found["verdict"][0]
     assert sorted(p.name for p in studies.iterdir() if p.is_dir()) == ["report", "studies"]
+
+
+def test_a_study_that_gets_no_score_is_named(studies, tmp_path, monkeypatch):
+    """As a judge that calls a model may give none; the others are evaluated."""
+
+    class Fussy:
+        name = "fussy"
+
+        def judge(self, references, candidates):
+            return [Judgement(float("nan" if text == "?" else 1)) for text in candidates]
+
+    monkeypatch.setattr("chexjax.stages.evaluate.judge_of", lambda context, name: Fussy())
+    references = held_out(studies)
+    first, second, *rest = references
+    theirs = dict.fromkeys(rest, "no effusion") | {first: "?"}
+    given = [
+        f"--workdir={studies}",
+        "--config.evaluate.systems=('theirs',)",
+        f"--config.evaluate.predictions.theirs={write(tmp_path / 'a.jsonl', theirs)}",
+    ]
+    assert main(["evaluate", CONFIG, *given]) == 0
+    found = json.loads((studies / "report" / "report.json").read_text())
+    assert found["unscored"] == [first] and found["studies"] == len(rest)
+    rejects = [json.loads(x) for x in (studies / "report" / "rejects.jsonl").open()]
+    assert [row["id"] for row in rejects] == [second, first]
+    assert "gave some report on it no score" in rejects[1]["reason"]
 
 
 def test_readers_compare_a_policy_with_a_file(workdir, tmp_path, capsys):
