@@ -91,6 +91,26 @@ def test_a_gap_of_chance_is_told_from_one_that_is_there() -> None:
     assert real.gaps[1].adjusted == pytest.approx(2 / 2001)
 
 
+def test_what_is_not_known_is_shown_and_is_no_end_of_a_gap() -> None:
+    words = [1, 1, 2, 2, 9, 9]
+    evaluation, studies = made("FFMM??", words, words)
+    [found] = sliced(evaluation, studies, SliceConfig(smallest=2))
+    assert [one.value for one in found.slices] == ["F", "M", "not given"]
+    assert found.slices[2].scores["SFT"].mean == pytest.approx(0.9)
+    [gap, _] = found.gaps
+    assert (gap.low, gap.high) == ("F", "M") and gap.size.mean == pytest.approx(0.1)
+    # 2 of the 6 deals of four scores to two pairs gape so, twice for the two systems.
+    assert gap.adjusted == pytest.approx(2 / 3, abs=0.1)
+    # Of one known slice and the rest there is no gap.
+    evaluation, studies = made("FFFF??", words, words)
+    [found] = sliced(evaluation, studies, SliceConfig(smallest=2))
+    assert len(found.slices) == 2 and found.gaps == ()
+    assert "Largest gap" not in slices.show([found])
+    turned = [dataclasses.replace(one, views=("UNKNOWN",), attributes={}) for one in studies[4:]]
+    [found] = sliced(evaluation, [*studies[:4], *turned], SliceConfig(by=("view",), smallest=2))
+    assert found.gaps == ()
+
+
 def test_ages_are_grouped_and_other_numbers_cut_in_thirds() -> None:
     _, studies = made("F" * 30, [1] * 30, [1] * 30)
     aged = [

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from chexjax.data import views
 from chexjax.data.study import Study
 from chexjax.evaluate.cells import cell
 from chexjax.evaluate.metrics import Evaluation
@@ -28,6 +29,8 @@ from chexjax.page import table as html_table
 
 AGE, VIEW = "age", "view"
 UNKNOWN = "not given"
+_NO_GROUP = frozenset({UNKNOWN, views.UNKNOWN})
+"""Slices whose studies have nothing in common but that the attribute is not known."""
 _TRIALS = 2000
 _DISTINCT = 12
 """Most different values of an attribute that is sliced without being asked for."""
@@ -35,8 +38,9 @@ _DISTINCT = 12
 LEAD = (
     "Mean score of the studies that have an attribute in common, with 95 % intervals. A difference "
     "between slices may come from harder cases, other scanners or other radiologists as well as "
-    "from the model. Largest gap: between the slices where a system scores lowest and highest; p: "
-    "the chance of one as large where studies are dealt to slices at random, by Holm's steps."
+    "from the model. Largest gap: between the slices where a system scores lowest and highest, "
+    "that of studies of which nothing is known left out; p: the chance of one as large where "
+    "studies are dealt to slices at random, by Holm's steps."
 )
 
 
@@ -82,6 +86,8 @@ class Slice:
 class Gap:
     """From the slice where a system scores lowest to the one where it scores highest.
 
+    Studies of which the attribute is not known are no slice of it.
+
     Attributes:
       size: Difference of their means; the interval is of these two slices.
       adjusted: P that slices at random gape as much, by Holm's steps over attributes and systems.
@@ -100,7 +106,7 @@ class Sliced:
 
     Attributes:
       slices: Those that are large enough.
-      gaps: Of the baseline and the system under test.
+      gaps: Of the baseline and the system under test; none where one slice alone is known.
       small: How many slices are too small, and how many studies they have.
     """
 
@@ -178,7 +184,13 @@ def _slice(evaluation: Evaluation, name: str, values: Array, kept: Sequence[str]
         for k, value in enumerate(kept)
     )
     ends = dict.fromkeys([base.name, test.name])
-    gaps = tuple(_gap(n, columns[n], draws[n], members, kept, evaluation.seed) for n in ends)
+    known = [k for k, value in enumerate(kept) if value not in _NO_GROUP]
+    inside, named = members[:, known], [kept[k] for k in known]
+    gaps = tuple(
+        _gap(n, columns[n], draws[n][:, known], inside, named, evaluation.seed)
+        for n in ends
+        if len(known) > 1
+    )
     small = [value for value in set(values.tolist()) if value not in kept]
     left = int(np.isin(values, small).sum())
     return Sliced(attribute=name, slices=slices, gaps=gaps, small=(len(small), left))
@@ -239,7 +251,8 @@ def show(found: Sequence[Sliced]) -> Html:
         for gap in one.gaps
     ]
     header = ["Largest gap", "Score", "From, to", "p, Holm"]
-    return join([*(_table(one) for one in found), html_table(header, gaps)])
+    largest = [html_table(header, gaps)] if gaps else []
+    return join([*(_table(one) for one in found), *largest])
 
 
 def _table(one: Sliced) -> Html:
