@@ -11,7 +11,6 @@ from chexjax.evaluate.cells import cell
 from chexjax.evaluate.gallery import RULE, STYLE, gallery
 from chexjax.evaluate.metrics import Evaluation
 from chexjax.evaluate.studies.analyses import Section
-from chexjax.judges import label_f1
 from chexjax.page import Html, Page, figure, grid, join, tag, terms
 from chexjax.page import table as html_table
 
@@ -92,7 +91,8 @@ def _labels(evaluation: Evaluation) -> Html:
     rows.append(["Micro", "", *(one.micro.value(2) for one in found)])
     beside = html_table(["Label", "Studies", *names], rows)
     quoted = [
-        [title, *(cell(one.averages[name]) for one in found)] for name, title in _QUOTED.items()
+        [table.title(name), *(cell(one.averages[name]) for one in found)]
+        for name in found[0].averages
     ]
     return join(
         [
@@ -135,14 +135,5 @@ _LABELS = (
     "mean of the first table. In the second, which counts as scikit-learn does, its F1 is 0, and "
     "so is that of a report on which neither side names any label."
 )
-_QUOTED = {
-    f"f1_{labels}_{average}": f"F1-{labels}, {average}"
-    for labels in (14, 5)
-    for average in label_f1.AVERAGES
-} | {
-    label_f1.MEAN_OF_FOUR: "Mean of F1-14 and F1-5, micro and macro",
-    label_f1.EXACT_5: "Reports with all five labels right",
-}
-"""Averages of F1 by their titles."""
 _F1 = "F1 of each label with its 95 % interval; in brackets, the studies that have it."
 _TRAINING = "Thin: every logged step. Bold: running mean over a twentieth of the run."

@@ -20,7 +20,7 @@ from chexjax.data.candidates import count_candidates
 from chexjax.data.given import count_rows
 from chexjax.data.preferences import holds_single
 from chexjax.data.sources.registry import open_source
-from chexjax.evaluate.studies.gain import check_measures
+from chexjax.evaluate.measures import check_measures
 from chexjax.families import Family, TextFamily, preset
 from chexjax.mesh import check_batch, parameter_names, parameter_shardings, path_name
 from chexjax.models import VLM, add_lora

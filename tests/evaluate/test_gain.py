@@ -53,6 +53,17 @@ def test_labels_count_with_the_draws_of_the_studies(evaluation: Evaluation) -> N
     assert last.average.low <= last.average.mean <= last.average.high
 
 
+def test_a_gain_by_the_average_of_papers(evaluation: Evaluation) -> None:
+    """SFT: of both labels' 4 it hits 2 with 3 claims; effusion 0.8, edema none. Aligned: all."""
+    last = gain.gains(evaluation, ("f1_mean_of_four",))[-1]
+    micro, macro = 2 * 2 / (4 + 3), 0.8
+    before = (2 * micro + macro / 14 + macro / 5) / 4
+    after = (2 + 2 / 14 + 2 / 5) / 4
+    assert last.average.mean == pytest.approx(100 * (after / before - 1))
+    assert last.average.low <= last.average.mean <= last.average.high
+    assert "Mean of F1-14 and F1-5, micro and macro" in gain.show([last])
+
+
 def test_without_a_choice_the_score_counts_once(evaluation: Evaluation) -> None:
     assert gain.measures_of(evaluation, ()) == ["score", "rouge_l", "bleu", "macro_f1"]
     with pytest.raises(ValueError, match="'green' is not measured; choose from score"):
