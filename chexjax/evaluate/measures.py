@@ -63,12 +63,6 @@ def quality_columns(evaluation: Evaluation) -> list[str]:
     return [name for name in evaluation.test.columns if name not in LENGTHS]
 
 
-def main_measures(evaluation: Evaluation) -> list[str]:
-    """The score, the run's metrics, and the mean of four F1 where reports were labelled."""
-    columns = [name for name in quality_columns(evaluation) if name != "lc_score"]
-    return [*columns, *([label_f1.MEAN_OF_FOUR] if evaluation.test.labels is not None else [])]
-
-
 def check_measures(asked: Sequence[str], columns: Sequence[str], *, labelled: bool) -> None:
     """Finds a measure that nobody makes.
 
@@ -83,6 +77,21 @@ def check_measures(asked: Sequence[str], columns: Sequence[str], *, labelled: bo
     known = [*columns, *(labels.MEASURES if labelled else ())]
     if unknown := [name for name in asked if name not in known]:
         raise ValueError(f"{unknown[0]!r} is not measured{nearest(unknown[0], known)}")
+
+
+def looked_at(evaluation: Evaluation, asked: Sequence[str]) -> list[str]:
+    """The measures to look at slices and other sources by.
+
+    Without any asked for: the score, the run's metrics, and the mean of four F1 where reports were
+    labelled.
+
+    Raises:
+      ValueError: one of those asked for was not measured.
+    """
+    check_against(evaluation, asked)
+    columns = [name for name in quality_columns(evaluation) if name != "lc_score"]
+    labelled = evaluation.baseline.labels is not None
+    return list(asked) or [*columns, *([label_f1.MEAN_OF_FOUR] if labelled else [])]
 
 
 def check_against(evaluation: Evaluation, asked: Sequence[str]) -> None:

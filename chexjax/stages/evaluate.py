@@ -12,7 +12,7 @@ from chexjax.evaluate.metrics import Evaluation, evaluate
 from chexjax.evaluate.significance import Interval
 from chexjax.evaluate.studies.analyses import analyse
 from chexjax.evaluate.studies.divergence import distances
-from chexjax.evaluate.studies.generalisation import Generalisation, generalisation
+from chexjax.evaluate.studies.generalisation import Elsewhere
 from chexjax.judges import build_labeler, uncontrolled
 from chexjax.page import standalone
 from chexjax.rows import Reject
@@ -46,14 +46,14 @@ _UNSCORED = "not evaluated: the judge or a metric gave some report on it no scor
 def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
     config = context.config
     found = held_out(context)
-    evaluation = _measured(context, found)
+    evaluation = _measured(context, found, labeler_name(config))
     kept = set(evaluation.ids)
     studies = [study for study in found.studies if study.id in kept]
     rejects = [*found.rejects, *(Reject(study, _UNSCORED) for study in evaluation.unreadable)]
     write_rejects(draft, rejects)
     if rejects:
         print(f"evaluate: {len(rejects):,} left out, see {draft.path}/rejects.jsonl", flush=True)
-    away = _elsewhere(context, evaluation) if config.evaluate.elsewhere else None
+    away = _elsewhere(context) if config.evaluate.elsewhere else None
     gone = distances(evaluation, ENDS[0], _divergences(context))
     try:
         analyses = analyse(evaluation, studies, config.evaluate.analysis, away, gone)
@@ -79,11 +79,9 @@ def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
     return draft.finish(rows=len(studies), rejects=len(rejects))
 
 
-def _measured(context: Context, found: HeldOut, *, beside: bool = True) -> Evaluation:
-    """By the judge, and where asked `beside` it by the labeler and other metrics."""
+def _measured(context: Context, found: HeldOut, labeler: str) -> Evaluation:
+    """By the judge, the other metrics and the labeler, if there is one."""
     config = context.config
-    labeler = labeler_name(config) if beside else ""
-    metrics = config.evaluate.metrics if beside else ()
     # Pairs may be controlled for length; the score is shown as it is, and controlled beside it.
     judge = judge_of(context, uncontrolled(config.evaluate.judge or config.judge.name))
     try:
@@ -94,18 +92,25 @@ def _measured(context: Context, found: HeldOut, *, beside: bool = True) -> Evalu
             build_labeler(labeler, config.judge) if labeler else None,
             seed=config.seed,
             long_ratio=config.evaluate.long_ratio,
-            metrics={name: judge_of(context, name) for name in metrics},
+            metrics={name: judge_of(context, name) for name in config.evaluate.metrics},
         )
     except ValueError as error:  # weights are read at the first pair
         raise ConfigError(f"config.evaluate: {error}") from error
 
 
-def _elsewhere(context: Context, home: Evaluation) -> Generalisation:
-    """The policies on the other source, beside what they score at home."""
-    away = _measured(context, held_out_elsewhere(context), beside=False)
-    studies = (context.artefact(INGEST), studies_elsewhere(context.config.evaluate))
+def _elsewhere(context: Context) -> Elsewhere:
+    """The policies on the other source."""
+    config = context.config
+    studies = (context.artefact(INGEST), studies_elsewhere(config.evaluate))
     here, there = (one.manifest.config["source"]["name"] for one in studies)
-    return generalisation(home, away, (here, there), (studies[0].identity, studies[1].identity))
+    labeler = labeler_name(config)
+    # The grammar reads no reports but those of phantoms.
+    readable = labeler if labeler != "grammar" or there == "phantom" else ""
+    return Elsewhere(
+        evaluation=_measured(context, held_out_elsewhere(context), readable),
+        sources=(here, there),
+        identities=(studies[0].identity, studies[1].identity),
+    )
 
 
 def _divergences(context: Context) -> dict[str, Interval]:

@@ -157,7 +157,12 @@ def test_policies_are_tried_on_another_source_and_everything_is_analysed(
     found = json.loads((workdir / "report" / "analyses.json").read_text())
     assert found["elsewhere"]["sources"] == ["phantom", "phantom"]
     assert found["elsewhere"]["studies"] == [16, 16]
-    assert [one["system"] for one in found["elsewhere"]["transfers"]] == list(POLICIES)
+    told = [(one["measure"], one["system"]) for one in found["elsewhere"]["transfers"]]
+    assert told == [
+        (measure, system)
+        for measure in ("score", "rouge_l", "bleu", "f1_mean_of_four")
+        for system in POLICIES
+    ]
     rows = artefacts.load(workdir / "predictions" / "sft_elsewhere", "predictions").rows()
     assert all(row["id"].startswith("phantom-7-") for row in rows)
     assert [one["attribute"] for one in found["slices"]] == ["exposure"]
