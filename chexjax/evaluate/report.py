@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from chexjax.data.study import Study
@@ -19,7 +19,7 @@ Timing = Mapping[str, str | float]
 
 def write(
     evaluation: Evaluation,
-    studies: Sequence[Study],
+    study: Callable[[int], Study],
     *,
     sections: Sequence[Section],
     curves: Mapping[str, plots.Curve],
@@ -31,7 +31,7 @@ def write(
 
     Args:
       evaluation: The numbers.
-      studies: The studies they were measured on, in the same order.
+      study: Gives a study that they were measured on, with its images, by its number.
       sections: What was worked out beside the means.
       curves: `stage -> rows of its metrics log`, each with `step` and any of `plots.CURVES`.
       timings: One row a stage, columns by name; None leaves the table out.
@@ -49,7 +49,7 @@ def write(
         page.section(*section)
     if pictures := plots.training_curves(curves):
         page.section("Training", grid(*(figure(one) for one in pictures)), lead=_TRAINING)
-    page.section("Studies", gallery(evaluation, studies), lead=RULE)
+    page.section("Studies", gallery(evaluation, study), lead=RULE)
     page.section("How it was made", _making(evaluation, timings, facts))
     page.write(path)
 

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import os
+
 from rich.console import Console
 
 from chexjax.artefacts import Artefact, Draft, write_atomic
 from chexjax.config import ConfigError, content
+from chexjax.data.study import Study
 from chexjax.evaluate import plots, report, table
 from chexjax.evaluate.cells import per_cent
 from chexjax.evaluate.metrics import Evaluation, evaluate
+from chexjax.evaluate.readers import drafting
+from chexjax.evaluate.readers import study as readers
 from chexjax.evaluate.significance import Interval
+from chexjax.evaluate.studies import transfers
 from chexjax.evaluate.studies.analyses import analyse
 from chexjax.evaluate.studies.divergence import distances
 from chexjax.evaluate.studies.generalisation import Elsewhere
 from chexjax.judges import build_labeler, uncontrolled
-from chexjax.page import standalone
+from chexjax.page import join, standalone, tag
 from chexjax.rows import Reject
 from chexjax.stages.chexbench import CHEXBENCH, bench_sections
 from chexjax.stages.config import RunConfig
@@ -42,6 +48,14 @@ from chexjax.trackers import JsonlTracker, StageTimer
 
 _UNSCORED = "not evaluated: the judge or a metric gave some report on it no score"
 
+_PAGES = {
+    "reader study": readers.PAGE,
+    "drafting study": drafting.PAGE,
+    "what readers said": "results.html",
+    "generalisation": transfers.PAGE,
+}
+"""Pages that other commands write into a workdir."""
+
 
 def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
     config = context.config
@@ -66,13 +80,14 @@ def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
         name: context.path(stage) / "metrics.jsonl" for name, stage in policies_of(config).items()
     }
     curves = {name: JsonlTracker.read(log) for name, log in logs.items() if log.exists()}
+    rows = context.artefact(INGEST).rows()
     report.write(
         evaluation,
-        studies,
+        lambda number: Study.from_row(rows[found.rows[evaluation.ids[number]]]),
         sections=[*bench_sections(context), *analyses.sections(evaluation)],
         curves=curves,
         timings=context.clock.rows(),
-        facts={**_facts(context), **found.facts},
+        facts={**_facts(context), **found.facts, **_other_pages(context)},
         path=draft.path / "report.html",
     )
     write_atomic(draft.path / "four_bars.svg", standalone(plots.four_bars(evaluation)))
@@ -142,6 +157,20 @@ def _facts(context: Context) -> dict[str, str]:
             "studies dropped as ties": per_cent(pairs.statistics["share_dropped"]),
         }
     return facts
+
+
+def _other_pages(context: Context) -> dict[str, str]:
+    """Links to the pages of studies with readers and of several sources, as far as there are any.
+
+    They are looked for one folder below the workdir.
+    """
+    here = context.path(EVALUATE)
+    links = [
+        tag("a", name, href=os.path.relpath(file, here))
+        for name, page in _PAGES.items()
+        for file in sorted(context.workdir.glob(f"*/{page}"))
+    ]
+    return {"other pages": join(links, ", ")} if links else {}
 
 
 def _reads(config: RunConfig) -> list[Stage]:

@@ -193,7 +193,13 @@ def test_the_page_has_the_section_only_where_it_was_measured(
         title, lead = chexbench_section.TITLE, chexbench_section.LEAD
         shown = [Section(title, chexbench_section.section(found), lead)] if found else []
         report.write(
-            evaluation, studies, sections=shown, curves={}, timings=None, facts={}, path=path
+            evaluation,
+            studies.__getitem__,
+            sections=shown,
+            curves={},
+            timings=None,
+            facts={},
+            path=path,
         )
         return path.read_text(encoding="utf-8")
 

@@ -1,6 +1,7 @@
 """`evaluate`: policies beside files of reports, and files alone."""
 
 import json
+import re
 import shutil
 
 import pytest
@@ -116,6 +117,12 @@ def test_readers_compare_a_policy_with_a_file(workdir, tmp_path, capsys):
     assert main(["reader", CONFIG, *given, *own]) == 0, capsys.readouterr().err
     key = json.loads((workdir / "reader" / "key.json").read_text())
     assert key["systems"] == ["published", "aligned"]
+    # A report that is written later names the page; it stands beside the folder of the report.
+    assert main(["evaluate", CONFIG, *given]) == 0
+    report = workdir / "report" / "report.html"
+    [link] = re.findall(r'<a href="([^"#]*)">reader study</a>', report.read_text())
+    assert (report.parent / link).samefile(workdir / "reader" / "send" / "reader_study.html")
+    assert "drafting study" not in report.read_text()
 
 
 @pytest.mark.parametrize(
