@@ -42,7 +42,7 @@ _TITLES = {
     "f1_5_macro": "F1-5, macro",
     "f1_5_weighted": "F1-5, weighted",
     "f1_5_samples": "F1-5, samples",
-    "f1_mean_of_four": "Mean of F1-14 and F1-5, micro and macro",
+    "f1_mean_of_four": "F1, mean of four",
     "exact_5": "Reports with all five labels right",
     "words": "Words, mean",
     "over_long": "Over-long",

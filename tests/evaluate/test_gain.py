@@ -61,7 +61,7 @@ def test_a_gain_by_the_average_of_papers(evaluation: Evaluation) -> None:
     after = (2 + 2 / 14 + 2 / 5) / 4
     assert last.average.mean == pytest.approx(100 * (after / before - 1))
     assert last.average.low <= last.average.mean <= last.average.high
-    assert "Mean of F1-14 and F1-5, micro and macro" in gain.show([last])
+    assert "F1, mean of four" in gain.show([last])
 
 
 def test_without_a_choice_the_score_counts_once(evaluation: Evaluation) -> None:

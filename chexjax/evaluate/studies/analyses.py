@@ -124,5 +124,7 @@ def analyse(
         divergence=gone,
         errors=error_shift.error_shift(evaluation),
         slices=slices.sliced(evaluation, studies, config.slices, measures),
-        elsewhere=elsewhere and generalisation.generalisation(evaluation, elsewhere, measures),
+        elsewhere=(
+            generalisation.generalisation(evaluation, elsewhere, measures) if elsewhere else None
+        ),
     )
