@@ -91,48 +91,62 @@ def generalisation(
     away = elsewhere.evaluation
     labelled = away.baseline.labels is not None
     names = [name for name in measures if labelled or name not in MEASURES] or ["score"]
-    found = [_transfers(home, away, one.name, names) for one in away.systems]
+    systems = [one.name for one in away.systems]
+    here, there = (_draws(one, systems, names, home.seed) for one in (home, away))
+    # The studies are others, so those at home are drawn anew for the change from one to the other.
+    anew = _draws(home, systems, names, home.seed + 1)
     return Generalisation(
         judge=home.judge,
         sources=elsewhere.sources,
         identities=elsewhere.identities,
         studies=(len(home.ids), len(away.ids)),
-        transfers=tuple(one for of_measure in zip(*found, strict=True) for one in of_measure),
+        transfers=tuple(
+            _transfer(system, away.baseline.name, name, *(one[name] for one in (here, there, anew)))
+            for name in names
+            for system in systems
+        ),
     )
 
 
-def _transfers(
-    home: Evaluation, away: Evaluation, system: str, names: Sequence[str]
-) -> list[Transfer]:
-    """One policy in each measure."""
-    base, seed = away.baseline.name, home.seed
-    here, there = _draws(home, system, names, seed), _draws(away, system, names, seed)
-    # The studies are others, so those at home are drawn anew to be compared with.
-    change = there - _draws(home, system, names, seed + 1)
-    here_gain = here - _draws(home, base, names, seed)
-    there_gain = there - _draws(away, base, names, seed)
-
-    def at(draws: Array, k: int) -> Interval:
-        return interval(draws[0, k], draws[1:, k])
-
-    return [
-        Transfer(
-            system=system,
-            measure=name,
-            home=at(here, k),
-            away=at(there, k),
-            change=at(change, k),
-            home_gain=None if system == base else at(here_gain, k),
-            away_gain=None if system == base else at(there_gain, k),
-        )
-        for k, name in enumerate(names)
-    ]
+_Draws = dict[str, Array]
+"""System -> its measure as seen, and in draws of the studies, `f64[1 + RESAMPLES]`."""
 
 
-def _draws(evaluation: Evaluation, system: str, names: Sequence[str], seed: int) -> Array:
-    """Measures `f64[1 + RESAMPLES, M]`: as seen, and in draws of the studies."""
-    [found] = [one for one in evaluation.systems if one.name == system]
-    return measured(found, names).draws(seed)
+def _draws(
+    evaluation: Evaluation, systems: Sequence[str], names: Sequence[str], seed: int
+) -> dict[str, _Draws]:
+    """Of each measure, the draws of these systems."""
+    found = {
+        one.name: measured(one, names).draws(seed)
+        for one in evaluation.systems
+        if one.name in systems
+    }
+    return {
+        name: {system: one[:, k] for system, one in found.items()} for k, name in enumerate(names)
+    }
+
+
+def _transfer(
+    system: str, base: str, measure: str, here: _Draws, there: _Draws, anew: _Draws
+) -> Transfer:
+    """One policy in one measure."""
+
+    def gain(draws: _Draws) -> Interval | None:
+        return None if system == base else _interval(draws[system] - draws[base])
+
+    return Transfer(
+        system=system,
+        measure=measure,
+        home=_interval(here[system]),
+        away=_interval(there[system]),
+        change=_interval(there[system] - anew[system]),
+        home_gain=gain(here),
+        away_gain=gain(there),
+    )
+
+
+def _interval(draws: Array) -> Interval:
+    return interval(draws[0], draws[1:])
 
 
 def show(found: Generalisation) -> Html:
