@@ -107,6 +107,11 @@ def figure(svg: Html, caption: str = "") -> Html:
     return tag("figure", svg, *([tag("figcaption", caption)] if caption else []))
 
 
+def folded(title: str, *parts: Html) -> Html:
+    """Parts under a line that opens them."""
+    return tag("details", tag("summary", title), *parts)
+
+
 def grid(*parts: Html) -> Html:
     """Parts side by side, under one another where the screen is narrow."""
     return tag("div", *parts, class_="grid")
@@ -261,6 +266,7 @@ thead small{white-space:normal;max-width:9rem;margin-left:auto}
 .grid th{white-space:normal}
 .grid th:first-child{padding-left:.25rem}
 .note{color:var(--muted);font-size:.82rem;line-height:1.55;max-width:58rem;margin-bottom:2.6rem}
+summary{cursor:pointer;color:var(--accent);font-size:.92rem;margin-bottom:1rem}
 dl{display:grid;grid-template-columns:max-content 1fr;gap:.35rem 1.6rem;margin:0;font-size:.9rem}
 dt{color:var(--muted)}
 dd{margin:0;overflow-wrap:anywhere}

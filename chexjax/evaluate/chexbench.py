@@ -16,7 +16,7 @@ from typing import Literal
 import numpy as np
 
 from chexjax.config import local
-from chexjax.data.chexbench.questions import TEXT, Question, chosen
+from chexjax.data.chexbench.questions import PERCEPTION, TEXT, Question, chosen
 from chexjax.data.text import plain_findings
 from chexjax.evaluate.significance import Array, Interval, interval, resampled_means
 from chexjax.judges import Judge, Labeling, label_f1
@@ -103,6 +103,7 @@ class TaskResult:
 
     Attributes:
       task: Its name; `MEAN` for the mean over tasks, each weighing the same.
+      averaged: The tasks that a mean is over.
       questions: How many.
       chance: Accuracy of a blind guess.
       accuracy: System -> share that is right, with its interval over questions.
@@ -118,6 +119,7 @@ class TaskResult:
     unreadable: dict[str, float]
     difference: Interval
     parts: dict[str, dict[str, float]]
+    averaged: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -143,7 +145,7 @@ class Bench:
       source: Where the questions come from.
       baseline: The system that the other is held against.
       test: The system under test.
-      protocols: Protocol -> its tasks, then their mean where there are several.
+      protocols: Protocol -> its tasks, then a mean where there are several.
       texts: The tasks that ask for a text.
       left_out: Questions that could not be asked.
       ignored: Tasks of the file that were not asked.
@@ -162,6 +164,9 @@ class Bench:
 
 MEAN = "Mean of the tasks"
 
+AVERAGED = (*PERCEPTION, "Fine-Grained Reasoning")
+"""Tasks of the mean: the six of perception, the last of which newer files call otherwise."""
+
 Answers = Mapping[str, Mapping[str, Answer]]
 """System -> question id -> answer; the baseline first, the system under test last."""
 
@@ -169,7 +174,10 @@ Answers = Mapping[str, Mapping[str, Answer]]
 def choices(
     questions: Sequence[Question], answers: Answers, protocol: Protocol, *, seed: int
 ) -> tuple[TaskResult, ...]:
-    """Accuracy in each task with options, under one protocol.
+    """Accuracy in each task with options, under one protocol, and their mean.
+
+    That is over the tasks of perception, as far as they were asked; over all tasks where fewer than
+    two of these were.
 
     Args:
       questions: All, each of which all systems have answered.
@@ -184,7 +192,10 @@ def choices(
         drawn.append(draws)
         found.append(_task(task, asked, list(answers), values, draws))
     if len(found) > 1:
-        found.append(_mean(found, list(answers), np.mean(drawn, axis=0)))
+        held = [k for k, one in enumerate(found) if one.task in AVERAGED]
+        held = held if len(held) > 1 else list(range(len(found)))
+        draws = np.mean([drawn[k] for k in held], axis=0)
+        found.append(_mean([found[k] for k in held], list(answers), draws))
     return tuple(found)
 
 
@@ -326,4 +337,5 @@ def _mean(found: Sequence[TaskResult], names: Sequence[str], draws: Array) -> Ta
         },
         difference=gap,
         parts={},
+        averaged=tuple(one.task for one in found),
     )

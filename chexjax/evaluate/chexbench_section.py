@@ -98,6 +98,8 @@ def _note(bench: Bench) -> str:
         f"{significance.RESAMPLES:,} bootstrap draws of the questions, the same for both policies. "
         "Chance: a blind guess among the options."
     )
+    if averaged := next((found[-1].averaged for found in bench.protocols.values() if found), ()):
+        said += f" {MEAN}: over {', '.join(averaged)}."
     if bench.left_out:
         said += (
             f" {bench.left_out:,} questions could not be asked; each folder of chexbench has a "

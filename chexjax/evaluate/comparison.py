@@ -121,9 +121,17 @@ def _scores(judge: Judge, references: Sequence[str], reports: Sequence[str]) -> 
 
 
 def selected(entries: Sequence[Entry]) -> Entry | None:
-    """The run with the best score on the validation split; the first of equals."""
-    runs = [entry for entry in entries if entry.selection is not None]
-    return max(runs, key=lambda entry: entry.selection or 0.0, default=None)
+    """The run with the best score on the validation split; the first of equals.
+
+    One that has no score there, since its judge read none of the reports, is never selected.
+    """
+    scores = {
+        entry.name: entry.selection
+        for entry in entries
+        if entry.selection is not None and math.isfinite(entry.selection)
+    }
+    runs = [entry for entry in entries if entry.name in scores]
+    return max(runs, key=lambda entry: scores[entry.name], default=None)
 
 
 def write(entries: Sequence[Entry], facts: Mapping[str, str], folder: Path) -> None:

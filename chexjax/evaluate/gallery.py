@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -64,9 +64,15 @@ RULE = (
 """What `choose` does, in the words of the page."""
 
 
-def gallery(evaluation: Evaluation, studies: Sequence[Study], count: int = 12) -> Html:
-    """The cards of the chosen studies under a key to the marks."""
-    cards = [_card(evaluation, studies[pick.study], pick) for pick in choose(evaluation, count)]
+def gallery(evaluation: Evaluation, study: Callable[[int], Study], count: int = 12) -> Html:
+    """The cards of the chosen studies under a key to the marks.
+
+    Args:
+      evaluation: The numbers.
+      study: Gives a study with its images by its number; only the chosen ones are asked for.
+      count: How many.
+    """
+    cards = [_card(evaluation, study(pick.study), pick) for pick in choose(evaluation, count)]
     return join([_key(), *cards])
 
 

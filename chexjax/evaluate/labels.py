@@ -11,6 +11,21 @@ from chexjax.data.chexpert_labels import CHEXPERT_14
 from chexjax.evaluate.significance import Array, Interval, interval, resampled_means
 from chexjax.judges import Labeling, label_f1
 
+HEADLINE = (
+    *(f"{name}_{average}" for name in label_f1.SETS for average in ("micro", "macro")),
+    label_f1.MEAN_OF_FOUR,
+)
+"""The averages that papers lead with."""
+
+MEASURES = (
+    "macro_f1",
+    "micro_f1",
+    *(f"{name}_{average}" for name in label_f1.SETS for average in label_f1.AVERAGES),
+    label_f1.MEAN_OF_FOUR,
+    label_f1.EXACT_5,
+)
+"""All that `measures` makes of counts."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LabelScores:
@@ -24,7 +39,7 @@ class LabelScores:
       micro: F1 of all labels' counts together.
       labeler: Who read the labels.
       averages: The averages that papers quote, as scikit-learn defines them; see `label_f1`.
-      draws: Of `macro` and `micro`, the value in each bootstrap draw, `f64[RESAMPLES]`.
+      counted: What all of them are made of, one row a study, `f64[B, 45]`; see `label_f1`.
     """
 
     names: tuple[str, ...]
@@ -35,7 +50,7 @@ class LabelScores:
     micro: Interval
     labeler: str
     averages: Mapping[str, Interval]
-    draws: Mapping[str, Array]
+    counted: Array
 
 
 def label_scores(
@@ -47,32 +62,34 @@ def label_scores(
 ) -> LabelScores:
     """Reads both sides with the same labeler and counts, with intervals over studies."""
     rows = label_f1.counted(*labeling.present(references, reports))
-    means = resampled_means(rows, seed=seed)
-    resampled, totals = _counts(means), _counts(rows.sum(0, keepdims=True))
-    each, each_resampled = _f1(totals), _f1(resampled)
-    pooled = _f1(resampled.sum(-1, keepdims=True))[:, 0]
-    draws = {"macro": _mean(each_resampled), "micro": pooled}
+    means, resampled = rows.mean(0, keepdims=True), resampled_means(rows, seed=seed)
+    point, draws = measures(means), measures(resampled)
+    found = {name: interval(float(value[0]), draws[name]) for name, value in point.items()}
+    each, each_resampled = _f1(_counts(means)), _f1(_counts(resampled))
+    _, support, predicted = _counts(rows.sum(0, keepdims=True))[0].astype(int).tolist()
     return LabelScores(
         names=CHEXPERT_14,
-        support=tuple(int(n) for n in totals[0, 1]),
-        predicted=tuple(int(n) for n in totals[0, 2]),
+        support=tuple(support),
+        predicted=tuple(predicted),
         f1=tuple(interval(each[0, k], each_resampled[:, k]) for k in range(len(CHEXPERT_14))),
-        macro=interval(_mean(each)[0], draws["macro"]),
-        micro=interval(_f1(totals.sum(-1, keepdims=True))[0, 0], draws["micro"]),
+        macro=found.pop("macro_f1"),
+        micro=found.pop("micro_f1"),
         labeler=f"{labeling.name}, uncertain {labeling.uncertain}",
-        averages=_averages(rows.mean(0, keepdims=True), means),
-        draws=draws,
+        averages=found,
+        counted=rows,
     )
+
+
+def measures(means: Array) -> dict[str, Array]:
+    """All of `MEASURES`, `f64[R]` each, of means over studies of counts, `f64[R, 45]`."""
+    counts = _counts(means)
+    own = {"macro_f1": _mean(_f1(counts)), "micro_f1": _f1(counts.sum(-1, keepdims=True))[:, 0]}
+    return own | label_f1.averages(means)
 
 
 def _counts(rows: Array) -> Array:
     """Hits, labels and claims, `[R, 3, L]`."""
     return rows[:, : 3 * len(CHEXPERT_14)].reshape(-1, 3, len(CHEXPERT_14))
-
-
-def _averages(means: Array, resampled: Array) -> dict[str, Interval]:
-    point, draws = label_f1.averages(means), label_f1.averages(resampled)
-    return {name: interval(float(value[0]), draws[name]) for name, value in point.items()}
 
 
 def _f1(counts: Array) -> Array:

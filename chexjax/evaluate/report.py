@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from chexjax.data.study import Study
@@ -11,7 +11,6 @@ from chexjax.evaluate.cells import cell
 from chexjax.evaluate.gallery import RULE, STYLE, gallery
 from chexjax.evaluate.metrics import Evaluation
 from chexjax.evaluate.studies.analyses import Section
-from chexjax.judges import label_f1
 from chexjax.page import Html, Page, figure, grid, join, tag, terms
 from chexjax.page import table as html_table
 
@@ -20,7 +19,7 @@ Timing = Mapping[str, str | float]
 
 def write(
     evaluation: Evaluation,
-    studies: Sequence[Study],
+    study: Callable[[int], Study],
     *,
     sections: Sequence[Section],
     curves: Mapping[str, plots.Curve],
@@ -32,7 +31,7 @@ def write(
 
     Args:
       evaluation: The numbers.
-      studies: The studies they were measured on, in the same order.
+      study: Gives a study that they were measured on, with its images, by its number.
       sections: What was worked out beside the means.
       curves: `stage -> rows of its metrics log`, each with `step` and any of `plots.CURVES`.
       timings: One row a stage, columns by name; None leaves the table out.
@@ -50,7 +49,7 @@ def write(
         page.section(*section)
     if pictures := plots.training_curves(curves):
         page.section("Training", grid(*(figure(one) for one in pictures)), lead=_TRAINING)
-    page.section("Studies", gallery(evaluation, studies), lead=RULE)
+    page.section("Studies", gallery(evaluation, study), lead=RULE)
     page.section("How it was made", _making(evaluation, timings, facts))
     page.write(path)
 
@@ -92,7 +91,8 @@ def _labels(evaluation: Evaluation) -> Html:
     rows.append(["Micro", "", *(one.micro.value(2) for one in found)])
     beside = html_table(["Label", "Studies", *names], rows)
     quoted = [
-        [title, *(cell(one.averages[name]) for one in found)] for name, title in _QUOTED.items()
+        [table.title(name), *(cell(one.averages[name]) for one in found)]
+        for name in found[0].averages
     ]
     return join(
         [
@@ -133,16 +133,8 @@ _LABELS = (
     "Both sides are read by the same labeler ({labeler}), and F1 asks whether the condition is "
     "named, whatever its side or grade. A label that no reference has is left out of the macro "
     "mean of the first table. In the second, which counts as scikit-learn does, its F1 is 0, and "
-    "so is that of a report on which neither side names any label."
+    "so is that of a report on which neither side names any label. Mean of four: of F1-14 and "
+    "F1-5, micro and macro."
 )
-_QUOTED = {
-    f"f1_{labels}_{average}": f"F1-{labels}, {average}"
-    for labels in (14, 5)
-    for average in label_f1.AVERAGES
-} | {
-    label_f1.MEAN_OF_FOUR: "Mean of F1-14 and F1-5, micro and macro",
-    label_f1.EXACT_5: "Reports with all five labels right",
-}
-"""Averages of F1 by their titles."""
 _F1 = "F1 of each label with its 95 % interval; in brackets, the studies that have it."
 _TRAINING = "Thin: every logged step. Bold: running mean over a twentieth of the run."

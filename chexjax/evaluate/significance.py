@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -122,9 +122,21 @@ def bootstrap_p(gaps: Array, *, seed: int, resamples: int = RESAMPLES) -> Array:
     Returns:
       `f64[K]`.
     """
-    means = gaps.mean(0)
-    moved = np.abs(resampled_means(gaps - means, seed=seed, resamples=resamples))
-    return _tail((moved >= np.abs(means) - _EQUAL).sum(0), resamples)
+    return drawn_p(gaps.mean(0), resampled_means(gaps, seed=seed, resamples=resamples))
+
+
+def drawn_p(seen: Array, drawn: Array) -> Array:
+    """The same p of any difference: the share of draws that are as far from it as it is from 0.
+
+    Args:
+      seen: The differences, `f64[K]`.
+      drawn: Those in each draw of the studies, `f64[R, K]`.
+
+    Returns:
+      `f64[K]`.
+    """
+    reached = (np.abs(drawn - seen) >= np.abs(seen) - _EQUAL).sum(0)
+    return _tail(reached, len(drawn))
 
 
 def randomisation_p(gaps: Array, *, seed: int, trials: int = RESAMPLES) -> Array:
@@ -141,16 +153,44 @@ def randomisation_p(gaps: Array, *, seed: int, trials: int = RESAMPLES) -> Array
     Returns:
       `f64[K]`.
     """
-    studies = len(gaps)
-    least = np.abs(gaps.sum(0)) - _EQUAL * studies
+    return swapped_p(gaps, np.zeros_like(gaps), lambda means: means, seed=seed, trials=trials)
+
+
+def swapped_p(
+    of: Array,
+    minus: Array,
+    measure: Callable[[Array], Array],
+    *,
+    seed: int,
+    trials: int = RESAMPLES,
+) -> Array:
+    """The same p for measures that are functions of means over studies, as F1 is.
+
+    Args:
+      of: What the means are taken of, of one system, `f64[B, K]`.
+      minus: The same of the other.
+      measure: Measures `f64[R, M]` of means `f64[R, K]`.
+      seed: Seed of the coins.
+      trials: Trials; the smallest p is 1 / (trials + 1).
+
+    Returns:
+      `f64[M]`.
+    """
+    studies = len(of)
+    middle, half = (of + minus).mean(0) / 2, (of - minus) / (2 * studies)
+
+    def gaps(signs: Array) -> Array:
+        moved = signs @ half
+        return np.abs(measure(middle + moved) - measure(middle - moved))
+
+    least = gaps(np.ones((1, studies))) - _EQUAL
     if 2**studies <= trials:
         codes = np.arange(2**studies)[:, None] >> np.arange(studies)
-        swapped = np.abs((1.0 - 2.0 * (codes & 1)) @ gaps)
-        return np.asarray((swapped >= least).mean(0))
-    rng, reached = np.random.default_rng(seed), np.zeros(gaps.shape[1])
+        return np.asarray((gaps(1.0 - 2.0 * (codes & 1).astype(np.float64)) >= least).mean(0))
+    rng, reached = np.random.default_rng(seed), np.zeros(least.shape[1])
     for start in range(0, trials, size := max(1, _CELLS // studies)):
         coins = rng.integers(2, size=(min(size, trials - start), studies), dtype=np.int8)
-        reached += (np.abs((1.0 - 2.0 * coins) @ gaps) >= least).sum(0)
+        reached += (gaps(1.0 - 2.0 * coins.astype(np.float64)) >= least).sum(0)
     return _tail(reached, trials)
 
 

@@ -20,7 +20,7 @@ from chexjax.data.candidates import count_candidates
 from chexjax.data.given import count_rows
 from chexjax.data.preferences import holds_single
 from chexjax.data.sources.registry import open_source
-from chexjax.evaluate.studies.gain import check_measures
+from chexjax.evaluate.measures import check_measures
 from chexjax.families import Family, TextFamily, preset
 from chexjax.mesh import check_batch, parameter_names, parameter_shardings, path_name
 from chexjax.models import VLM, add_lora
@@ -118,10 +118,12 @@ def _check_candidates(config: RunConfig) -> None:
 
 def _check_analysis(config: RunConfig) -> None:
     columns = ("score", "lc_score", *config.evaluate.metrics)
-    try:
-        check_measures(config.evaluate.analysis.gain, columns, labelled=bool(labeler_name(config)))
-    except ValueError as error:
-        raise ConfigError(f"config.evaluate.analysis.gain: {error}") from error
+    labelled, analysis = bool(labeler_name(config)), config.evaluate.analysis
+    for field, asked in (("gain", analysis.gain), ("measures", analysis.measures)):
+        try:
+            check_measures(asked, columns, labelled=labelled)
+        except ValueError as error:
+            raise ConfigError(f"config.evaluate.analysis.{field}: {error}") from error
 
 
 def _check_questions(context: Context) -> None:

@@ -130,13 +130,15 @@ class HeldOut:
     """What there is to evaluate.
 
     Attributes:
-      studies: Those that every system has a report on.
+      studies: Those that every system has a report on, without their images.
+      rows: Id of a study -> its row among the source's, where the images are.
       systems: Baseline first, the one under test last.
       rejects: Studies that some system has no report on, and reports on other studies.
       facts: What to know of the reports in files, name and value.
     """
 
     studies: list[Study]
+    rows: Mapping[str, int]
     systems: list[System]
     rejects: list[Reject]
     facts: Mapping[str, str]
@@ -148,7 +150,8 @@ def held_out(context: Context) -> HeldOut:
     Raises:
       ConfigError: there is no study or no system, or a file has no report on any of the studies.
     """
-    asked, config = _asked(context), context.config.evaluate
+    asked, places = _asked(context)
+    config = context.config.evaluate
     reports: dict[str, Mapping[str, str]] = {}
     rejects, facts = [], {}
     for name in config.names:
@@ -170,7 +173,7 @@ def held_out(context: Context) -> HeldOut:
             "leave out the system that lacks most"
         )
     systems = [_system(context, name, own, kept) for name, own in reports.items()]
-    return HeldOut(studies=kept, systems=systems, rejects=rejects, facts=facts)
+    return HeldOut(studies=kept, rows=places, systems=systems, rejects=rejects, facts=facts)
 
 
 def held_out_elsewhere(context: Context) -> HeldOut:
@@ -179,14 +182,12 @@ def held_out_elsewhere(context: Context) -> HeldOut:
     reports = {name: _rows(context, ELSEWHERE[name]) for name in names}
     rows = studies_elsewhere(context.config.evaluate).rows()
     told = set.intersection(*map(set, reports.values()))
-    # Nobody shows their images, so none is kept.
-    bare = ({**row, "images": [], "views": []} for row in rows if row["id"] in told)
-    studies = [Study.from_row(row) for row in bare]
+    studies = [_without_images(row) for row in rows if row["id"] in told]
     systems = [
         System(name=name, reports=[own[study.id] for study in studies])
         for name, own in reports.items()
     ]
-    return HeldOut(studies=studies, systems=systems, rejects=[], facts={})
+    return HeldOut(studies=studies, rows={}, systems=systems, rejects=[], facts={})
 
 
 def _counted(own: Mapping[str, str], others: int, asked: int) -> str:
@@ -197,16 +198,23 @@ def _counted(own: Mapping[str, str], others: int, asked: int) -> str:
     )
 
 
-def _asked(context: Context) -> dict[str, Study]:
-    """The config's studies by id."""
+def _asked(context: Context) -> tuple[dict[str, Study], dict[str, int]]:
+    """The config's studies by id, without their images, and where each stands in the source."""
     config, rows = context.config.evaluate, context.artefact(INGEST).rows()
-    of_split = (row for row in rows if row["split"] == config.split)
-    chosen = list(itertools.islice(of_split, config.studies))
-    if not chosen:
+    of_split = ((k, row) for k, row in enumerate(rows) if row["split"] == config.split)
+    chosen = itertools.islice(of_split, config.studies)
+    found = {row["id"]: (k, _without_images(row)) for k, row in chosen}
+    if not found:
         raise ConfigError(
             f"config.evaluate.split={config.split!r} has no study of {len(rows):,}; name another"
         )
-    return {row["id"]: Study.from_row(row) for row in chosen}
+    studies = {name: study for name, (_, study) in found.items()}
+    return studies, {name: place for name, (place, _) in found.items()}
+
+
+def _without_images(row: Mapping[str, Any]) -> Study:
+    """A study with an empty file for each view: of thousands, a dozen are ever looked at."""
+    return Study.from_row({**row, "images": [b""] * len(row["views"])})
 
 
 def _system(

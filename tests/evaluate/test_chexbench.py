@@ -95,6 +95,27 @@ def test_one_task_has_no_mean() -> None:
     assert len(choices(QUESTIONS[:4], ANSWERS, "generate", seed=0)) == 1
 
 
+def test_the_mean_is_over_the_tasks_of_perception() -> None:
+    """Newer files have a seventh task; all wrong in it, aligned loses nothing of the mean."""
+    asked = (*QUESTIONS, *(question(k, "Temporal Classification", 0, 3) for k in range(4)))
+    answers = {
+        name: {q.id: said.get(q.id, Answer(text="(A)" if name == "SFT" else "(B)")) for q in asked}
+        for name, said in ANSWERS.items()
+    }
+    *_, temporal, mean = choices(asked, answers, "generate", seed=0)
+    assert temporal.difference.mean == -1
+    assert mean.averaged == (VIEW, BINARY) and mean.questions == 6
+    assert mean.accuracy["SFT"].mean == pytest.approx((0.75 + 1) / 2)
+    assert mean.difference.mean == pytest.approx(-0.5)
+    said = chexbench_section.section(
+        bench(protocols={"generate": choices(asked, answers, "generate", seed=0)})
+    )
+    assert f"Mean of the tasks: over {VIEW}, {BINARY}." in said
+    # Of one task of perception there is no mean, so all count.
+    few = [q for q in asked if q.task != BINARY]
+    assert choices(few, answers, "generate", seed=0)[-1].averaged == (VIEW, temporal.task)
+
+
 def test_texts_are_cleaned_on_both_sides_and_scored(judge: Judge) -> None:
     asked = [
         Question(id="f", task=FINDINGS, source="", text="", reference="**Edema** [x] effusion")
@@ -172,7 +193,13 @@ def test_the_page_has_the_section_only_where_it_was_measured(
         title, lead = chexbench_section.TITLE, chexbench_section.LEAD
         shown = [Section(title, chexbench_section.section(found), lead)] if found else []
         report.write(
-            evaluation, studies, sections=shown, curves={}, timings=None, facts={}, path=path
+            evaluation,
+            studies.__getitem__,
+            sections=shown,
+            curves={},
+            timings=None,
+            facts={},
+            path=path,
         )
         return path.read_text(encoding="utf-8")
 

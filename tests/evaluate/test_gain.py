@@ -53,6 +53,17 @@ def test_labels_count_with_the_draws_of_the_studies(evaluation: Evaluation) -> N
     assert last.average.low <= last.average.mean <= last.average.high
 
 
+def test_a_gain_by_the_average_of_papers(evaluation: Evaluation) -> None:
+    """SFT: of both labels' 4 it hits 2 with 3 claims; effusion 0.8, edema none. Aligned: all."""
+    last = gain.gains(evaluation, ("f1_mean_of_four",))[-1]
+    micro, macro = 2 * 2 / (4 + 3), 0.8
+    before = (2 * micro + macro / 14 + macro / 5) / 4
+    after = (2 + 2 / 14 + 2 / 5) / 4
+    assert last.average.mean == pytest.approx(100 * (after / before - 1))
+    assert last.average.low <= last.average.mean <= last.average.high
+    assert "F1, mean of four" in gain.show([last])
+
+
 def test_without_a_choice_the_score_counts_once(evaluation: Evaluation) -> None:
     assert gain.measures_of(evaluation, ()) == ["score", "rouge_l", "bleu", "macro_f1"]
     with pytest.raises(ValueError, match="'green' is not measured; choose from score"):
@@ -62,3 +73,15 @@ def test_without_a_choice_the_score_counts_once(evaluation: Evaluation) -> None:
 def test_a_gain_on_nothing_is_not_defined(evaluation: Evaluation) -> None:
     found = changed(evaluation, 0, score=[0.0] * 4)
     assert math.isnan(gain.gains(found, ("score",))[-1].average.mean)
+
+
+def test_a_measure_that_starts_below_zero_leaves_the_average_alone(evaluation: Evaluation) -> None:
+    """As RadCliQ with its sign turned does, and BERTScore rescaled by a baseline."""
+    turned = changed(evaluation, 0, score=[0.2] * 4, rouge_l=[-0.3] * 4, bleu=[0.5] * 4)
+    turned = changed(turned, 2, score=[0.3] * 4, bleu=[0.5] * 4)
+    last = gain.gains(dataclasses.replace(turned, systems=turned.systems[::2]))[-1]
+    assert last.left_out == ("rouge_l",) and "rouge_l" not in last.each
+    assert last.average.mean == pytest.approx((50 + 0 + last.each["macro_f1"].mean) / 3)
+    text = gain.show([last])
+    assert "Left out, since the mean of SFT is not above zero: ROUGE-L." in text
+    assert gain.gains(turned, ("score", "bleu"))[-1].left_out == ()

@@ -86,7 +86,14 @@ def test_a_judge_without_items_leaves_the_report_as_it_is(details: dict[str, obj
 def test_missing_findings_are_listed_and_report_text_is_escaped(
     evaluation: Evaluation, studies: list[Study]
 ) -> None:
-    found = gallery(evaluation, studies)
+    asked: list[int] = []
+
+    def study(number: int) -> Study:
+        asked.append(number)
+        return studies[number]
+
+    assert gallery(evaluation, study, 1).count("<article") == len(asked) == 1
+    found = gallery(evaluation, studies.__getitem__)
     assert "missing: edema" in found
     assert "<script>" not in found and "&lt;script&gt;" in found
     assert "Cough &amp; fever" in found

@@ -24,7 +24,7 @@ def page(
     path = tmp_path_factory.mktemp("page") / "report.html"
     report.write(
         evaluation,
-        studies,
+        studies.__getitem__,
         sections=[Section("Slices", Html("<p>by age</p>"), "Means of some studies.")],
         curves={"sft": CURVE},
         timings=[{"stage": "sft", "wall, s": 160.25}],
@@ -69,7 +69,9 @@ def test_one_system_and_nothing_else_known(
 ) -> None:
     found = evaluate(studies, [System(name="only", reports=["edema"] * 4)], judge, None, seed=0)
     path = tmp_path / "report.html"
-    report.write(found, studies, sections=[], curves={}, timings=None, facts={}, path=path)
+    report.write(
+        found, studies.__getitem__, sections=[], curves={}, timings=None, facts={}, path=path
+    )
     text = path.read_text(encoding="utf-8")
     assert "<h1>Only scores" in text
     assert "<h2>Conditions</h2>" not in text and "<h2>Training</h2>" not in text

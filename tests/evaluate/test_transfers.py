@@ -19,10 +19,17 @@ def run(home: tuple[str, str], away: tuple[str, str], judge: str = "green") -> G
         return Interval(value, value - 0.125, value + 0.125)
 
     sft = Transfer(
-        system="SFT", home=at(0.5), away=at(0.25), change=at(-0.25), home_gain=None, away_gain=None
+        system="SFT",
+        measure="score",
+        home=at(0.5),
+        away=at(0.25),
+        change=at(-0.25),
+        home_gain=None,
+        away_gain=None,
     )
     aligned = Transfer(
         system="aligned",
+        measure="score",
         home=at(0.75),
         away=at(0.375),
         change=at(-0.375),
@@ -46,12 +53,12 @@ def test_each_policy_meets_each_source_once(tmp_path: Path) -> None:
     assert found.sources == ("mimic_cxr", "openi")
     [last] = [line for line in found.lines if (line.run, line.system) == ("b", "aligned")]
     assert last.home == "openi"
-    assert last.scores["openi"].mean == 0.75 and last.scores["mimic_cxr"].mean == 0.375
+    assert last.values["openi"].mean == 0.75 and last.values["mimic_cxr"].mean == 0.375
     assert last.gains["mimic_cxr"].mean == 0.125
     assert [bool(line.gains) for line in found.lines] == [False, True, False, True]
     write(found, tmp_path)
     told = json.loads((tmp_path / "generalisation.json").read_text())
-    assert told["lines"][0]["scores"]["mimic_cxr"]["low"] == 0.375
+    assert told["lines"][0]["values"]["mimic_cxr"]["low"] == 0.375
     page = (tmp_path / "generalisation.html").read_text()
     assert "a, trained on mimic_cxr" in page and "0.625 to 0.875" in page
     assert "30 to 40 studies" in page
@@ -60,8 +67,8 @@ def test_each_policy_meets_each_source_once(tmp_path: Path) -> None:
 def test_sources_of_one_name_are_told_apart_and_what_was_not_tried_is_empty() -> None:
     found = transfers({"a": run(MIMIC, OPENI), "b": run(OTHER, MIMIC)})
     assert found.sources == ("mimic_cxr", "openi of b", "openi beside a")
-    assert found.lines[0].scores.keys() == {"mimic_cxr", "openi beside a"}
-    assert found.lines[2].scores.keys() == {"openi of b", "mimic_cxr"}
+    assert found.lines[0].values.keys() == {"mimic_cxr", "openi beside a"}
+    assert found.lines[2].values.keys() == {"openi of b", "mimic_cxr"}
 
 
 def test_scores_of_two_judges_are_not_set_side_by_side() -> None:

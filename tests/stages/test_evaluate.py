@@ -1,12 +1,14 @@
 """`evaluate`: policies beside files of reports, and files alone."""
 
 import json
+import re
 import shutil
 
 import pytest
 
 from chexjax import artefacts
 from chexjax.__main__ import main
+from chexjax.judges.base import Judgement
 from chexjax.stages.config import POLICIES
 from tests.stages.conftest import CONFIG
 
@@ -82,6 +84,32 @@ def test_files_alone_need_studies_and_no_policy(studies, tmp_path, capsys):
     assert sorted(p.name for p in studies.iterdir() if p.is_dir()) == ["report", "studies"]
 
 
+def test_a_study_that_gets_no_score_is_named(studies, tmp_path, monkeypatch):
+    """As a judge that calls a model may give none; the others are evaluated."""
+
+    class Fussy:
+        name = "fussy"
+
+        def judge(self, references, candidates):
+            return [Judgement(float("nan" if text == "?" else 1)) for text in candidates]
+
+    monkeypatch.setattr("chexjax.stages.evaluate.judge_of", lambda context, name: Fussy())
+    references = held_out(studies)
+    first, second, *rest = references
+    theirs = dict.fromkeys(rest, "no effusion") | {first: "?"}
+    given = [
+        f"--workdir={studies}",
+        "--config.evaluate.systems=('theirs',)",
+        f"--config.evaluate.predictions.theirs={write(tmp_path / 'a.jsonl', theirs)}",
+    ]
+    assert main(["evaluate", CONFIG, *given]) == 0
+    found = json.loads((studies / "report" / "report.json").read_text())
+    assert found["unscored"] == [first] and found["studies"] == len(rest)
+    rejects = [json.loads(x) for x in (studies / "report" / "rejects.jsonl").open()]
+    assert [row["id"] for row in rejects] == [second, first]
+    assert "gave some report on it no score" in rejects[1]["reason"]
+
+
 def test_readers_compare_a_policy_with_a_file(workdir, tmp_path, capsys):
     file = write(tmp_path / "published.jsonl", held_out(workdir))
     given = [f"--workdir={workdir}", f"--config.evaluate.predictions.published={file}"]
@@ -89,6 +117,12 @@ def test_readers_compare_a_policy_with_a_file(workdir, tmp_path, capsys):
     assert main(["reader", CONFIG, *given, *own]) == 0, capsys.readouterr().err
     key = json.loads((workdir / "reader" / "key.json").read_text())
     assert key["systems"] == ["published", "aligned"]
+    # A report that is written later names the page; it stands beside the folder of the report.
+    assert main(["evaluate", CONFIG, *given]) == 0
+    report = workdir / "report" / "report.html"
+    [link] = re.findall(r'<a href="([^"#]*)">reader study</a>', report.read_text())
+    assert (report.parent / link).samefile(workdir / "reader" / "send" / "reader_study.html")
+    assert "drafting study" not in report.read_text()
 
 
 @pytest.mark.parametrize(
@@ -130,7 +164,12 @@ def test_policies_are_tried_on_another_source_and_everything_is_analysed(
     found = json.loads((workdir / "report" / "analyses.json").read_text())
     assert found["elsewhere"]["sources"] == ["phantom", "phantom"]
     assert found["elsewhere"]["studies"] == [16, 16]
-    assert [one["system"] for one in found["elsewhere"]["transfers"]] == list(POLICIES)
+    told = [(one["measure"], one["system"]) for one in found["elsewhere"]["transfers"]]
+    assert told == [
+        (measure, system)
+        for measure in ("score", "rouge_l", "bleu", "f1_mean_of_four")
+        for system in POLICIES
+    ]
     rows = artefacts.load(workdir / "predictions" / "sft_elsewhere", "predictions").rows()
     assert all(row["id"].startswith("phantom-7-") for row in rows)
     assert [one["attribute"] for one in found["slices"]] == ["exposure"]

@@ -106,6 +106,10 @@ def test_length_control_can_select_another_run():
     assert selected(entries).name == "short"
     assert selected([entries[0], liked]).name == "long"
     assert selected([dataclasses.replace(entries[0], selection=None)]) is None
+    unscored = dataclasses.replace(entries[0], name="unscored", selection=float("nan"))
+    assert selected([unscored, entries[0], liked]).name == "long"  # wherever it stands
+    assert selected([entries[0], unscored]).name == entries[0].name
+    assert selected([unscored]) is None
 
 
 def test_what_a_run_pays_in_words_stands_beside_its_score():

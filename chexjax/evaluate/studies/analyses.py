@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from chexjax.data.study import Study
+from chexjax.evaluate.measures import looked_at
 from chexjax.evaluate.metrics import Evaluation
 from chexjax.evaluate.results import write_results
 from chexjax.evaluate.studies import (
@@ -23,7 +24,7 @@ from chexjax.evaluate.studies.divergence import Distance
 from chexjax.evaluate.studies.error_shift import ErrorShift
 from chexjax.evaluate.studies.family import Compared
 from chexjax.evaluate.studies.gain import Gain
-from chexjax.evaluate.studies.generalisation import Generalisation
+from chexjax.evaluate.studies.generalisation import Elsewhere, Generalisation
 from chexjax.evaluate.studies.length_study import LengthStudy
 from chexjax.evaluate.studies.slices import SliceConfig, Sliced
 from chexjax.page import Html
@@ -37,11 +38,15 @@ class AnalysisConfig:
 
     Attributes:
       gain: Measures whose relative gains are averaged, such as `("score", "rouge_l", "bleu")`;
-        empty for all columns of quality but the one controlled for length, and macro F1.
+        empty for all columns of quality but the one controlled for length, and macro F1, as far
+        as the baseline's means are above zero.
+      measures: By what slices and another source are looked at, the first shown, the others folded;
+        empty for the score, the run's metrics and the mean of four F1.
       slices: Fairness slices.
     """
 
     gain: tuple[str, ...] = ()
+    measures: tuple[str, ...] = ()
     slices: SliceConfig = SliceConfig()
 
 
@@ -96,7 +101,7 @@ def analyse(
     evaluation: Evaluation,
     studies: Sequence[Study],
     config: AnalysisConfig,
-    elsewhere: Generalisation | None = None,
+    elsewhere: Elsewhere | None = None,
     gone: Sequence[Distance] = (),
 ) -> Analyses:
     """Works them out.
@@ -111,12 +116,15 @@ def analyse(
     Raises:
       ValueError: a measure or an attribute that was asked for is not there.
     """
+    measures = looked_at(evaluation, config.measures)
     return Analyses(
         significance=family.family(evaluation),
         gains=gain.gains(evaluation, config.gain),
         length=length_study.length_study(evaluation),
         divergence=gone,
         errors=error_shift.error_shift(evaluation),
-        slices=slices.sliced(evaluation, studies, config.slices),
-        elsewhere=elsewhere,
+        slices=slices.sliced(evaluation, studies, config.slices, measures),
+        elsewhere=(
+            generalisation.generalisation(evaluation, elsewhere, measures) if elsewhere else None
+        ),
     )

@@ -5,17 +5,14 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-import numpy as np
-
 from chexjax.evaluate.cells import cell
+from chexjax.evaluate.labels import HEADLINE
+from chexjax.evaluate.measures import measured, quality_columns
 from chexjax.evaluate.metrics import Evaluation
-from chexjax.evaluate.significance import Interval, bootstrap_p, chance, holm, randomisation_p
+from chexjax.evaluate.significance import Interval, chance, drawn_p, holm, interval, swapped_p
 from chexjax.evaluate.table import title
 from chexjax.page import Html, stacked
 from chexjax.page import table as html_table
-
-LENGTHS = frozenset({"words", "over_long"})
-"""Columns of an evaluation that say how long a report is, not how good."""
 
 LEVEL = 0.05
 
@@ -24,8 +21,9 @@ _HEADINGS = ("Comparison", "Difference", "p, Holm", "Stands", "p, coins", "p, bo
 LEAD = (
     "The system under test against each other one, in each measure: one family of comparisons. "
     "p: the chance of a difference this large where there is none, by approximate randomisation "
-    "(each study's two reports change places by a coin) and by bootstrap draws of the studies. "
-    "Holm: the first, adjusted for the number of comparisons; below 0.05 the difference stands."
+    "(each study's two reports change places by a coin) and by bootstrap draws of the studies; F1 "
+    "is counted anew each time. Holm: the first, adjusted for the number of comparisons; below "
+    "0.05 the difference stands."
 )
 
 
@@ -34,7 +32,7 @@ class Compared:
     """One comparison of the family.
 
     Attributes:
-      gap: Mean of `of` - `minus` in the column, with its interval.
+      gap: `of` - `minus` in the measure, with its interval.
       bootstrap: Its p by the paired bootstrap.
       randomisation: Its p by approximate randomisation.
       adjusted: The latter by Holm's steps over the family.
@@ -42,47 +40,49 @@ class Compared:
 
     of: str
     minus: str
-    column: str
+    measure: str
     gap: Interval
     bootstrap: float
     randomisation: float
     adjusted: float
 
 
-def quality_columns(evaluation: Evaluation) -> list[str]:
-    """Columns with one value a study that say how good a report is."""
-    return [name for name in evaluation.test.columns if name not in LENGTHS]
-
-
 def family(evaluation: Evaluation) -> list[Compared]:
-    """The system under test against all others in all columns of quality; empty for one system."""
-    test, columns = evaluation.test, quality_columns(evaluation)
-    pairs = [(other, name) for other in evaluation.systems[:-1] for name in columns]
-    if not pairs:
-        return []
-    gaps = np.stack([test.columns[name] - other.columns[name] for other, name in pairs], axis=1)
-    seed = evaluation.seed
-    drawn, swapped = bootstrap_p(gaps, seed=seed), randomisation_p(gaps, seed=seed)
-    found = zip(pairs, drawn, swapped, holm(swapped.tolist()), strict=True)
-    return [
-        Compared(
-            of=test.name,
-            minus=other.name,
-            column=name,
-            gap=evaluation.difference(test.name, other.name, name),
-            bootstrap=float(by_draws),
-            randomisation=float(by_coins),
-            adjusted=adjusted,
-        )
-        for (other, name), by_draws, by_coins, adjusted in found
-    ]
+    """The system under test against all others in all that is quality; empty for one system.
+
+    That is each column of quality, and where reports were labelled the F1 that papers lead with.
+    """
+    labelled = evaluation.test.labels is not None
+    names = [*quality_columns(evaluation), *(HEADLINE if labelled else ())]
+    test, seed = measured(evaluation.test, names), evaluation.seed
+    after = test.draws(seed)
+    found = []
+    for other in evaluation.systems[:-1]:
+        minus = measured(other, names)
+        gaps = after - minus.draws(seed)
+        drawn = drawn_p(gaps[0], gaps[1:])
+        swapped = swapped_p(test.rows, minus.rows, test.values, seed=seed)
+        found += [
+            Compared(
+                of=evaluation.test.name,
+                minus=other.name,
+                measure=name,
+                gap=interval(gaps[0, k], gaps[1:, k]),
+                bootstrap=float(drawn[k]),
+                randomisation=float(swapped[k]),
+                adjusted=float(swapped[k]),
+            )
+            for k, name in enumerate(names)
+        ]
+    adjusted = holm([one.randomisation for one in found])
+    return [dataclasses.replace(one, adjusted=p) for one, p in zip(found, adjusted, strict=True)]
 
 
 def show(found: Sequence[Compared]) -> Html:
     """The family as a table."""
     rows = [
         [
-            stacked(f"{one.of} \u2212 {one.minus}", title(one.column)),
+            stacked(f"{one.of} \u2212 {one.minus}", title(one.measure)),
             cell(one.gap, signed=True),
             chance(one.adjusted),
             "yes" if one.adjusted < LEVEL else "no",

@@ -11,23 +11,21 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from chexjax.config import nearest
 from chexjax.evaluate.cells import PER_CENT, cell
+from chexjax.evaluate.measures import check_against, measured, quality_columns
 from chexjax.evaluate.metrics import Evaluation, SystemResult
-from chexjax.evaluate.significance import Array, Interval, interval, resampled_means
-from chexjax.evaluate.studies.family import quality_columns
+from chexjax.evaluate.significance import Array, Interval, interval
 from chexjax.evaluate.table import title
-from chexjax.page import Html, stacked
+from chexjax.page import Html, join, stacked, tag
 from chexjax.page import table as html_table
 
 LEAD = (
     "How much higher than the baseline's each mean is, in per cent of it, and the plain mean of "
     "these gains over the measures named here. Small figures: 95 % intervals, the same draws of "
-    "the studies for all measures. A gain on a mean that is not above zero is not defined."
+    "the studies for all measures. A gain on a mean that is not above zero is not defined, and "
+    "such a measure is left out unless it is asked for."
 )
 AVERAGE = "Average gain"
-
-_LABELS = {"macro_f1": "macro", "micro_f1": "micro"}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -37,43 +35,29 @@ class Gain:
     Attributes:
       each: Measure -> mean of `of` over that of `minus`, less 1.
       average: Mean of `each`.
+      left_out: Measures that would count, had the baseline's mean been above zero.
     """
 
     of: str
     minus: str
     each: Mapping[str, Interval]
     average: Interval
-
-
-def check_measures(asked: Sequence[str], columns: Sequence[str], *, labelled: bool) -> None:
-    """Finds a measure that nobody could average over.
-
-    Args:
-      asked: Names of measures.
-      columns: Columns of quality that an evaluation has.
-      labelled: Whether labels are read from its reports.
-
-    Raises:
-      ValueError: one of those asked for is not measured.
-    """
-    known = [*columns, *(_LABELS if labelled else ())]
-    if unknown := [name for name in asked if name not in known]:
-        raise ValueError(f"{unknown[0]!r} is not measured{nearest(unknown[0], known)}")
+    left_out: tuple[str, ...]
 
 
 def measures_of(evaluation: Evaluation, asked: Sequence[str]) -> list[str]:
-    """The measures that gains are averaged over.
+    """The measures that gains could be averaged over.
 
     Without any asked for: all columns of quality but the one controlled for length, which is the
-    score again, and macro F1 where reports were labelled.
+    score again, and macro F1 where reports were labelled. `gains` leaves out those of them whose
+    mean, of the baseline, is not above zero.
 
     Raises:
       ValueError: one of those asked for was not measured.
     """
-    columns = quality_columns(evaluation)
+    check_against(evaluation, asked)
+    plain = [name for name in quality_columns(evaluation) if name != "lc_score"]
     labelled = evaluation.baseline.labels is not None
-    check_measures(asked, columns, labelled=labelled)
-    plain = [name for name in columns if name != "lc_score"]
     return list(asked) or [*plain, *(["macro_f1"] if labelled else [])]
 
 
@@ -85,34 +69,32 @@ def gains(evaluation: Evaluation, asked: Sequence[str] = ()) -> list[Gain]:
     """
     names = measures_of(evaluation, asked)
     base, others = evaluation.baseline, evaluation.systems[1:]
-    before = _draws(base, names, evaluation.seed)
-    return [_gain(one, base, names, _draws(one, names, evaluation.seed), before) for one in others]
+    before = measured(base, names).draws(evaluation.seed)
+    counts = (before[0] > 0) | bool(asked)
+    counts |= not counts.any()  # then all are shown, as not defined
+    left_out = tuple(name for name, kept in zip(names, counts, strict=True) if not kept)
+    names = [name for name in names if name not in left_out]
+    before = before[:, counts]
+    return [
+        _gain(one, base, left_out, names, measured(one, names).draws(evaluation.seed), before)
+        for one in others
+    ]
 
 
 def _gain(
-    of: SystemResult, minus: SystemResult, names: Sequence[str], after: Array, before: Array
+    of: SystemResult,
+    minus: SystemResult,
+    left_out: tuple[str, ...],
+    names: Sequence[str],
+    after: Array,
+    before: Array,
 ) -> Gain:
     undefined = np.full_like(before, np.nan)
     relative = 100 * (np.divide(after, before, out=undefined, where=before > 0) - 1)
     each = {name: interval(relative[0, k], relative[1:, k]) for k, name in enumerate(names)}
     average = relative.mean(1)
     whole = interval(average[0], average[1:])
-    return Gain(of=of.name, minus=minus.name, each=each, average=whole)
-
-
-def _draws(system: SystemResult, names: Sequence[str], seed: int) -> Array:
-    """Means of the measures: as seen in row 0, in each draw of the studies below."""
-    columns = [name for name in names if name not in _LABELS]
-    found: dict[str, Array] = {}
-    if columns:
-        values = np.stack([system.columns[name] for name in columns], axis=1)
-        means = np.concatenate([values.mean(0)[None], resampled_means(values, seed=seed)])
-        found = dict(zip(columns, means.T, strict=True))
-    for name in set(names) - set(columns):
-        assert system.labels is not None
-        seen = getattr(system.labels, _LABELS[name]).mean
-        found[name] = np.concatenate([[seen], system.labels.draws[_LABELS[name]]])
-    return np.stack([found[name] for name in names], axis=1)
+    return Gain(of=of.name, minus=minus.name, each=each, average=whole, left_out=left_out)
 
 
 def show(found: Sequence[Gain]) -> Html:
@@ -120,7 +102,11 @@ def show(found: Sequence[Gain]) -> Html:
     rows = [[title(name), *(_shown(one.each[name]) for one in found)] for name in found[0].each]
     rows.append([AVERAGE, *(_shown(one.average) for one in found)])
     header = ["Measure", *(stacked(one.of, f"over {one.minus}") for one in found)]
-    return html_table(header, rows, strong=len(found))
+    shown = html_table(header, rows, strong=len(found))
+    if not (left_out := found[0].left_out):
+        return shown
+    said = f"Left out, since the mean of {found[0].minus} is not above zero: "
+    return join([shown, tag("p", f"{said}{', '.join(map(title, left_out))}.", class_="note")])
 
 
 def _shown(gain: Interval) -> Html:

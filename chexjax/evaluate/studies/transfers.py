@@ -14,13 +14,14 @@ from chexjax.evaluate.cells import cell
 from chexjax.evaluate.results import write_results
 from chexjax.evaluate.significance import Interval
 from chexjax.evaluate.studies.generalisation import Generalisation, Transfer
-from chexjax.page import Html, Page, stacked, tag
+from chexjax.evaluate.table import title
+from chexjax.page import Html, Page, folded, stacked, tag
 from chexjax.page import table as html_table
 
 PAGE = "generalisation.html"
 
 _LEAD = (
-    "Mean score of each policy on each source, in bold on the one that it was trained on. Sources "
+    "Each policy on each source, in bold on the one that it was trained on. Sources "
     "differ in their radiologists and patients, too, so compare within a column: what a policy "
     "from elsewhere loses against the one at home. Small figures: 95 % intervals over studies; "
     "empty cells were not tried."
@@ -33,22 +34,23 @@ _GAINS = (
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Line:
-    """One policy.
+    """One policy in one measure.
 
     Attributes:
       run: Name of its run.
       system: Its name in that.
       home: The source that it was trained on.
       studies: Source -> how many held-out ones of it.
-      scores: Source -> mean score on these.
+      values: Source -> the measure on these.
       gains: Source -> the same less the baseline's of its run; empty of the baseline.
     """
 
     run: str
     system: str
+    measure: str
     home: str
     studies: dict[str, int]
-    scores: dict[str, Interval]
+    values: dict[str, Interval]
     gains: dict[str, Interval]
 
 
@@ -59,6 +61,15 @@ class Transfers:
     judge: str
     sources: tuple[str, ...]
     lines: tuple[Line, ...]
+
+    @property
+    def measures(self) -> list[str]:
+        """All measures, the one to show first of all before others."""
+        return list(dict.fromkeys(line.measure for line in self.lines))
+
+    def of(self, measure: str) -> list[Line]:
+        """The lines of one measure."""
+        return [line for line in self.lines if line.measure == measure]
 
 
 def transfers(runs: Mapping[str, Generalisation]) -> Transfers:
@@ -103,9 +114,10 @@ def _line(name: str, run: Generalisation, one: Transfer, places: Sequence[str]) 
     return Line(
         run=name,
         system=one.system,
+        measure=one.measure,
         home=places[0],
         studies=dict(zip(places, run.studies, strict=True)),
-        scores=dict(zip(places, (one.home, one.away), strict=True)),
+        values=dict(zip(places, (one.home, one.away), strict=True)),
         gains={place: gain for place, gain in gains if gain is not None},
     )
 
@@ -115,13 +127,18 @@ def write(found: Transfers, folder: Path) -> None:
     write_results(dataclasses.asdict(found), folder / "generalisation.json")
     subtitle = f"Scores by {found.judge}, on held-out studies of {len(found.sources)} sources"
     page = Page("Train on one source, test on another", subtitle, above="chexjax generalisation")
-    page.section("Score", _table(found, found.lines), lead=_LEAD)
-    if gained := [line for line in found.lines if line.gains]:
-        page.section("Gain", _table(found, gained, gains=True), lead=_GAINS)
+    first, *others = found.measures
+    page.section("Result", _table(found, first), lead=_LEAD)
+    if any(line.gains for line in found.lines):
+        page.section("Gain", _table(found, first, gains=True), lead=_GAINS)
+    if others:
+        tables = (_table(found, name, gains=gains) for name in others for gains in (False, True))
+        page.section("Other measures", folded(", ".join(map(title, others)), *tables))
     page.write(folder / PAGE)
 
 
-def _table(found: Transfers, lines: Sequence[Line], *, gains: bool = False) -> Html:
+def _table(found: Transfers, measure: str, *, gains: bool = False) -> Html:
+    lines = [line for line in found.of(measure) if line.gains or not gains]
     rows = [
         [
             stacked(line.system, f"{line.run}, trained on {line.home}"),
@@ -130,11 +147,15 @@ def _table(found: Transfers, lines: Sequence[Line], *, gains: bool = False) -> H
         for line in lines
     ]
     header = [stacked(source, _counted(lines, source)) for source in found.sources]
-    return html_table(["Policy", *header], rows)
+    return html_table([stacked("Policy", _what(measure, gains=gains)), *header], rows)
+
+
+def _what(measure: str, *, gains: bool) -> str:
+    return f"{title(measure)}, gain" if gains else title(measure)
 
 
 def _cell(line: Line, source: str, *, gains: bool) -> Html:
-    one = (line.gains if gains else line.scores).get(source)
+    one = (line.gains if gains else line.values).get(source)
     if one is None:
         return Html("")
     shown = cell(one, signed=gains)
@@ -148,11 +169,13 @@ def _counted(lines: Sequence[Line], source: str) -> str:
 
 
 def show(found: Transfers, console: Console) -> None:
-    """The scores, in a terminal."""
-    table = Table("run", "policy", title=f"Score by {found.judge}", title_justify="left")
+    """The first measure, in a terminal."""
+    measure = found.measures[0]
+    said = f"{title(measure)}, judge {found.judge}"
+    table = Table("run", "policy", title=said, title_justify="left")
     for source in found.sources:
         table.add_column(source, justify="right")
-    for line in found.lines:
-        cells = (line.scores.get(source) for source in found.sources)
+    for line in found.of(measure):
+        cells = (line.values.get(source) for source in found.sources)
         table.add_row(line.run, line.system, *(one.text() if one else "" for one in cells))
     console.print(table)
