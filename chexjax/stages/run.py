@@ -10,7 +10,7 @@ from rich.console import Console
 from chexjax.artefacts import ALONE
 from chexjax.config import ConfigError, freeze, render
 from chexjax.config.command import Command, parse
-from chexjax.distributed import is_first
+from chexjax.distributed import in_job, is_first
 from chexjax.stages.bench import bench
 from chexjax.stages.chain import BEFORE_CONTROL, COMMANDS
 from chexjax.stages.compare import contexts, plan, sweep
@@ -52,7 +52,7 @@ def execute(argv: Sequence[str]) -> None:
       ArtefactError: the workdir or something in it cannot be used.
     """
     if argv and argv[0] in _TOOLS:
-        if jax.process_count() > 1:
+        if in_job() and jax.process_count() > 1:  # asking JAX would settle on devices too early
             raise ConfigError(f"{argv[0]!r} is done by one process; run it outside of the job")
         _TOOLS[argv[0]](argv[1:], Console())
         return
