@@ -132,8 +132,8 @@ def _axes(group: Sequence[int], mesh: Mesh) -> tuple[str, ...]:
 
 
 def _bytes(result: str, name: str) -> int:
-    """Bytes of what a collective gives; the operands that a `-start` gives back are left out."""
-    arrays = _ARRAY.findall(result)
+    """Bytes of what a collective gives; operands and flags of a `-start` are left out."""
+    arrays = [(kind, shape) for kind, shape in _ARRAY.findall(result) if shape or kind != "u32"]
     sizes = [_width(kind) * math.prod(_numbers(shape) if shape else []) for kind, shape in arrays]
     if name.endswith("-start") and name != "all-reduce-start":
         sizes = sizes[len(sizes) // 2 :] if len(sizes) % 2 == 0 else [max(sizes)]

@@ -30,6 +30,7 @@ ENTRY %main (p: f32[8,64]) -> f32[8,64] {
   %grad = (f32[100]{0}, bf16[10]{0}) all-reduce(%p, %p), replica_groups=[1,8]<=[8], to_apply=%add
   %part = f32[4,64]{1,0} reduce-scatter(%p), replica_groups={{0,4},{1,5},{2,6},{3,7}}, dimensions={0}, to_apply=%add
   %turned = f32[8,64]{1,0} collective-permute(%p), source_target_pairs={{0,2},{2,0},{1,3},{3,1}}
+  %sent = (bf16[30]{0:T(256)(128)(2,1)}, bf16[30]{0:T(256)(128)(2,1)S(1)}, u32[], u32[]) collective-permute-start(%p), source_target_pairs={{0,1},{1,0}}
   %alone = f32[8,64]{1,0} all-reduce(%p), replica_groups={{0},{1},{2},{3},{4},{5},{6},{7}}, to_apply=%add
   %name = f32[8,64]{1,0} ragged-all-to-all(%p), metadata={op_name="all-to-all"}
   ROOT %out = f32[8,64]{1,0} copy(%p)
@@ -56,6 +57,7 @@ def test_each_is_counted_by_hand(mesh):
         one("collective-permute", ("fsdp",), 2, 1, 4.0 * 8 * 64),
         one("reduce-scatter", ("data",), 2, 1, 2 * 4 * 4 * 64 / 2),
         one("all-reduce", ("data", "fsdp", "tensor"), 8, 1, 2 * 420 * 7 / 8),
+        one("collective-permute", ("tensor",), 2, 1, 60.0, asynchronous=True),
     ]
 
 
