@@ -12,7 +12,7 @@ import chexjax
 
 PACKAGE = Path(chexjax.__file__).parent
 GROUND = [
-    *("artefacts", "boards", "checkpoint", "chips", "config", "distributed"),
+    *("artefacts", "checkpoint", "config", "distributed"),
     *("malloc", "mesh", "page", "preemption", "rng", "rows", "trackers"),
 ]
 FLOORS = [

@@ -15,13 +15,13 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from chexjax.chips import Chip
 from chexjax.config import ConfigError
 from chexjax.families import Family
 from chexjax.mesh import batch_sharding
 from chexjax.models import VLM
 from chexjax.ops.attention import Backend
 from chexjax.perf.aot import GPU_OPTIONS, Compiled, measured, uncached
+from chexjax.perf.chips import Chip
 from chexjax.perf.collectives import Collective
 from chexjax.perf.executed import executed_flops
 from chexjax.perf.topology import Topology

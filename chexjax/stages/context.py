@@ -26,6 +26,7 @@ from chexjax.distributed import meet, spans_job
 from chexjax.families import Family, preset
 from chexjax.mesh import local_mesh, make_mesh
 from chexjax.ops.attention import Backend, backend_for
+from chexjax.perf.chips import peak_flops
 from chexjax.stages.config import RunConfig
 from chexjax.trackers import StageClock, StageTimer
 from chexjax.train import Watch
@@ -136,6 +137,7 @@ class Context:
             board=self.workdir / "tensorboard" / inside,
             traces=self.workdir / "profile" / inside,
             name="-".join([self._name, *inside.parts]),
+            peak=peak_flops(self.mesh.devices.flat[0].device_kind),
         )
 
     @property

@@ -14,13 +14,13 @@ from flax import nnx
 from rich.console import Console
 from rich.table import Table
 
-from chexjax.chips import CHIPS
 from chexjax.config import ConfigError, freeze
 from chexjax.config.command import parse, read_flags, split_overrides
 from chexjax.mesh import AXES, batch_ways, check_batch, parameter_names
 from chexjax.models import VLM
 from chexjax.ops.attention import Backend, backend_for
 from chexjax.perf import plan as planning
+from chexjax.perf.chips import CHIPS
 from chexjax.perf.plan import PlannedStep, StepShape, Times
 from chexjax.perf.topology import Topology, topology
 from chexjax.stages.align import make_objective

@@ -15,9 +15,7 @@ from flax import nnx
 from jax.sharding import Mesh
 
 from chexjax import malloc
-from chexjax.boards import Tracker
 from chexjax.checkpoint import Checkpoints
-from chexjax.chips import peak_flops
 from chexjax.data.batches import PADDING, Collate, Plan, iterate
 from chexjax.distributed import is_first, spans_job
 from chexjax.families import TextFamily
@@ -25,6 +23,7 @@ from chexjax.mesh import check_batch, place_batch
 from chexjax.models import LanguageModel
 from chexjax.preemption import Agreement, Preempted
 from chexjax.trackers import Progress, StageTimer
+from chexjax.train.boards import Tracker
 from chexjax.train.config import TrainConfig
 from chexjax.train.meter import Load, Meter
 from chexjax.train.metrics import PATIENCE, MetricLog
@@ -129,7 +128,7 @@ def train(
     state, place = checkpoints.restore(state) or (state, {"step": 0, "clock": None})
     start = int(place["step"])
     tracker = watch.tracker(folder / "metrics.jsonl") if is_first() or not together else None
-    meter = _meter(data, mesh, timer, place["clock"])
+    meter = _meter(data, mesh, watch, timer, place["clock"])
     log = _log(tracker, config, data, meter, place)
 
     # The loop: dispatch a step, and read its metrics when the next one is on its way.
@@ -159,13 +158,13 @@ def train(
     return nnx.merge_state(state.trainable, state.frozen)
 
 
-def _meter(data: TrainingData, mesh: Mesh, timer: StageTimer, clock: Any) -> Meter:
+def _meter(data: TrainingData, mesh: Mesh, watch: Watch, timer: StageTimer, clock: Any) -> Meter:
     """Measures a run that goes on from what the log's clock says."""
     return Meter(
         load=data.load,
         useful=data.useful,
         devices=mesh.size,
-        peak=peak_flops(mesh.devices.flat[0].device_kind),
+        peak=watch.peak,
         elapsed=timer.elapsed,
         productive=clock["productive"] if clock else 0.0,
     )

@@ -9,7 +9,7 @@ from typing import Any
 
 import jax
 
-from chexjax.boards import Tracker
+from chexjax.train.boards import Tracker
 from chexjax.train.meter import Meter
 
 PATIENCE = 20

@@ -12,9 +12,9 @@ from typing import Any, Literal
 
 import jax
 
-from chexjax.boards import TensorBoard, Tracker, Trackers, Wandb
 from chexjax.distributed import is_first
 from chexjax.trackers import JsonlTracker
+from chexjax.train.boards import TensorBoard, Tracker, Trackers, Wandb
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -53,12 +53,14 @@ class Watch:
       board: Folder of TensorBoard's event file.
       traces: Folder of profiles.
       name: Of the stage's run among others.
+      peak: Operations a second that each device could do; None where that is not known.
     """
 
     config: WatchConfig
     board: Path
     traces: Path
     name: str
+    peak: float | None = None
 
     def tracker(self, file: Path) -> Tracker:
         """Where metrics go: JSON lines always, and the boards.

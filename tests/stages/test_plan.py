@@ -6,9 +6,9 @@ import re
 import pytest
 
 from chexjax.__main__ import main
-from chexjax.chips import CHIPS
 from chexjax.mesh import MeshConfig
 from chexjax.perf.aot import Compiled
+from chexjax.perf.chips import CHIPS
 from chexjax.perf.collectives import Collective
 from chexjax.perf.plan import PlannedStep, times, wire
 from chexjax.perf.topology import topology

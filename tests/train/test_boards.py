@@ -7,9 +7,9 @@ import types
 
 import pytest
 
-from chexjax.boards import TensorBoard, Trackers, Wandb
 from chexjax.config import ConfigError
 from chexjax.trackers import JsonlTracker
+from chexjax.train.boards import TensorBoard, Trackers, Wandb
 
 WRITTEN = bytes.fromhex(
     "1800000000000000a37f4b220900000040fc54d9411a0d627261696e2e4576656e743a32eced8f9d"

@@ -1,6 +1,6 @@
 import pytest
 
-from chexjax.chips import CHIPS, peak_flops
+from chexjax.perf.chips import CHIPS, peak_flops
 
 
 @pytest.mark.parametrize(
