@@ -31,7 +31,9 @@ from chexjax.mesh import batch_sharding, parameter_shardings
 from chexjax.models import Prefix, model_class
 from chexjax.ops.attention import Backend
 from chexjax.perf.collectives import Collective, collectives
+from chexjax.perf.hlo import Module
 from chexjax.perf.topology import Topology
+from chexjax.perf.traffic import Traffic, traffic
 
 _PROMPT, _QUESTION, _RESPONSES, _RESPONSE = 1024, 128, 2, 256
 _TEXTS, _TEXT = 64, 128
@@ -52,6 +54,7 @@ class Compiled:
       memory: Bytes that a program may have.
       seconds: How long compiling took.
       collectives: What devices tell each other.
+      traffic: What each device reads and writes of its memory.
       flops: As the compiler counts them, a loop's body once; None where it does not say.
     """
 
@@ -62,6 +65,7 @@ class Compiled:
     memory: int
     seconds: float
     collectives: list[Collective]
+    traffic: Traffic
     flops: float | None
 
     @property
@@ -116,6 +120,22 @@ def compile_forward(
             "devices, or more of them along fsdp or tensor"
         ) from error
     return measured(compiled, topology, time.perf_counter() - started)
+
+
+@contextlib.contextmanager
+def effort(name: str) -> Iterator[None]:
+    """How hard the compiler for TPUs tries: `full` as in a run, or `quick`.
+
+    That takes a third of the time. Memory, operations and what is told come out nearly the same,
+    but no gathering is beside other work and less stays on the chip: steps look slower than they
+    are.
+    """
+    usual = jax.config.jax_optimization_level  # type: ignore[attr-defined]
+    try:
+        jax.config.update("jax_optimization_level", "O1" if name == "quick" else usual)
+        yield
+    finally:
+        jax.config.update("jax_optimization_level", usual)
 
 
 @contextlib.contextmanager
@@ -186,6 +206,7 @@ def _shape(shape: tuple[int, ...], dtype: Any) -> Any:
 def measured(compiled: Any, topology: Topology, seconds: float) -> Compiled:
     """What the compiler says of a program that took so long to compile."""
     memory, costs = compiled.memory_analysis(), compiled.cost_analysis()
+    module = Module(compiled.as_text())
     return Compiled(
         arguments=memory.argument_size_in_bytes,
         temporaries=memory.temp_size_in_bytes,
@@ -193,6 +214,7 @@ def measured(compiled: Any, topology: Topology, seconds: float) -> Compiled:
         peak=memory.peak_memory_in_bytes,
         memory=topology.memory,
         seconds=seconds,
-        collectives=collectives(compiled.as_text(), topology.mesh),
+        collectives=collectives(module, topology.mesh),
+        traffic=traffic(module),
         flops=costs.get("flops") if costs else None,
     )

@@ -13,36 +13,37 @@ class Chip:
     Attributes:
       kinds: How JAX calls it; of cards what their names begin with.
       flops: Dense bfloat16 operations a second.
+      memory: Bytes a second between its cores and its main memory.
       wires: Bytes a second that it sends along one axis of a mesh: over `links` to its neighbours
         (a TPU's two of an axis, a GPU's NVLink), over the `network` to other slices or hosts.
     """
 
     kinds: tuple[str, ...]
     flops: float
+    memory: float
     wires: Mapping[str, float]
 
 
+def _chip(kinds: str, flops: float, memory: float, links: float, network: float) -> Chip:
+    wires = {"links": links, "network": network}
+    return Chip(kinds=tuple(kinds.split("|")), flops=flops, memory=memory, wires=wires)
+
+
 CHIPS = {
-    "v4": Chip(kinds=("TPU v4",), flops=275e12, wires={"links": 90e9, "network": 6.25e9}),
-    "v5e": Chip(
-        kinds=("TPU v5 lite", "TPU v5e"), flops=197e12, wires={"links": 90e9, "network": 3.125e9}
-    ),
-    "v5p": Chip(
-        kinds=("TPU v5", "TPU v5p"), flops=459e12, wires={"links": 180e9, "network": 6.25e9}
-    ),
-    "v6e": Chip(
-        kinds=("TPU v6 lite", "TPU v6e"), flops=918e12, wires={"links": 180e9, "network": 12.5e9}
-    ),
-    "a100": Chip(kinds=("NVIDIA A100",), flops=312e12, wires={"links": 300e9, "network": 25e9}),
-    "h100": Chip(kinds=("NVIDIA H100",), flops=989e12, wires={"links": 450e9, "network": 50e9}),
-    "h200": Chip(kinds=("NVIDIA H200",), flops=989e12, wires={"links": 450e9, "network": 50e9}),
-    "b200": Chip(kinds=("NVIDIA B200",), flops=2250e12, wires={"links": 900e9, "network": 50e9}),
+    "v4": _chip("TPU v4", 275e12, 1228e9, 90e9, 6.25e9),
+    "v5e": _chip("TPU v5 lite|TPU v5e", 197e12, 819e9, 90e9, 3.125e9),
+    "v5p": _chip("TPU v5|TPU v5p", 459e12, 2765e9, 180e9, 6.25e9),
+    "v6e": _chip("TPU v6 lite|TPU v6e", 918e12, 1640e9, 180e9, 12.5e9),
+    "a100": _chip("NVIDIA A100", 312e12, 2039e9, 300e9, 25e9),
+    "h100": _chip("NVIDIA H100", 989e12, 3352e9, 450e9, 50e9),
+    "h200": _chip("NVIDIA H200", 989e12, 4800e9, 450e9, 50e9),
+    "b200": _chip("NVIDIA B200", 2250e12, 8000e9, 900e9, 50e9),
 }
 """By the names that `perf.topology` knows.
 
 TPUs: Google Cloud's pages on TPU versions, and `How to scale your model` (Austin et al., 2025) for
-links and networks. GPUs: NVIDIA's data sheets of the SXM cards; the network is one InfiniBand port
-a card, of 200 Gbit/s beside an A100 and 400 Gbit/s beside the others.
+links and networks. GPUs: NVIDIA's data sheets of the SXM cards (the A100 of 80 GB); the network is
+one InfiniBand port a card, of 200 Gbit/s beside an A100 and 400 Gbit/s beside the others.
 """
 
 

@@ -1,7 +1,8 @@
 """What devices tell each other in a compiled program: bytes, along which axes, how often.
 
-Read from the text of its HLO module. An instruction in a loop counts as often as the loop runs,
-where the compiler has written down how often that is.
+A TPU's compiler runs a collective beside other work in two ways, both of which count as
+asynchronous: in pieces within the kernels of that work, of which each names the whole, or, where a
+matmul reads what is gathered or makes what is summed, as a ring of permutes around its parts.
 """
 
 from __future__ import annotations
@@ -9,21 +10,19 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from jax.sharding import Mesh
 
+from chexjax.perf.hlo import Executed, Instruction, Module
+
 KINDS = ("all-gather", "reduce-scatter", "all-reduce", "collective-permute", "all-to-all")
 
-_COMPUTATION = re.compile(r"^(?:ENTRY )?%?([\w.-]+) (?:\([^)]*|.*)->.*\{\s*$")
-_INSTRUCTION = re.compile(r"^\s+(?:ROOT )?%?[\w.-]+ = (\(.*?\)|\S+) ([a-z][\w-]*)\((.*)$")
-_CALLED = re.compile(r"(?:calls|to_apply|body|true_computation|false_computation)=%?([\w.-]+)")
-_BRANCHES = re.compile(r"(?:branch_computations|called_computations)=\{([^}]*)\}")
-_TRIPS = re.compile(r'known_trip_count":\{"n":"(\d+)"')
 _GROUPS = re.compile(r"replica_groups=(\{\{.*?\}\}|\[[\d,]+\]<=\[[\d,]+\](?:T\([\d,]+\))?)")
+_ALONG = re.compile(r"replica_groups=mesh\[([^\]]*)\](?:, device_ids=\((.*?)\))? \{([^}]*)\}")
 _PAIRS = re.compile(r"source_target_pairs=\{(\{.*?\})\}")
-_ARRAY = re.compile(r"\b(pred|[a-z]+\d+(?:e\d+m\d+\w*)?)\[([\d,]*)\]")
+_STARTS = 'custom_call_target="AsyncCollectiveStart"'
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -47,79 +46,69 @@ class Collective:
     moved: float
 
 
-def collectives(text: str, mesh: Mesh) -> list[Collective]:
+def collectives(module: Module, mesh: Mesh) -> list[Collective]:
     """All collectives of a compiled program, those that are alike together; the dearest first."""
-    computations = _computations(text)
     totals: dict[tuple[str, tuple[str, ...], int, bool], tuple[int, float]] = {}
-    for times, result, name, rest in _executed(computations, _entry(text)):
-        kind = name.removesuffix("-start")
-        if kind not in KINDS:
+    for found in module.executed():
+        one = found.one
+        kind = one.opcode.removesuffix("-start")
+        if kind not in KINDS or _is_piece(found, module):
             continue
-        group = _group(rest, mesh)
-        key = (kind, _axes(group, mesh), len(group), name.endswith("-start"))
+        group = _group(one.rest, mesh)
+        hidden = found.fused or one.opcode.endswith("-start")
+        key = (kind, _axes(group, mesh), len(group), hidden)
         count, moved = totals.get(key, (0, 0.0))
-        sent = _sent(kind, _bytes(result, name), len(group))
-        totals[key] = (count + times, moved + times * sent)
-    found = [
+        sent = _sent(kind, _bytes(one), len(group))
+        totals[key] = (count + found.times, moved + found.times * sent)
+    alike = [
         Collective(kind=k, axes=axes, size=size, asynchronous=a, times=times, moved=moved)
         for (k, axes, size, a), (times, moved) in totals.items()
         if size > 1
     ]
-    return sorted(found, key=lambda one: -one.moved)
+    return sorted(alike, key=lambda one: -one.moved)
 
 
-Instruction = tuple[str, str, str]
-"""Type of the result, opcode, and the rest of the line."""
-
-
-def _computations(text: str) -> dict[str, list[Instruction]]:
-    found: dict[str, list[Instruction]] = {}
-    inside: list[Instruction] = []
-    for line in text.splitlines():
-        if line[:1] not in ("", " ", "}") and (name := _COMPUTATION.match(line)):
-            inside = found.setdefault(name[1], [])
-        elif one := _INSTRUCTION.match(line):
-            inside.append((one[1], one[2], one[3]))
-    return found
-
-
-def _entry(text: str) -> str:
-    found = re.search(r"^ENTRY %?([\w.-]+)", text, re.MULTILINE)
-    if found is None:
-        raise ValueError("this is no text of an HLO module: it has no ENTRY")
-    return found[1]
-
-
-def _executed(
-    computations: Mapping[str, Sequence[Instruction]], name: str, times: int = 1
-) -> Iterator[tuple[int, str, str, str]]:
-    """Every instruction that a computation comes to, and how often."""
-    for result, opcode, rest in computations[name]:
-        yield times, result, opcode, rest
-        trips = _TRIPS.search(rest) if opcode == "while" else None
-        called = _CALLED.findall(rest)
-        for branches in _BRANCHES.findall(rest):
-            called += [one.strip().lstrip("%") for one in branches.split(",")]
-        for inner in called:
-            if inner in computations:
-                yield from _executed(computations, inner, times * (int(trips[1]) if trips else 1))
+def _is_piece(found: Executed, module: Module) -> bool:
+    """Whether a kernel does a part of a collective that another kernel starts."""
+    if not found.fused:
+        return False
+    return not any(_STARTS in one.rest for one in module.computations[found.inside])
 
 
 def _group(rest: str, mesh: Mesh) -> list[int]:
     """Places of the devices of one group in the order of the mesh; all of them if none is named."""
     if pairs := _PAIRS.search(rest):
-        return [int(place) for place in re.findall(r"\d+", pairs[1])[:2]]
+        sent = [_numbers(pair) for pair in re.findall(r"\{([\d,]+)\}", pairs[1])]
+        return next((pair for pair in sent if pair[0] != pair[1]), sent[0])
+    if along := _ALONG.search(rest):
+        return _along(*along.groups())
     found = _GROUPS.search(rest)
     if found is None:
         return list(range(mesh.size))
     if found[1].startswith("{"):
         return [int(place) for place in found[1][2:].partition("}")[0].split(",") if place]
-    shape, tiles, *order = re.findall(r"[\[(]([\d,]+)[\])]", found[1])
-    places = np.arange(math.prod(_numbers(tiles))).reshape(_numbers(tiles))
-    if order:
-        places = places.transpose(_numbers(order[0]))
-    first: list[int] = places.reshape(_numbers(shape))[0].tolist()
+    shape, tiles = found[1].split("<=")
+    first: list[int] = _counted(tiles).reshape(_numbers(shape.strip("[]")))[0].tolist()
     return first
+
+
+def _along(shape: str, order: str | None, axes: str) -> list[int]:
+    """The first device's group along axes of a mesh that XLA has made up for one collective."""
+    sizes = {name: int(size) for name, size in re.findall(r"'(\w+)'=(\d+)", shape)}
+    places = _counted(order) if order else np.arange(math.prod(sizes.values()))
+    chosen = re.findall(r"'(\w+)'", axes)
+    along = tuple(slice(None) if name in chosen else 0 for name in sizes)
+    group: list[int] = places.reshape(tuple(sizes.values()))[along].reshape(-1).tolist()
+    return group
+
+
+def _counted(tiles: str) -> np.ndarray:
+    """Numbers from 0 in the order that XLA writes as `[2,3]T(1,0)`, or one by one."""
+    shape, *order = re.findall(r"[\[(]([\d,]+)[\])]", tiles)
+    if "T" not in tiles and tiles.count(",") and not tiles.startswith("["):
+        return np.asarray(_numbers(tiles))
+    places = np.arange(math.prod(_numbers(shape))).reshape(_numbers(shape))
+    return (places.transpose(_numbers(order[0])) if order else places).reshape(-1)
 
 
 def _numbers(text: str) -> list[int]:
@@ -131,18 +120,12 @@ def _axes(group: Sequence[int], mesh: Mesh) -> tuple[str, ...]:
     return tuple(a for a, at in zip(mesh.axis_names, places, strict=True) if len(set(at)) > 1)
 
 
-def _bytes(result: str, name: str) -> int:
+def _bytes(one: Instruction) -> int:
     """Bytes of what a collective gives; operands and flags of a `-start` are left out."""
-    arrays = [(kind, shape) for kind, shape in _ARRAY.findall(result) if shape or kind != "u32"]
-    sizes = [_width(kind) * math.prod(_numbers(shape) if shape else []) for kind, shape in arrays]
-    if name.endswith("-start") and name != "all-reduce-start":
+    sizes = [array.size for array in one.arrays if not (array.kind == "u32" and array.size == 4)]
+    if one.opcode.endswith("-start") and one.opcode != "all-reduce-start":
         sizes = sizes[len(sizes) // 2 :] if len(sizes) % 2 == 0 else [max(sizes)]
     return sum(sizes)
-
-
-def _width(kind: str) -> int:
-    bits = re.search(r"\d+", kind)
-    return max(1, int(bits[0]) // 8) if bits else 1
 
 
 def _sent(kind: str, given: int, size: int) -> float:

@@ -5,6 +5,7 @@ The step is the one that `train` takes, compiled for the machine's own compiler 
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import functools
 import time
@@ -16,12 +17,11 @@ import jax.numpy as jnp
 from flax import nnx
 
 from chexjax.config import ConfigError
-from chexjax.families import Family
+from chexjax.families import Family, TextFamily
 from chexjax.mesh import batch_sharding
-from chexjax.models import VLM
+from chexjax.models import model_class
 from chexjax.ops.attention import Backend
 from chexjax.perf.aot import GPU_OPTIONS, Compiled, measured, uncached
-from chexjax.perf.chips import Chip
 from chexjax.perf.collectives import Collective
 from chexjax.perf.executed import executed_flops
 from chexjax.perf.topology import Topology
@@ -30,13 +30,17 @@ from chexjax.train.optimizer import make_optimizer
 from chexjax.train.step import init_state, make_step, split_params, state_shardings
 
 
+class TooLarge(ConfigError):
+    """A step for which a device has not the memory."""
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class StepShape:
     """What a step is given.
 
     Attributes:
       rows: Of the global batch.
-      images: Of each row.
+      images: Of each row; of no account to a family without them.
       prefix: Tokens of each prompt, visual ones included.
       responses: Of each row, with those that are only scored.
       response: Tokens of each.
@@ -67,29 +71,28 @@ class Times:
     """Seconds of a step by counting.
 
     Attributes:
-      compute: All operations at the chip's peak.
-      wires: Name of each wire -> all bytes over it at its peak.
-      exposed: Compute, and what of the wires nothing is known to hide.
+      parts: What bounds a step, and how long that takes alone at its peak: `compute`, `memory`, and
+        each wire by name.
+      exposed: If nothing overlaps but what the program shows to: a matmul with its own reads and
+        writes, and a collective that is asynchronous.
     """
 
-    compute: float
-    wires: Mapping[str, float]
+    parts: Mapping[str, float]
     exposed: float
 
     @property
     def bound(self) -> float:
         """If everything overlaps: the slowest part."""
-        return max(self.compute, *self.wires.values()) if self.wires else self.compute
+        return max(self.parts.values())
 
     @property
     def limit(self) -> str:
         """Name of the slowest part."""
-        parts = {"compute": self.compute, **self.wires}
-        return max(parts, key=lambda name: parts[name])
+        return max(self.parts, key=lambda name: self.parts[name])
 
 
 def plan_step(
-    family: Family,
+    family: TextFamily,
     objective: Objective,
     config: TrainConfig,
     shape: StepShape,
@@ -110,10 +113,11 @@ def plan_step(
       attention: What computes it.
 
     Raises:
-      ConfigError: it needs more memory than there is (TPU only; on GPUs `fits` is False).
+      TooLarge: it needs more memory than there is (TPU only; on GPUs `fits` is False).
     """
     mesh = topology.mesh
-    model = nnx.merge(*VLM.abstract(family, dtype=dtype, attention=attention, remat=config.remat))
+    options = {"dtype": dtype, "attention": attention, "remat": config.remat}
+    model = nnx.merge(*model_class(family).abstract(family, **options))
     graph, trainable, frozen = split_params(model, config.freeze)
     optimizer = make_optimizer(config.optimizer)
     beside = objective.reference is not None
@@ -139,18 +143,17 @@ def plan_step(
     )
 
 
-def batch_shapes(family: Family, objective: Objective, shape: StepShape) -> dict[str, Any]:
+def batch_shapes(family: TextFamily, objective: Objective, shape: StepShape) -> dict[str, Any]:
     """A batch as `data.examples.Collator` makes it, nothing of it cached and no row short."""
-    size, grid = family.vision.size, (shape.rows, shape.responses, shape.response)
-    of = jax.ShapeDtypeStruct
+    of, grid = jax.ShapeDtypeStruct, (shape.rows, shape.responses, shape.response)
     tokens = (shape.rows, shape.prefix)
+    prefix = {"tokens": of(tokens, jnp.int32), "valid": of(tokens, jnp.bool)}
+    if isinstance(family, Family):
+        size, channels = family.vision.size, family.vision.channels
+        prefix["placeholder"] = of(tokens, jnp.bool)
+        prefix["images"] = of((shape.rows, shape.images, size, size, channels), jnp.uint8)
     batch: dict[str, Any] = {
-        "prefix": {
-            "tokens": of(tokens, jnp.int32),
-            "placeholder": of(tokens, jnp.bool),
-            "valid": of(tokens, jnp.bool),
-            "images": of((shape.rows, shape.images, size, size, family.vision.channels), jnp.uint8),
-        },
+        "prefix": prefix,
         "real": of((shape.rows,), jnp.bool),
         "inputs": of(grid, jnp.int32),
         "targets": of(grid, jnp.int32),
@@ -163,44 +166,56 @@ def batch_shapes(family: Family, objective: Objective, shape: StepShape) -> dict
     return batch
 
 
-def times(step: PlannedStep, topology: Topology, chip: Chip) -> Times:
+def times(step: PlannedStep, topology: Topology) -> Times:
     """How long a step takes at least, and how long if only what is asynchronous is hidden.
 
     Collectives along an axis are taken to run one after another over one wire.
     """
-    compute = step.executed / topology.mesh.size / chip.flops
+    chip, traffic = topology.chip, step.compiled.traffic
+    parts = {
+        "compute": step.executed / topology.mesh.size / chip.flops,
+        "memory": traffic.total / chip.memory,
+    }
     wires: dict[str, float] = {}
     open_ = 0.0
     for one in step.compiled.collectives:
-        name = wire(one, topology)
-        seconds = one.moved / chip.wires[name]
+        name, rate = wire(one, topology)
+        seconds = one.moved / rate
         wires[name] = wires.get(name, 0.0) + seconds
         open_ += 0.0 if one.asynchronous else seconds
-    return Times(compute=compute, wires=wires, exposed=max(compute + open_, *wires.values(), 0.0))
+    alone = max(parts["compute"], traffic.matmuls / chip.memory) + traffic.rest / chip.memory
+    return Times(parts=parts | wires, exposed=max(alone + open_, *wires.values(), 0.0))
 
 
-def wire(one: Collective, topology: Topology) -> str:
-    """What a collective goes over: the slowest wire between any two devices of a group."""
+def wire(one: Collective, topology: Topology) -> tuple[str, float]:
+    """What a collective goes over, and the bytes of it that a device sends a second.
+
+    That is the slowest wire between any two devices of a group. Where a group has several devices
+    at each end of the network, each of them carries its share of what the ends tell each other.
+    """
     mesh = topology.mesh
     along = (slice(None) if axis in one.axes else 0 for axis in mesh.axis_names)
-    devices = mesh.devices[tuple(along)]
-    group = list(devices.flat)
-    on_gpu = group[0].platform == "gpu"
-    if len({getattr(device, "slice_index", 0) or 0 for device in group}) > 1:
-        return "network"
-    if on_gpu and len({device.process_index for device in group}) > 1:
-        return "network"
-    return "links"
+    group = list(mesh.devices[tuple(along)].flat)
+    ends = collections.Counter(_end(device) for device in group)
+    if len(ends) > 1:
+        return "network", topology.chip.wires["network"] * min(ends.values())
+    return "links", topology.chip.wires["links"]
+
+
+def _end(device: Any) -> int:
+    """The slice or the host of GPUs that a device belongs to."""
+    on_gpu = device.platform == "gpu"
+    return int(device.process_index if on_gpu else getattr(device, "slice_index", 0) or 0)
 
 
 def _placed(x: Any, place: Any) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place)
 
 
-def _too_large(error: Exception, family: Family, topology: Topology) -> Exception:
+def _too_large(error: Exception, family: TextFamily, topology: Topology) -> Exception:
     if "RESOURCE_EXHAUSTED" not in str(error):
         return error
-    return ConfigError(
+    return TooLarge(
         f"a step of {family.name} does not fit {topology.name}: {str(error).splitlines()[0]} Use "
         "more devices along fsdp or tensor, fewer rows, or config.align.remat=block"
     )

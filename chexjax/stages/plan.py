@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
+import importlib.util
+import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,30 +16,32 @@ import jax.numpy as jnp
 from absl import flags
 from flax import nnx
 from rich.console import Console
-from rich.table import Table
 
 from chexjax.config import ConfigError, freeze
 from chexjax.config.command import parse, read_flags, split_overrides
-from chexjax.mesh import AXES, batch_ways, check_batch, parameter_names
+from chexjax.mesh import AXES, MeshConfig, batch_ways, check_batch, parameter_names
 from chexjax.models import VLM
 from chexjax.ops.attention import Backend, backend_for
 from chexjax.perf import plan as planning
-from chexjax.perf.chips import CHIPS
-from chexjax.perf.plan import PlannedStep, StepShape, Times
-from chexjax.perf.topology import Topology, topology
+from chexjax.perf import search
+from chexjax.perf.aot import effort
+from chexjax.perf.plan import StepShape, TooLarge
+from chexjax.perf.topology import Topology, accelerators, topology
 from chexjax.stages.align import make_objective
 from chexjax.stages.config import RunConfig
 from chexjax.stages.context import Context
 from chexjax.stages.fitting import StepCost
+from chexjax.stages.plan_page import Estimate, Tried, show, tried_table
 from chexjax.trackers import StageClock
 from chexjax.train import SFT, Load, Objective, TrainConfig
 from chexjax.train.step import split_params
 
 _FORM = (
     "chexjax plan --config=FILE.py --topology=v5e:4x4 [--stage=align] [--images=1] [--prompt=128] "
-    "[--response=256] [--config.a.b=value ...]"
+    "[--response=256] [--search=batch|mesh] [--effort=full] [--json=FILE] [--config.a.b=value ...]"
 )
-_GIB = 2**30
+_STATE = 12
+"""Bytes of a trained parameter and its two moments, float32."""
 
 
 def plan(argv: Sequence[str], console: Console) -> None:
@@ -49,13 +55,7 @@ def plan(argv: Sequence[str], console: Console) -> None:
       ConfigError: a flag, the config or the machine cannot be used, or the step does not fit it.
     """
     overrides, rest = split_overrides(argv)
-    own = flags.FlagValues()
-    flags.DEFINE_string("config", None, "Config file.", flag_values=own)
-    flags.DEFINE_string("topology", None, "What to compile for.", flag_values=own)
-    flags.DEFINE_enum("stage", "align", ("sft", "align"), "Which training.", flag_values=own)
-    flags.DEFINE_integer("images", 1, "Of each study.", lower_bound=1, flag_values=own)
-    flags.DEFINE_integer("prompt", 128, "Tokens of text before it.", lower_bound=1, flag_values=own)
-    flags.DEFINE_integer("response", 256, "Tokens of a report.", lower_bound=1, flag_values=own)
+    own = _flags()
     if unknown := read_flags(own, rest, _FORM):
         raise ConfigError(f"{unknown[0]} is no flag: write {_FORM}")
     for name in ("config", "topology"):
@@ -67,105 +67,156 @@ def plan(argv: Sequence[str], console: Console) -> None:
     if "JAX_PLATFORMS" not in os.environ:  # a CUDA plugin that looks for GPUs in vain gives up
         jax.config.update("jax_platforms", "cpu")
     given = {name: own[name].value for name in own}
-    _Plan(freeze(RunConfig, command.config), given).show(console)
+    planned = _Plan(freeze(RunConfig, command.config), given)
+    with effort(str(given["effort"])):
+        found = _searched(planned, str(given["search"]), console)
+    if given["json"]:
+        _write(Path(str(given["json"])), argv, found)
+
+
+def _flags() -> flags.FlagValues:
+    own = flags.FlagValues()
+    flags.DEFINE_string("config", None, "Config file.", flag_values=own)
+    flags.DEFINE_string("topology", None, "What to compile for.", flag_values=own)
+    flags.DEFINE_enum("stage", "align", ("sft", "align"), "Which training.", flag_values=own)
+    flags.DEFINE_integer("images", 1, "Of each study.", lower_bound=1, flag_values=own)
+    flags.DEFINE_integer("prompt", 128, "Tokens of text before it.", lower_bound=1, flag_values=own)
+    flags.DEFINE_integer("response", 256, "Tokens of a report.", lower_bound=1, flag_values=own)
+    flags.DEFINE_enum(
+        "search", "none", ("none", "batch", "mesh"), "What to look for.", flag_values=own
+    )
+    flags.DEFINE_enum(
+        "effort", "quick", ("quick", "full"), "Of the compiler for TPUs.", flag_values=own
+    )
+    flags.DEFINE_string("json", None, "Where to write what was found.", flag_values=own)
+    return own
+
+
+def _searched(planned: _Plan, what: str, console: Console) -> list[Estimate]:
+    """Plans what is asked for and prints it; the plans, in the order tried."""
+    if what == "none":
+        found = planned.estimate(planned.mesh, planned.train.batch_size)
+        show(found, console)
+        return [found]
+    title = {"batch": "rows of a device", "mesh": " x ".join(AXES)}[what]
+    tried = planned.batches() if what == "batch" else planned.meshes()
+    console.print(tried_table(title, tried))
+    return [found for _, found in tried if found]
+
+
+def _write(path: Path, argv: Sequence[str], found: Sequence[Estimate]) -> None:
+    told = [flag for flag in argv if not flag.startswith("--json")]
+    page = {"command": ["chexjax", "plan", *told], "plans": [one.record() for one in found]}
+    path.write_text(json.dumps(page, indent=1) + "\n")
 
 
 class _Plan:
-    """One step of one config on one machine."""
+    """Steps of one config on one machine."""
 
     def __init__(self, config: RunConfig, given: Mapping[str, Any]) -> None:
         context = Context(config, Path(), StageClock(Path(), keep=False))
-        self.stage, self.family = str(given["stage"]), context.family
+        self.stage, self.family, self.config = str(given["stage"]), context.family, config
         self.train: TrainConfig = getattr(config, self.stage)
         self.objective: Objective = SFT()
         if self.stage == "align":
             self.objective = make_objective(config, single=False)
-        self.place = topology(str(given["topology"]), config.mesh)
-        images = int(given["images"])
-        self.shape = StepShape(
-            rows=self.train.batch_size,
-            images=images,
-            prefix=self.family.visual_tokens(images) + int(given["prompt"]),
-            responses=(1 if self.stage == "sft" else 2) + self.objective.scored_only,
-            response=int(given["response"]),
-        )
-        self.attention = _attention(config, self.place)
-        self._check()
-
-    def _check(self) -> None:
-        rows, length = self.train.batch_size // self.train.accumulate, self.shape
-        try:
-            check_batch(rows, self.place.mesh, f"{self.stage}.batch_size / accumulate")
-        except ValueError as error:
-            raise ConfigError(f"config.{error}") from error
-        if (total := length.prefix + length.response) > self.family.decoder.context:
+        self.name, self.mesh = str(given["topology"]), config.mesh
+        self.images, self.response = int(given["images"]), int(given["response"])
+        self.prefix = self.family.visual_tokens(self.images) + int(given["prompt"])
+        if (total := self.prefix + self.response) > self.family.decoder.context:
             raise ConfigError(
-                f"--images={length.images}, --prompt and --response={length.response} make {total} "
+                f"--images={self.images}, --prompt and --response={self.response} make {total} "
                 f"tokens, but {self.family.name} has {self.family.decoder.context} positions"
             )
 
-    def show(self, console: Console) -> None:
-        """Compiles the step and prints what it comes to."""
-        options = {"dtype": jnp.bfloat16, "attention": self.attention}
-        train = (self.family, self.objective, self.train, self.shape, self.place)
-        found = planning.plan_step(*train, **options)
-        chip = CHIPS[self.place.name.partition(":")[0]]
-        times = planning.times(found, self.place, chip)
-        console.print(self._memory(found))
-        console.print(self._talk(found))
-        console.print(self._time(found, times, chip.flops))
+    def estimate(self, mesh: MeshConfig, rows: int) -> Estimate:
+        """One step of `rows` on a mesh.
 
-    def _memory(self, found: PlannedStep) -> Table:
-        mesh, compiled = self.place.mesh, found.compiled
-        title = f"{self.stage} of {self.family.name} on {self.place.name}"
-        table = Table("each device", "how much", title=title, title_justify="left")
-        table.add_row(" x ".join(AXES), " x ".join(str(mesh.shape[axis]) for axis in AXES))
-        table.add_row("rows of a batch", f"{self.shape.rows / batch_ways(mesh):g}")
-        table.add_row("tokens of a prompt, a report", f"{self.shape.prefix}, {self.shape.response}")
-        table.add_section()
-        for part in ("arguments", "temporaries", "peak", "memory"):
-            table.add_row(part, f"{getattr(compiled, part) / _GIB:.2f} GiB")
-        table.add_row("fits", "yes" if compiled.fits else "no")
-        table.add_row("compiled in", f"{compiled.seconds:.1f} s")
-        return table
+        Raises:
+          ConfigError: they do not go together, or a TPU's compiler finds no room.
+        """
+        place = topology(self.name, mesh)
+        train = self._batch(place, rows)
+        shape = self._shape(rows)
+        backend = _attention(self.config, place)
+        step = planning.plan_step(
+            self.family, self.objective, train, shape, place, dtype=jnp.bfloat16, attention=backend
+        )
+        return Estimate(
+            title=f"{self.stage} of {self.family.name}",
+            place=place,
+            shape=shape,
+            ways=batch_ways(place.mesh) * train.accumulate,
+            step=step,
+            times=planning.times(step, place),
+            useful=self._useful(shape),
+            attention=backend,
+        )
 
-    def _talk(self, found: PlannedStep) -> Table:
-        columns = ("collective", "along", "over", "asynchronous", "times", "MiB sent by each")
-        table = Table(*columns, title="What devices tell each other", title_justify="left")
-        for one in found.compiled.collectives:
-            table.add_row(
-                one.kind,
-                ", ".join(one.axes),
-                planning.wire(one, self.place),
-                "yes" if one.asynchronous else "no",
-                f"{one.times:,}",
-                f"{one.moved / 2**20:,.1f}",
+    def batches(self) -> list[Tried]:
+        """Plans of ever more rows on each device."""
+        one = topology(self.name, self.mesh)
+        ways = batch_ways(one.mesh)
+        self.train = dataclasses.replace(self.train, batch_size=ways, accumulate=1)
+        tried = search.largest(
+            lambda rows: self._attempt(self.mesh, rows * ways),
+            lambda found: found.step.compiled.peak,
+            one.memory,
+        )
+        return [(str(rows), found) for rows, found in tried]
+
+    def meshes(self) -> list[Tried]:
+        """Plans of the config's batch on all meshes that hold the state."""
+        _, devices, memory = accelerators(self.name)
+        rows, micro = self.train.batch_size, self.train.batch_size // self.train.accumulate
+        shapes = search.meshes(len(devices), micro, _STATE * self._trained_size(), memory)
+        if not shapes:
+            raise ConfigError(
+                f"topology {self.name}: no mesh shares {micro} rows evenly and holds the state of "
+                f"{self.family.name}; change config.{self.stage}.batch_size or take more devices"
             )
-        return table
+        return [
+            (f"{mesh.data} x {mesh.fsdp} x {mesh.tensor}", self._attempt(mesh, rows))
+            for mesh in shapes
+        ]
 
-    def _time(self, found: PlannedStep, times: Times, peak: float) -> Table:
-        useful, devices = self._useful(), self.place.mesh.size
-        table = Table("a step, by counting", "", title="Time", title_justify="left")
-        table.add_row("useful operations", f"{useful:.3g}")
-        table.add_row("executed / useful", f"{found.executed / useful:.2f}")
-        table.add_section()
-        table.add_row("compute at the peak", f"{1000 * times.compute:.1f} ms")
-        for name, seconds in times.wires.items():
-            table.add_row(f"{name} at their peak", f"{1000 * seconds:.1f} ms")
-        for name, seconds in (("all at once", times.bound), ("what is not hidden", times.exposed)):
-            mfu, rows = useful / seconds / devices / peak, self.shape.rows / seconds
-            table.add_row(name, f"{1000 * seconds:.1f} ms, MFU {mfu:.0%}, {rows:,.1f} rows/s")
-        table.add_row("bound by", times.limit)
-        table.caption = "Never measured on a chip: these are bounds, and a step takes longer."
-        return table
+    def _attempt(self, mesh: MeshConfig, rows: int) -> Estimate | None:
+        try:
+            return self.estimate(mesh, rows)
+        except TooLarge:
+            return None
 
-    def _useful(self) -> float:
+    def _batch(self, place: Topology, rows: int) -> TrainConfig:
+        train = dataclasses.replace(self.train, batch_size=rows)
+        try:
+            name = f"{self.stage}.batch_size / accumulate"
+            check_batch(rows // train.accumulate, place.mesh, name)
+        except ValueError as error:
+            raise ConfigError(f"config.{error}") from error
+        return train
+
+    def _shape(self, rows: int) -> StepShape:
+        return StepShape(
+            rows=rows,
+            images=self.images,
+            prefix=self.prefix,
+            responses=(1 if self.stage == "sft" else 2) + self.objective.scored_only,
+            response=self.response,
+        )
+
+    @functools.cached_property
+    def _trained(self) -> nnx.State:
         model = nnx.merge(*VLM.abstract(self.family))
         _, trainable, _ = split_params(model, self.train.freeze)
-        shape = self.shape
+        return trainable
+
+    def _trained_size(self) -> int:
+        return sum(leaf.size for leaf in jax.tree.leaves(self._trained))
+
+    def _useful(self, shape: StepShape) -> float:
         cost = StepCost(
             family=self.family,
-            trained=parameter_names(trainable),
+            trained=parameter_names(self._trained),
             objective=self.objective,
             responses=shape.responses,
         )
@@ -174,12 +225,22 @@ class _Plan:
 
 
 def _attention(config: RunConfig, place: Topology) -> Backend:
-    """What a run takes there; of GPUs XLA's where it is left open, since no cuDNN is here."""
-    platform = place.mesh.devices.flat[0].platform
-    asked = config.policy.attention
-    if asked == "auto" and platform == "gpu":
+    """What a run takes there; XLA's where it is left open and cuDNN is not here to compile with.
+
+    Raises:
+      ConfigError: it does not run there.
+    """
+    platform, asked = place.mesh.devices.flat[0].platform, config.policy.attention
+    if asked == "auto" and platform == "gpu" and not _has_cudnn():
         return "xla"
     try:
         return backend_for(asked, platform)
     except ValueError as error:
         raise ConfigError(f"config.policy.{error}") from error
+
+
+def _has_cudnn() -> bool:
+    try:
+        return importlib.util.find_spec("nvidia.cudnn") is not None
+    except ModuleNotFoundError:
+        return False

@@ -6,16 +6,23 @@ import dataclasses
 import functools
 import re
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
 import optax
 from flax import nnx
-from jax.sharding import Mesh
+from jax.sharding import Mesh, NamedSharding
 
 from chexjax.losses import Rows
-from chexjax.mesh import Table, parameter_names, parameter_shardings, path_name, replicated
+from chexjax.mesh import (
+    Table,
+    compiler_options,
+    parameter_names,
+    parameter_shardings,
+    path_name,
+    replicated,
+)
 from chexjax.models import LORA_TRAINED, LanguageModel, Prefix
 from chexjax.train.moving import Reference
 from chexjax.train.objectives import Batch, Objective
@@ -185,7 +192,9 @@ def make_step(
             "skipped": new.skipped,
         }
 
-    return jax.jit(step, donate_argnums=0, out_shardings=(places, None))
+    mesh = cast(NamedSharding, places.step).mesh if places else None
+    options = compiler_options(mesh) if isinstance(mesh, Mesh) else None
+    return jax.jit(step, donate_argnums=0, out_shardings=(places, None), compiler_options=options)
 
 
 def _updated(

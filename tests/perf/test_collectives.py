@@ -5,6 +5,7 @@ import pytest
 from jax.sharding import Mesh
 
 from chexjax.perf.collectives import Collective, collectives
+from chexjax.perf.hlo import Module
 
 TEXT = """
 HloModule step, num_partitions=8
@@ -51,7 +52,7 @@ def test_each_is_counted_by_hand(mesh):
             kind=kind, axes=axes, size=size, times=times, moved=moved, asynchronous=asynchronous
         )
 
-    assert collectives(TEXT, mesh) == [
+    assert collectives(Module(TEXT), mesh) == [
         one("all-gather", ("fsdp",), 2, 5, 5 * 2 * 16 * 64 / 2),
         one("all-gather", ("tensor",), 2, 1, 4 * 16 * 64 / 2, asynchronous=True),
         one("collective-permute", ("fsdp",), 2, 1, 4.0 * 8 * 64),
@@ -63,10 +64,66 @@ def test_each_is_counted_by_hand(mesh):
 
 def test_a_loop_whose_length_is_not_known_counts_once(mesh):
     text = TEXT.replace('"known_trip_count":{"n":"5"}', "")
-    [gathered, *_] = [one for one in collectives(text, mesh) if one.axes == ("fsdp",)]
-    assert {one.times for one in collectives(text, mesh)} == {1} and gathered.size == 2
+    found = collectives(Module(text), mesh)
+    [gathered, *_] = [one for one in found if one.axes == ("fsdp",)]
+    assert {one.times for one in found} == {1} and gathered.size == 2
 
 
-def test_what_is_no_program_is_an_error(mesh):
-    with pytest.raises(ValueError, match="no text of an HLO module"):
-        collectives("nothing", mesh)
+@pytest.mark.parametrize(
+    ("groups", "axes"),
+    [
+        ("mesh['axis_0'=2,'axis_1'=2,'axis_2'=2] {'axis_1'}", ("fsdp",)),
+        ("mesh['axis_0'=4,'axis_1'=2] {'axis_0'}", ("data", "fsdp")),
+        ("mesh['axis_0'=1,'axis_1'=4,'axis_2'=2], device_ids=([2,2,2]T(0,2,1)) {'axis_1'}", None),
+        ("mesh['a'=2,'b'=2,'c'=2], device_ids=([2,2,2]T(2,1,0)) {'a'}", ("tensor",)),
+        ("mesh['a'=2,'b'=2,'c'=2], device_ids=([2,2,2]T(2,1,0)) {'b','c'}", ("data", "fsdp")),
+    ],
+)
+def test_groups_are_read_along_the_axes_of_a_mesh_of_xla_s_own(groups, axes, mesh):
+    """`([2,2,2]T(0,2,1))` puts tensor before fsdp: four in a row lie along both."""
+    text = TEXT.replace("replica_groups=[1,8]<=[8]", f"replica_groups={groups}")
+    [summed] = [one for one in collectives(Module(text), mesh) if one.kind == "all-reduce"]
+    assert summed.axes == (axes or ("data", "tensor"))
+
+
+PIECES = """
+HloModule step, num_partitions=8
+
+%start (p: f32[8,64]) -> (f32[8,64], f32[16,64], u32[]) {
+  %p = f32[8,64]{1,0} parameter(0)
+  %whole = f32[16,64]{1,0} all-gather(%p), channel_id=7, replica_groups={{0,1},{2,3},{4,5},{6,7}}, dimensions={0}
+  ROOT %begun = (f32[8,64]{1,0}, f32[16,64]{1,0}, u32[]{:S(2)}) custom-call(%whole), custom_call_target="AsyncCollectiveStart"
+}
+
+%between (p: f32[8,64], w: f32[16,64], x: f32[8,8]) -> (f32[8,8], f32[8,64], f32[16,64]) {
+  %p = f32[8,64]{1,0} parameter(0)
+  %w = f32[16,64]{1,0} parameter(1)
+  %x = f32[8,8]{1,0} parameter(2)
+  %whole = f32[16,64]{1,0} all-gather(%p), channel_id=7, replica_groups={{0,1},{2,3},{4,5},{6,7}}, dimensions={0}
+  %product = f32[8,8]{1,0} dot(%x, %x), lhs_contracting_dims={1}, rhs_contracting_dims={0}
+  ROOT %both = (f32[8,8]{1,0}, f32[8,64]{1,0}, f32[16,64]{1,0}) tuple(%product, %p, %w)
+}
+
+%end (p: f32[8,64], w: f32[16,64]) -> f32[16,64] {
+  %p = f32[8,64]{1,0} parameter(0)
+  %w = f32[16,64]{1,0} parameter(1)
+  %whole = f32[16,64]{1,0} all-gather(%p), channel_id=7, replica_groups={{0,1},{2,3},{4,5},{6,7}}, dimensions={0}
+  ROOT %done = f32[16,64]{1,0} custom-call(%p, %w, %whole), custom_call_target="AsyncCollectiveDone"
+}
+
+ENTRY %main (p: f32[8,64], x: f32[8,8]) -> f32[16,64] {
+  %p = f32[8,64]{1,0} parameter(0)
+  %x = f32[8,8]{1,0} parameter(1)
+  %begun = (f32[8,64]{1,0}, f32[16,64]{1,0}, u32[]{:S(2)}) fusion(%p), kind=kCustom, calls=%start
+  %part = f32[8,64]{1,0} get-tuple-element(%begun), index=0
+  %whole = f32[16,64]{1,0} get-tuple-element(%begun), index=1
+  %step = (f32[8,8]{1,0}, f32[8,64]{1,0}, f32[16,64]{1,0}) fusion(%part, %whole, %x), kind=kOutput, calls=%between
+  ROOT %done = f32[16,64]{1,0} fusion(%part, %whole), kind=kCustom, calls=%end
+}
+"""  # noqa: E501
+
+
+def test_pieces_of_one_that_other_kernels_do_count_once_and_as_hidden(mesh):
+    [found] = collectives(Module(PIECES), mesh)
+    assert (found.kind, found.times, found.asynchronous) == ("all-gather", 1, True)
+    assert found.moved == 4 * 16 * 64 / 2

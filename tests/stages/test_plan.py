@@ -8,10 +8,10 @@ import pytest
 from chexjax.__main__ import main
 from chexjax.mesh import MeshConfig
 from chexjax.perf.aot import Compiled
-from chexjax.perf.chips import CHIPS
 from chexjax.perf.collectives import Collective
 from chexjax.perf.plan import PlannedStep, times, wire
 from chexjax.perf.topology import topology
+from chexjax.perf.traffic import Traffic
 from tests.stages.conftest import CONFIG
 
 SMALL = ["--prompt=20", "--response=20", "--config.align.batch_size=8"]
@@ -32,29 +32,45 @@ def one(kind, *axes, moved, asynchronous=False):
     return Collective(kind=kind, axes=axes, size=2, asynchronous=asynchronous, times=1, moved=moved)
 
 
-def step(executed, *found):
+def step(executed, *found, matmuls=0.0, rest=0.0):
     nothing = dict(arguments=0, temporaries=0, outputs=0, peak=0, memory=1, seconds=0.0)
-    compiled = Compiled(**nothing, collectives=list(found), flops=None)
+    moved = Traffic(matmuls=matmuls, rest=rest)
+    compiled = Compiled(**nothing, collectives=list(found), traffic=moved, flops=None)
     return PlannedStep(compiled=compiled, executed=executed)
 
 
 def test_times_by_hand(h100):
-    """Two hosts of eight: 16 devices, 10 ms of compute each, 2 s of network, 4 ms of NVLink."""
-    place, chip = h100("h100:16", data=2, fsdp=8), CHIPS["h100"]
+    """Two hosts of eight: 16 devices, 10 ms of compute each, 2 s of network, 4 ms of NVLink.
+
+    Matmuls move 4 ms of bytes, which their compute hides, and the rest another 3 ms.
+    """
+    place = h100("h100:16", data=2, fsdp=8)
+    moved = dict(matmuls=0.004 * 3352e9, rest=0.003 * 3352e9)
     gathered = one("all-gather", "fsdp", moved=0.001 * 450e9)
     hidden = one("all-gather", "fsdp", moved=0.003 * 450e9, asynchronous=True)
     summed = one("all-reduce", "data", moved=2 * 50e9)
-    assert (wire(gathered, place), wire(summed, place)) == ("links", "network")
-    found = times(step(0.010 * 989e12 * 16, gathered, hidden, summed), place, chip)
-    assert found.compute == pytest.approx(0.010)
-    assert found.wires == pytest.approx({"links": 0.004, "network": 2.0})
+    assert (wire(gathered, place)[0], wire(summed, place)[0]) == ("links", "network")
+    found = times(step(0.010 * 989e12 * 16, gathered, hidden, summed, **moved), place)
+    expected = {"compute": 0.010, "memory": 0.007, "links": 0.004, "network": 2.0}
+    assert found.parts == pytest.approx(expected)
     assert (found.bound, found.limit) == (pytest.approx(2.0), "network")
-    assert found.exposed == pytest.approx(0.010 + 0.001 + 2.0)
+    assert found.exposed == pytest.approx(0.010 + 0.003 + 0.001 + 2.0)
+
+
+def test_cards_of_a_host_share_what_hosts_tell_each_other(h100):
+    """All sixteen gather: eight ports of a host carry it together."""
+    place = h100("h100:2x8", data=1, fsdp=16)
+    assert wire(one("all-gather", "fsdp", moved=1.0), place) == ("network", 8 * 50e9)
 
 
 def test_a_step_alone_is_bound_by_compute(h100):
-    found = times(step(989e12), h100("h100:1", data=1), CHIPS["h100"])
+    found = times(step(989e12), h100("h100:1", data=1))
     assert (found.bound, found.limit, found.exposed) == (1.0, "compute", 1.0)
+
+
+def test_a_step_that_moves_more_than_it_computes_is_bound_by_memory(h100):
+    found = times(step(989e12, matmuls=2 * 3352e9), h100("h100:1", data=1))
+    assert (found.bound, found.limit, found.exposed) == (2.0, "memory", 2.0)
 
 
 def test_a_step_is_planned_for_gpus(h100, capsys):
