@@ -12,7 +12,7 @@ import numpy as np
 from chexjax.ops.chain import Rectangle, on_each_device, padded
 
 _EVEN = 8
-"""Sides of a mask are multiples of this; cuDNN's backward refuses odd ones."""
+"""Sides of a rectangle are multiples of this; cuDNN's backward refuses odd ones."""
 
 
 def unfit_for_cudnn(q: jax.Array) -> str | None:
@@ -34,6 +34,8 @@ def cudnn(laid: Rectangle) -> jax.Array:
       `[B, N * T, H, head]`.
     """
     causal = np.array_equal(laid.seen, np.tri(*laid.seen.shape, dtype=bool))
+    count = laid.q.shape[1]
+    whole = padded(laid, *(-(-side // _EVEN) * _EVEN for side in laid.seen.shape))
     if laid.segments == 1 and (causal or laid.seen.all()):
 
         def kernel(q: jax.Array, k: jax.Array, v: jax.Array, valid: jax.Array) -> jax.Array:
@@ -42,9 +44,7 @@ def cudnn(laid: Rectangle) -> jax.Array:
                 q, k, v, is_causal=causal, key_value_seq_lengths=lengths, implementation="cudnn"
             )
 
-        return on_each_device(kernel, laid)
-    count = laid.q.shape[1]
-    whole = padded(laid, *(-(-side // _EVEN) * _EVEN for side in laid.seen.shape))
+        return on_each_device(kernel, whole)[:, :count]
 
     def masked(q: jax.Array, k: jax.Array, v: jax.Array, valid: jax.Array) -> jax.Array:
         mask = valid[:, None, None, :] & whole.seen
