@@ -18,7 +18,6 @@ from chexjax.config import ConfigError
 from chexjax.families import TextFamily
 from chexjax.mesh import path_name
 from chexjax.perf.aot import build
-from chexjax.perf.chips import Chip
 from chexjax.perf.executed import executed_flops
 from chexjax.perf.plan import PlannedStep, times
 from chexjax.perf.topology import Topology
@@ -53,14 +52,22 @@ class Program:
         """Whether the devices have as many."""
         return self.peak <= self.step.compiled.memory
 
-    def seconds(self, place: Topology, chip: Chip, bandwidth: float) -> float:
-        """A run's at the least, on devices that move so many bytes a second to and from memory."""
-        return max(times(self.step, place, chip).bound, self.moved / bandwidth)
+    def parts(self, place: Topology) -> dict[str, float]:
+        """Seconds of what bounds a run, each alone at its peak; `memory` is what must be moved."""
+        return {**times(self.step, place).parts, "memory": self.moved / place.chip.memory}
 
-    def limit(self, place: Topology, chip: Chip, bandwidth: float) -> str:
-        """Name of what takes these seconds."""
-        found = times(self.step, place, chip)
-        return "memory" if self.moved / bandwidth > found.bound else found.limit
+    def seconds(self, place: Topology) -> float:
+        """Of a run at the least, however it is compiled."""
+        return max(self.parts(place).values())
+
+    def compiled(self, place: Topology) -> float:
+        """Of a run as it is compiled, empty room and copies moved too; see `plan.Times`."""
+        return times(self.step, place).exposed
+
+    def limit(self, place: Topology) -> str:
+        """Name of what takes the least seconds."""
+        parts = self.parts(place)
+        return max(parts, key=lambda name: parts[name])
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -93,7 +100,7 @@ class Fitting(Protocol):
 Found = TypeVar("Found", bound=Fitting)
 
 
-def largest(plan: Callable[[int], Found], most: int, name: str, place: Topology) -> Found:
+def largest_power(plan: Callable[[int], Found], most: int, name: str, place: Topology) -> Found:
     """The plan for the largest power of two, up to `most`, that fits.
 
     Raises:

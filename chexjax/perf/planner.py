@@ -57,7 +57,7 @@ class Asked:
         return max(0, self.own - 1)
 
 
-class Traffic:
+class Filled:
     """Keys and values that an engine's programs move on each device at the least, in bytes.
 
     What stands in memory is read once, what is new is written, and room that is empty is left.
@@ -120,12 +120,12 @@ class Planner(Programs):
         model: LanguageModel,
         family: TextFamily,
         place: Topology,
-        traffic: Traffic,
+        filled: Filled,
         memory: Any,
     ) -> None:
         """Takes a model from `served`, and all the memory that lies on the devices."""
         super().__init__(model)
-        self._family, self._place, self._traffic = family, place, traffic
+        self._family, self._place, self._filled = family, place, filled
         self._entries: dict[Any, _Entry] = {}
         self.resident = resident(self.params) + resident(memory)
         self.read_prefix = functools.partial(self._read, "read_prefix", 1, self.read_prefix)
@@ -150,13 +150,13 @@ class Planner(Programs):
         size = np.shape(getattr(tokens, "tokens", tokens))[-1]
         entry = self._entry(name, call, args, {})
         entry.times += 1
-        entry.moved += entry.parameters + getattr(self._traffic, name)(int(where.at[0]), size)
+        entry.moved += entry.parameters + getattr(self._filled, name)(int(where.at[0]), size)
         return args[memory]
 
     def _write(self, call: Any, *args: Any, steps: int, **more: Any) -> tuple[Any, None]:
         entry = self._entry("write", call, args, {"steps": steps, **more})
         entry.times += 1
-        entry.moved += steps * (entry.parameters + self._traffic.write())
+        entry.moved += steps * (entry.parameters + self._filled.write())
         return args[2], None
 
     def _entry(self, name: str, call: Any, args: Any, more: dict[str, Any]) -> _Entry:

@@ -13,7 +13,6 @@ from chexjax.families import Family
 from chexjax.judges.answer import LONGEST
 from chexjax.perf import judge_work
 from chexjax.perf.bulk import Program
-from chexjax.perf.chips import Chip
 from chexjax.perf.plan import StepShape
 from chexjax.perf.planner import Asked
 from chexjax.perf.serving import Served
@@ -101,10 +100,14 @@ class StagePlan:
     programs: Sequence[Program]
     place: Topology
 
-    def hours(self, chip: Chip, bandwidth: float) -> float:
-        """Chip-hours at the least; see `Program.seconds`."""
-        each = sum(one.runs * one.seconds(self.place, chip, bandwidth) for one in self.programs)
-        return self.requests * each * self.place.mesh.size / 3600
+    def hours(self, *, compiled: bool = False) -> float:
+        """Chip-hours at the least, or by what the compiler made of it; see `bulk.Program`."""
+        place = self.place
+        each = sum(
+            one.runs * (one.compiled(place) if compiled else one.seconds(place))
+            for one in self.programs
+        )
+        return self.requests * each * place.mesh.size / 3600
 
 
 def recipe(
@@ -122,7 +125,7 @@ def recipe(
       sample: The policy's engine, asked for `counts.sampled`.
       judge: The judge's, asked for `counts.judged`.
       reference: The scoring of `counts.pair`.
-      align: A step of `counts.pair`, which `plan.plan_step` plans, with `runs` of one in its rows.
+      align: A step of `counts.pair` that `plan.plan_step` plans; one run in as many pairs.
     """
     of_studies = (("sample", *sample), ("judge", *judge))
     of_pairs = (("reference", *reference), ("align", *align))
@@ -138,6 +141,6 @@ def recipe(
     ]
 
 
-def chip_hours(stages: Sequence[StagePlan], chip: Chip, bandwidth: float) -> dict[str, float]:
-    """Chip-hours of each stage, all on chips of one kind."""
-    return {stage.name: stage.hours(chip, bandwidth) for stage in stages}
+def chip_hours(stages: Sequence[StagePlan], *, compiled: bool = False) -> dict[str, float]:
+    """Chip-hours of each stage, which are all on chips of one kind."""
+    return {stage.name: stage.hours(compiled=compiled) for stage in stages}

@@ -12,7 +12,7 @@ from chexjax.families import Family
 from chexjax.mesh import batch_sharding, batch_ways, parameter_shardings
 from chexjax.models import VLM
 from chexjax.ops.attention import Backend
-from chexjax.perf.bulk import Program, largest, parameters_read, planned
+from chexjax.perf.bulk import Program, largest_power, parameters_read, planned
 from chexjax.perf.plan import StepShape, batch_shapes
 from chexjax.perf.topology import Topology
 from chexjax.train import SFT
@@ -80,4 +80,4 @@ def most_rows(family: Family, shape: StepShape, place: Topology, **options: Any)
         rows = dataclasses.replace(shape, rows=each * ways)
         return plan_scoring(family, rows, place, **options)
 
-    return largest(plan, _MOST, f"reference of {family.name}", place)
+    return largest_power(plan, _MOST, f"reference of {family.name}", place)

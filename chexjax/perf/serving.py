@@ -24,9 +24,8 @@ from chexjax.families import Family, TextFamily
 from chexjax.mesh import check_batch
 from chexjax.models import Memory
 from chexjax.ops.attention import Backend
-from chexjax.perf.bulk import Program, largest
-from chexjax.perf.chips import Chip
-from chexjax.perf.planner import Asked, Planner, Traffic, served
+from chexjax.perf.bulk import Program, largest_power
+from chexjax.perf.planner import Asked, Filled, Planner, served
 from chexjax.perf.topology import Topology
 
 _MOST = 512
@@ -59,9 +58,15 @@ class Served:
         """Most bytes in use on a device."""
         return max(program.peak for program in self.programs)
 
-    def tokens(self, place: Topology, chip: Chip, bandwidth: float) -> float:
-        """Tokens a second of each device at the most, the reading of prompts in between."""
-        each = sum(one.runs * one.seconds(place, chip, bandwidth) for one in self.programs)
+    def tokens(self, place: Topology, *, compiled: bool = False) -> float:
+        """Tokens a second of each device, the reading of prompts in between.
+
+        At the most; where `compiled`, by what the compiler made of it.
+        """
+        each = sum(
+            one.runs * (one.compiled(place) if compiled else one.seconds(place))
+            for one in self.programs
+        )
         return self.asked.rows * self.asked.written / each / place.mesh.size
 
 
@@ -106,7 +111,7 @@ def plan_serving(
         served(family, place, dtype=dtype, attention=attention),
         family,
         place,
-        Traffic(family, asked, place, lanes, groups, kept),
+        Filled(family, asked, place, lanes, groups, kept),
         (preamble, prefix, own),
     )
 
@@ -151,7 +156,7 @@ def most_slots(
         return plan_serving(family, asked, place, sized, **options)
 
     room = max(1, place.memory * place.mesh.size // group)  # if there were no parameters
-    return largest(plan, min(room, _MOST), f"serving {family.name}", place)
+    return largest_power(plan, min(room, _MOST), f"serving {family.name}", place)
 
 
 def _job(family: TextFamily, asked: Asked, config: EngineConfig) -> Job:

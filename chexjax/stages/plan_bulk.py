@@ -16,7 +16,7 @@ from chexjax.judges.trained import told
 from chexjax.mesh import batch_ways
 from chexjax.ops.attention import Backend
 from chexjax.perf.bulk import Program
-from chexjax.perf.chips import Chip
+from chexjax.perf.plan import PlannedStep
 from chexjax.perf.recipe import Counts, StagePlan, chip_hours, recipe
 from chexjax.perf.scoring import most_rows
 from chexjax.perf.serving import Served, most_slots
@@ -35,8 +35,6 @@ class BulkPlan:
       config: The run's.
       family: The policy's.
       place: The machine.
-      chip: What each of its devices can do.
-      bandwidth: Bytes a second between a device and its memory.
       attention: What computes the policy's.
       images: Of each study.
       prompt: Tokens of text before a report.
@@ -46,8 +44,6 @@ class BulkPlan:
     config: RunConfig
     family: Family
     place: Topology
-    chip: Chip
-    bandwidth: float
     attention: Backend
     images: int
     prompt: int
@@ -122,31 +118,34 @@ class BulkPlan:
         found = self.sample if stage == "sample" else self.judge
         console.print(self._table(stage, family, found.programs, self._written(found)))
 
-    def show_recipe(self, align: Program, console: Console) -> None:
-        """Prints the chip-hours of all stages; `align` is a step for each of its rows."""
+    def show_recipe(self, align: PlannedStep, rows: int, console: Console) -> None:
+        """Prints the chip-hours of all stages; `align` is a step of so many pairs."""
+        moved = align.compiled.traffic.total
+        step = Program(name="align", step=align, moved=moved, runs=1 / rows)
         stages = recipe(
             self.counts,
             sample=(self.sample, self.place),
             judge=(self.judge, self.place),
             reference=(self.reference, self.place),
-            align=(align, self.place),
+            align=(step, self.place),
         )
         console.print(self._hours(stages))
 
     def _written(self, found: Served) -> Mapping[str, str]:
-        rate = found.tokens(self.place, self.chip, self.bandwidth)
+        rate = found.tokens(self.place)
         each = found.asked.rows * found.asked.written / self.place.mesh.size
         return {
             "slots over all devices": f"{found.slots:,}",
             "parameters, keys and values": f"{found.resident / _GIB:.2f} GiB",
-            "tokens/s of each device": f"{rate:,.0f}",
-            "requests/s": f"{rate / each:,.2f}",
+            "tokens/s of each device": f"at most {rate:,.0f}, "
+            f"as compiled {found.tokens(self.place, compiled=True):,.0f}",
+            "requests/s at most": f"{rate / each:,.2f}",
         }
 
     def _scored(self) -> Mapping[str, str]:
         score = self.reference
         rows = round(1 / score.runs)
-        seconds = score.seconds(self.place, self.chip, self.bandwidth)
+        seconds = score.seconds(self.place)
         each = rows / seconds / self.place.mesh.size
         return {"rows over all devices": f"{rows:,}", "rows/s of each device": f"{each:,.1f}"}
 
@@ -158,7 +157,10 @@ class BulkPlan:
         totals: Mapping[str, str],
     ) -> Table:
         title = f"{stage} with {family.name} on {self.place.name}"
-        columns = ("program", "peak, GiB", "operations", "GiB moved", "sent, MiB", "ms", "bound by")
+        columns = (
+            *("program", "peak, GiB", "operations", "GiB to move", "GiB moved", "MiB sent"),
+            *("ms at least", "bound by", "ms as compiled"),
+        )
         table = Table(*columns, title=title, title_justify="left")
         for one in programs:
             sent = sum(each.moved for each in one.step.compiled.collectives)
@@ -167,20 +169,23 @@ class BulkPlan:
                 f"{one.peak / _GIB:.2f} of {self.place.memory / _GIB:.2f}",
                 f"{one.step.executed:.3g}",
                 f"{one.moved / _GIB:.2f}",
+                f"{one.step.compiled.traffic.total / _GIB:.2f}",
                 f"{sent / 2**20:,.1f}",
-                f"{1000 * one.seconds(self.place, self.chip, self.bandwidth):.1f}",
-                one.limit(self.place, self.chip, self.bandwidth),
+                f"{1000 * one.seconds(self.place):.1f}",
+                one.limit(self.place),
+                f"{1000 * one.compiled(self.place):.1f}",
             )
         table.caption = "; ".join(f"{name}: {value}" for name, value in totals.items())
         return table
 
     def _hours(self, stages: Sequence[StagePlan]) -> Table:
-        hours = chip_hours(stages, self.chip, self.bandwidth)
-        total = sum(hours.values())
-        title = f"{self.counts.studies:,} studies on {self.place.name}, at the least"
-        table = Table("stage", "chip-hours", "share", title=title, title_justify="left")
-        for name, each in hours.items():
-            table.add_row(name, f"{each:,.1f}", f"{each / total:.0%}")
+        least, made = chip_hours(stages), chip_hours(stages, compiled=True)
+        total = sum(least.values())
+        title = f"{self.counts.studies:,} studies on {self.place.name}, chip-hours"
+        columns = ("stage", "at least", "share", "as compiled")
+        table = Table(*columns, title=title, title_justify="left")
+        for name, each in least.items():
+            table.add_row(name, f"{each:,.1f}", f"{each / total:.0%}", f"{made[name]:,.1f}")
         table.add_section()
-        table.add_row("all", f"{total:,.1f}", "")
+        table.add_row("all", f"{total:,.1f}", "", f"{sum(made.values()):,.1f}")
         return table

@@ -15,6 +15,7 @@ from chexjax.engine.programs import make_room, room_shapes
 from chexjax.families import Family, llama, preset
 from chexjax.mesh import MeshConfig, make_mesh, parameter_shardings, path_name
 from chexjax.perf import inventory
+from chexjax.perf.chips import CHIPS
 from chexjax.perf.plan import StepShape
 from chexjax.perf.planner import Asked, served
 from chexjax.perf.scoring import plan_scoring
@@ -47,7 +48,8 @@ def placed(where, **axes):
 
 def here():
     """One device, whose arrays have the names of axes all the same."""
-    return Topology(name="here", mesh=make_mesh(MeshConfig(), devices=jax.devices()[:1]), memory=1)
+    mesh = make_mesh(MeshConfig(), devices=jax.devices()[:1])
+    return Topology(name="here", mesh=mesh, memory=1, chip=CHIPS["h100"])
 
 
 MATRICES, NORMS = 4 * 32 * 32 + 3 * 32 * 64, 2 * 32  # numbers of a layer of JUDGE
