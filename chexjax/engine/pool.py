@@ -73,9 +73,23 @@ class Pool:
 
     def write(self, steps: int, drafts: Drafts | None) -> list[Written]:
         """Writes tokens to all rows and says which; jobs without an open row leave."""
+        made = jax.device_get(self.run(steps, drafts))
+        written = [
+            self._take(job, row, (*slot, row), made, drafts)
+            for slot, job in self.jobs.items()
+            for row in sorted(job.open)
+        ]
+        for slot, job in list(self.jobs.items()):
+            if not job.open:
+                self.release(slot)
+        return written
+
+    def run(self, steps: int, drafts: Drafts | None) -> Steps:
+        """Lets the devices write to all rows; what they wrote is still theirs alone."""
         draws = Draws(self._temperature, self._top_k, self._top_p, self._keys)  # type: ignore[arg-type]
         rows = Rows(self._prefix, self._length, self._last, self._written, draws)  # type: ignore[arg-type]
         texts = drafts and drafts.texts(self._text, self._count())
+        made: Steps
         self._own, made = self._programs.write(
             self.preamble,
             self._prefixes,
@@ -86,16 +100,7 @@ class Pool:
             draft=drafts.size if drafts else 0,
             trust=drafts.trust if drafts else 1.0,
         )
-        made = jax.device_get(made)
-        written = [
-            self._take(job, row, (*slot, row), made, drafts)
-            for slot, job in self.jobs.items()
-            for row in sorted(job.open)
-        ]
-        for slot, job in list(self.jobs.items()):
-            if not job.open:
-                self.release(slot)
-        return written
+        return made
 
     def _take(
         self, job: Job, row: int, at: tuple[int, int, int], made: Steps, drafts: Drafts | None

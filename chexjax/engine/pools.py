@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterator
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -11,6 +12,7 @@ from chexjax.engine.config import EngineConfig
 from chexjax.engine.pool import Pool
 from chexjax.engine.programs import Programs, make_room
 from chexjax.engine.shapes import Shape
+from chexjax.families import DecoderSpec
 from chexjax.models import KV, LanguageModel, Memory
 
 _IDLE = 4
@@ -99,10 +101,7 @@ class Pools:
 
     @property
     def _token_bytes(self) -> int:
-        """Of a token's keys and values in all layers, and of an int8 one's steps."""
-        block, whole = self._spec.block, self._dtype == jnp.int8
-        one = block.kv * jnp.dtype(self._dtype).itemsize + 4 * (block.kv // block.head) * whole
-        return int(2 * self._spec.layers * one)
+        return token_bytes(self._spec, self._dtype)
 
     def _read(self, preamble: list[int]) -> Memory:
         kv = self._room((), len(preamble))
@@ -114,3 +113,10 @@ class Pools:
 
     def _room(self, batch: tuple[int, ...], room: int) -> KV:
         return make_room(self._spec.block, self._spec.layers, batch, room, self._dtype)
+
+
+def token_bytes(spec: DecoderSpec, dtype: Any) -> int:
+    """Bytes of a token's keys and values in all layers, and of an int8 one's steps."""
+    block, whole = spec.block, jnp.dtype(dtype) == jnp.int8
+    one = block.kv * jnp.dtype(dtype).itemsize + 4 * (block.kv // block.head) * whole
+    return int(2 * spec.layers * one)

@@ -16,7 +16,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jax.sharding import PartitionSpec
+from jax.sharding import AbstractMesh, Mesh, NamedSharding, PartitionSpec
 
 from chexjax.engine.drafting import Texts
 from chexjax.engine.sampling import Draws
@@ -92,10 +92,26 @@ def make_room(block: BlockSpec, layers: int, batch: tuple[int, ...], room: int, 
     mesh = jax.sharding.get_abstract_mesh()
     if mesh.empty:
         return make()
+    empty: KV = jax.jit(make, out_shardings=_place_of_room(block, batch, mesh))()
+    return empty
+
+
+def room_shapes(
+    block: BlockSpec, layers: int, batch: tuple[int, ...], room: int, dtype: Any, mesh: Mesh
+) -> KV:
+    """What `make_room` makes on a mesh, as shapes with their places; nothing is allocated."""
+    place = NamedSharding(mesh, _place_of_room(block, batch, mesh))
+    shapes = jax.eval_shape(functools.partial(KV.empty, block, layers, batch, room, dtype))
+    placed: KV = jax.tree.map(lambda x: x.update(sharding=place), shapes)
+    return placed
+
+
+def _place_of_room(
+    block: BlockSpec, batch: tuple[int, ...], mesh: Mesh | AbstractMesh
+) -> PartitionSpec:
     lanes = [("data", "fsdp"), *[None] * (len(batch) - 1)] if batch else []
     heads = "tensor" if (block.kv // block.head) % mesh.shape["tensor"] == 0 else None
-    empty: KV = jax.jit(make, out_shardings=PartitionSpec(*lanes, heads))()
-    return empty
+    return PartitionSpec(*lanes, heads)
 
 
 class Programs:

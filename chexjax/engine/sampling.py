@@ -9,6 +9,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from chexjax.mesh import spread
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Sampler:
@@ -75,8 +77,10 @@ class Draws:
 
         def drawn() -> jax.Array:
             warm = jnp.where(self.temperature > 0, self.temperature, 1.0)[..., None]
-            kept = self._restrict(logits / warm)
-            noise = _noise(logits.shape[-1], step.ndim)(self.keys, step)
+            # Nobody else says where noise and what branches give belong: each device would make the
+            # noise of all rows, and be told their logits.
+            kept = spread(self._restrict(logits / warm))
+            noise = spread(_noise(logits.shape[-1], step.ndim)(self.keys, step))
             return jnp.where(self.temperature > 0, first_largest(kept + noise), likeliest)
 
         return jax.lax.cond((self.temperature > 0).any(), drawn, lambda: likeliest)

@@ -1,6 +1,9 @@
-"""Tokens as columns: how a decoder that serves lays its stream out."""
+"""How a model that serves is laid out: matrices in the compute dtype, tokens as columns."""
 
 from __future__ import annotations
+
+import functools
+from typing import Any
 
 import jax
 from flax import nnx
@@ -26,3 +29,25 @@ def turn(model: nnx.Module) -> None:
         for name, part in list(vars(module).items()):
             if isinstance(part, Linear):
                 setattr(module, name, Turned.of(part))
+
+
+def narrow(model: nnx.Module) -> None:
+    """Keeps the kernels and embeddings of a module in their compute dtype; int8 ones stay."""
+    for _, module in nnx.iter_modules(model):
+        if isinstance(module, Linear) and module.step is None:
+            module.kernel = nnx.Param(_narrowed(module.kernel[...], module.dtype))
+        elif isinstance(module, nnx.Embed):
+            module.embedding = nnx.Param(_narrowed(module.embedding[...], module.dtype))
+
+
+def _narrowed(x: jax.Array, dtype: Any) -> jax.Array:
+    if isinstance(x, jax.core.Tracer) or x.dtype == dtype:
+        return x.astype(dtype)
+    narrowed: jax.Array = _cast(x.sharding, dtype)(x)
+    return narrowed
+
+
+@functools.cache
+def _cast(place: Any, dtype: Any) -> Any:
+    """To a dtype, split as it was."""
+    return jax.jit(lambda x: x.astype(dtype), out_shardings=place)

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from chexjax.families import TextFamily
+from chexjax.models.columns import narrow
 from chexjax.models.decoder import Decoder
 from chexjax.models.memory import Memory
 from chexjax.models.sheet import Place, Sheet
@@ -116,8 +117,13 @@ class LanguageModel(nnx.Module):
         return sheet.head(hidden), sheet.tail(hidden)
 
     def unrolled(self) -> Self:
-        """The same model as it is served: `prefill` and `extend` in place of `score`."""
+        """The same model as it is served: `prefill` and `extend` in place of `score`.
+
+        Matrices are in the compute dtype, which they are multiplied in anyway: a token at a time,
+        reading them is most of the work.
+        """
         model = nnx.clone(self)
+        narrow(model)
         model.decoder.unroll()
         return model
 

@@ -37,9 +37,14 @@ from chexjax.perf.traffic import Traffic, traffic
 
 _PROMPT, _QUESTION, _RESPONSES, _RESPONSE = 1024, 128, 2, 256
 _TEXTS, _TEXT = 64, 128
+_REMEDY = "Use more devices, or more of them along fsdp or tensor"
 
 GPU_OPTIONS: dict[str, str | bool] = {"xla_gpu_enable_triton_gemm": False}
 """GPU kernels are chosen by timing them; without a GPU large shapes find no Triton tile."""
+
+
+class TooLarge(ConfigError):
+    """A program for which a device has not the memory."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -94,8 +99,8 @@ def compile_forward(
         the cuDNN library, which is neither in JAX's CUDA plugin nor in the extra `aot`.
 
     Raises:
-      ConfigError: the program needs more memory than there is (TPU only: on GPUs it compiles all
-        the same, and `fits` is False).
+      TooLarge: the program needs more memory than there is (TPU only: on GPUs it compiles all the
+        same, and `fits` is False).
     """
     options = {"attention": attention} if isinstance(family, TextFamily) else {}
     graph, shapes = model_class(family).abstract(family, dtype=dtype, **options)
@@ -106,19 +111,35 @@ def compile_forward(
     mesh, rows = topology.mesh, batch_sharding(topology.mesh)
     program, batch = _program(family, graph, mesh.shape["data"] * mesh.shape["fsdp"])
     batch = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=rows), batch)
-    flags = GPU_OPTIONS if mesh.devices.flat[0].platform == "gpu" else None
     run = jax.jit(program, out_shardings=rows)
+    with jax.set_mesh(mesh):
+        traced = run.trace(params, batch)
+    return build(traced, topology, family.name, _REMEDY)
+
+
+def build(traced: Any, topology: Topology, name: str, remedy: str) -> Compiled:
+    """Compiles what was traced with the topology's mesh in context.
+
+    Args:
+      traced: By `jax.jit(...).trace`.
+      topology: What to compile for.
+      name: What does not fit, if it does not.
+      remedy: What to do then, a sentence without its stop.
+
+    Raises:
+      TooLarge: the program needs more memory than there is (TPU only: on GPUs it compiles all the
+        same, and `fits` is False).
+    """
+    flags = GPU_OPTIONS if topology.mesh.devices.flat[0].platform == "gpu" else None
     started = time.perf_counter()
     try:
-        with uncached(), jax.set_mesh(mesh):
-            compiled = run.lower(params, batch).compile(compiler_options=flags)
+        with uncached(), jax.set_mesh(topology.mesh):
+            compiled = traced.lower().compile(compiler_options=flags)
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
-        raise ConfigError(
-            f"{family.name} does not fit {topology.name}: {str(error).splitlines()[0]} Use more "
-            "devices, or more of them along fsdp or tensor"
-        ) from error
+        reason = str(error).splitlines()[0]
+        raise TooLarge(f"{name} does not fit {topology.name}: {reason} {remedy}") from error
     return measured(compiled, topology, time.perf_counter() - started)
 
 

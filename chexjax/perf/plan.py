@@ -8,7 +8,6 @@ from __future__ import annotations
 import collections
 import dataclasses
 import functools
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,12 +15,11 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from chexjax.config import ConfigError
 from chexjax.families import Family, TextFamily
 from chexjax.mesh import batch_sharding
 from chexjax.models import model_class
 from chexjax.ops.attention import Backend
-from chexjax.perf.aot import GPU_OPTIONS, Compiled, measured, uncached
+from chexjax.perf.aot import Compiled, build
 from chexjax.perf.collectives import Collective
 from chexjax.perf.executed import executed_flops
 from chexjax.perf.topology import Topology
@@ -29,9 +27,7 @@ from chexjax.train import Objective, TrainConfig
 from chexjax.train.optimizer import make_optimizer
 from chexjax.train.step import init_state, make_step, split_params, state_shardings
 
-
-class TooLarge(ConfigError):
-    """A step for which a device has not the memory."""
+_REMEDY = "Use more devices along fsdp or tensor, fewer rows, or config.align.remat=block"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -129,18 +125,10 @@ def plan_step(
     batch = jax.tree.map(lambda x: _placed(x, rows), batch_shapes(family, objective, shape))
     step: Any = make_step(graph, objective, optimizer, accumulate=config.accumulate, places=places)
     rate = jax.ShapeDtypeStruct((), jnp.float32)
-    on_gpu = mesh.devices.flat[0].platform == "gpu"
-    started = time.perf_counter()
-    with uncached(), jax.set_mesh(mesh):
+    with jax.set_mesh(mesh):
         traced = step.trace(state, batch, rate)
-        try:
-            program = traced.lower().compile(compiler_options=GPU_OPTIONS if on_gpu else None)
-        except jax.errors.JaxRuntimeError as error:
-            raise _too_large(error, family, topology) from error
-    return PlannedStep(
-        compiled=measured(program, topology, time.perf_counter() - started),
-        executed=executed_flops(traced.jaxpr),
-    )
+    compiled = build(traced, topology, f"a step of {family.name}", _REMEDY)
+    return PlannedStep(compiled=compiled, executed=executed_flops(traced.jaxpr))
 
 
 def batch_shapes(family: TextFamily, objective: Objective, shape: StepShape) -> dict[str, Any]:
@@ -210,12 +198,3 @@ def _end(device: Any) -> int:
 
 def _placed(x: Any, place: Any) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place)
-
-
-def _too_large(error: Exception, family: TextFamily, topology: Topology) -> Exception:
-    if "RESOURCE_EXHAUSTED" not in str(error):
-        return error
-    return TooLarge(
-        f"a step of {family.name} does not fit {topology.name}: {str(error).splitlines()[0]} Use "
-        "more devices along fsdp or tensor, fewer rows, or config.align.remat=block"
-    )

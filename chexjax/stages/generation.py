@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 
 from chexjax.data.batches import Bucket, PlannedBatch
 from chexjax.data.examples import Collator, Example, image_slots, lengths_of
@@ -61,9 +62,7 @@ class Writer:
         self._slots = image_slots(examples)
         self._prefix = int(lengths_of(examples)[:, 0].max())
         self._collate = Collator(examples, studies, tokens, self._slots)
-        ways = batch_ways(context.mesh)
-        lanes = ways * max(1, min(_LANES, unit) // ways)
-        self._engine = Engine(model, EngineConfig(slots=unit * draws, lanes=lanes, bucket=32))
+        self._engine = Engine(model, batching(context.mesh, unit, draws))
 
     @property
     def units(self) -> int:
@@ -129,3 +128,10 @@ class Writer:
             "finish": written.finish,
             "logp": float(np.sum(written.logps)),
         }
+
+
+def batching(mesh: Mesh, unit: int, draws: int) -> EngineConfig:
+    """How an engine batches the reports of so many studies, `draws` of each."""
+    ways = batch_ways(mesh)
+    lanes = ways * max(1, min(_LANES, unit) // ways)
+    return EngineConfig(slots=unit * draws, lanes=lanes, bucket=32)

@@ -17,28 +17,31 @@ from absl import flags
 from flax import nnx
 from rich.console import Console
 
-from chexjax.config import ConfigError, freeze
+from chexjax.config import ConfigError, freeze, nearest
 from chexjax.config.command import parse, read_flags, split_overrides
 from chexjax.mesh import AXES, MeshConfig, batch_ways, check_batch, parameter_names
 from chexjax.models import VLM
 from chexjax.ops.attention import Backend, backend_for
 from chexjax.perf import plan as planning
 from chexjax.perf import search
-from chexjax.perf.aot import effort
-from chexjax.perf.plan import StepShape, TooLarge
+from chexjax.perf.aot import TooLarge, effort
+from chexjax.perf.plan import StepShape
 from chexjax.perf.topology import Topology, accelerators, topology
 from chexjax.stages.align import make_objective
 from chexjax.stages.config import RunConfig
 from chexjax.stages.context import Context
 from chexjax.stages.fitting import StepCost
+from chexjax.stages.plan_bulk import BulkPlan
 from chexjax.stages.plan_page import Estimate, Tried, show, tried_table
 from chexjax.trackers import StageClock
 from chexjax.train import SFT, Load, Objective, TrainConfig
 from chexjax.train.step import split_params
 
+_TRAINING, _BULK, _RECIPE = ("align", "sft"), ("sample", "judge", "reference"), "recipe"
 _FORM = (
-    "chexjax plan --config=FILE.py --topology=v5e:4x4 [--stage=align] [--images=1] [--prompt=128] "
-    "[--response=256] [--search=batch|mesh] [--effort=full] [--json=FILE] [--config.a.b=value ...]"
+    "chexjax plan [align|sft|sample|judge|reference|recipe] --config=FILE.py --topology=v5e:4x4 "
+    "[--images=1] [--prompt=128] [--response=256] [--search=batch|mesh] [--effort=full] "
+    "[--json=FILE] [--config.a.b=value ...]"
 )
 _STATE = 12
 """Bytes of a trained parameter and its two moments, float32."""
@@ -55,8 +58,9 @@ def plan(argv: Sequence[str], console: Console) -> None:
       ConfigError: a flag, the config or the machine cannot be used, or the step does not fit it.
     """
     overrides, rest = split_overrides(argv)
+    stage, told = _stage(rest)
     own = _flags()
-    if unknown := read_flags(own, rest, _FORM):
+    if unknown := read_flags(own, told, _FORM):
         raise ConfigError(f"{unknown[0]} is no flag: write {_FORM}")
     for name in ("config", "topology"):
         if not own[name].value:
@@ -67,18 +71,35 @@ def plan(argv: Sequence[str], console: Console) -> None:
     if "JAX_PLATFORMS" not in os.environ:  # a CUDA plugin that looks for GPUs in vain gives up
         jax.config.update("jax_platforms", "cpu")
     given = {name: own[name].value for name in own}
-    planned = _Plan(freeze(RunConfig, command.config), given)
+    if stage not in _TRAINING and (given["json"] or given["search"] != "none"):
+        raise ConfigError(f"plan {stage} takes neither --search nor --json")
+    planned = _Plan(freeze(RunConfig, command.config), stage, given)
     with effort(str(given["effort"])):
-        found = _searched(planned, str(given["search"]), console)
-    if given["json"]:
-        _write(Path(str(given["json"])), argv, found)
+        if stage in _TRAINING:
+            found = _searched(planned, str(given["search"]), console)
+            if given["json"]:
+                _write(Path(str(given["json"])), argv, found)
+        elif stage == _RECIPE:
+            align = planned.estimate(planned.mesh, planned.train.batch_size)
+            planned.bulk.show_recipe(align.step, align.shape.rows, console)
+        else:
+            planned.bulk.show(stage, console)
+
+
+def _stage(rest: list[str]) -> tuple[str, list[str]]:
+    """What is to be planned, and the flags behind it."""
+    if not rest or rest[0].startswith("-"):
+        return "align", rest
+    known = [*_TRAINING, *_BULK, _RECIPE]
+    if rest[0] not in known:
+        raise ConfigError(f"plan {rest[0]}: no such stage{nearest(rest[0], known)}: write {_FORM}")
+    return rest[0], rest[1:]
 
 
 def _flags() -> flags.FlagValues:
     own = flags.FlagValues()
     flags.DEFINE_string("config", None, "Config file.", flag_values=own)
     flags.DEFINE_string("topology", None, "What to compile for.", flag_values=own)
-    flags.DEFINE_enum("stage", "align", ("sft", "align"), "Which training.", flag_values=own)
     flags.DEFINE_integer("images", 1, "Of each study.", lower_bound=1, flag_values=own)
     flags.DEFINE_integer("prompt", 128, "Tokens of text before it.", lower_bound=1, flag_values=own)
     flags.DEFINE_integer("response", 256, "Tokens of a report.", lower_bound=1, flag_values=own)
@@ -111,23 +132,39 @@ def _write(path: Path, argv: Sequence[str], found: Sequence[Estimate]) -> None:
 
 
 class _Plan:
-    """Steps of one config on one machine."""
+    """Steps and bulk work of one config on one machine."""
 
-    def __init__(self, config: RunConfig, given: Mapping[str, Any]) -> None:
+    def __init__(self, config: RunConfig, stage: str, given: Mapping[str, Any]) -> None:
         context = Context(config, Path(), StageClock(Path(), keep=False))
-        self.stage, self.family, self.config = str(given["stage"]), context.family, config
+        self.family, self.config = context.family, config
+        self.stage = stage if stage in _TRAINING else "align"
         self.train: TrainConfig = getattr(config, self.stage)
         self.objective: Objective = SFT()
         if self.stage == "align":
             self.objective = make_objective(config, single=False)
         self.name, self.mesh = str(given["topology"]), config.mesh
         self.images, self.response = int(given["images"]), int(given["response"])
-        self.prefix = self.family.visual_tokens(self.images) + int(given["prompt"])
+        self.prompt = int(given["prompt"])
+        self.prefix = self.family.visual_tokens(self.images) + self.prompt
         if (total := self.prefix + self.response) > self.family.decoder.context:
             raise ConfigError(
                 f"--images={self.images}, --prompt and --response={self.response} make {total} "
                 f"tokens, but {self.family.name} has {self.family.decoder.context} positions"
             )
+
+    @functools.cached_property
+    def bulk(self) -> BulkPlan:
+        """What its other stages run on the same machine."""
+        place = topology(self.name, self.mesh)
+        return BulkPlan(
+            config=self.config,
+            family=self.family,
+            place=place,
+            attention=_attention(self.config, place),
+            images=self.images,
+            prompt=self.prompt,
+            response=self.response,
+        )
 
     def estimate(self, mesh: MeshConfig, rows: int) -> Estimate:
         """One step of `rows` on a mesh.

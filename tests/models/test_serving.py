@@ -155,3 +155,29 @@ def test_an_empty_slot_changes_nothing():
     padded = run(np.concatenate([images[1:2, :1], np.zeros_like(images[1:2, :1])], axis=1))
     assert_close(padded, single, rtol=1e-5)
     assert np.abs(np.asarray(run(images[2:3])) - np.asarray(single)).max() > 1e-2
+
+
+def test_a_served_model_keeps_its_matrices_as_it_multiplies_them():
+    """In bfloat16 they take half the bytes, and not one bit of what is said is another."""
+    model = random_model(FAMILIES["chexagent2"], dtype=jnp.bfloat16)
+    wide = nnx.clone(model)
+    wide.decoder.unroll()
+    images = np.random.default_rng(0).integers(0, 256, (1, 1, 32, 32, 1), np.uint8)
+
+    def say(model):
+        graph, params = nnx.split(model)
+
+        @jax.jit
+        def run(params):
+            model = nnx.merge(graph, params)
+            hidden, _ = model.extend(jnp.arange(6)[None], (), empty(model, (1,), 8))
+            return model.logits(hidden), model.encode_images(images)
+
+        return run(params), params
+
+    said, params = say(model.unrolled())
+    expected, before = say(wide)
+    jax.tree.map(np.testing.assert_array_equal, said, expected)
+    matrices = [x for x in jax.tree.leaves(params) if x.ndim > 1 and x.dtype == jnp.bfloat16]
+    whole = [x for x in jax.tree.leaves(before) if x.ndim > 1]
+    assert sum(x.nbytes for x in matrices) > 0.45 * sum(x.nbytes for x in whole)
