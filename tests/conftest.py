@@ -11,9 +11,29 @@ import pytest
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 _cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_cache / "chexjax" / "jax"))
-os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
+# A test's programs run a few times: LLVM's work on their speed, half of all that a compile costs,
+# would not pay. XLA's own passes, which decide what is computed and where, stay as they are.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+_LONGEST = (
+    "stages/test_run.py",
+    "perf/test_aot.py",
+    "train/test_step.py",
+    "train/test_loop.py",
+    "stages/test_share.py",
+    "judges/test_trained.py",
+    "test_mesh.py",
+    "stages/test_sweep.py",
+)
+
+
+def pytest_collection_modifyitems(items):
+    """Files of minutes come first: none is left to one process while the others have ended."""
+    places = {Path(__file__).parent / name: place for place, name in enumerate(_LONGEST)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
 
 
 @pytest.fixture(scope="session")

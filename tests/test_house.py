@@ -28,6 +28,13 @@ FLOORS = [
 ]
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 MAX_LINES = 600
+SLOW = {
+    *("matplotlib.axes", "matplotlib.figure", "matplotlib.pyplot", "scipy.stats", "torch"),
+    *("transformers.AutoTokenizer", "transformers.BertTokenizer"),  # bring torch, where it is
+}
+"""What takes a second or more to import."""
+PEERS = {f"chexjax.perf.{name}" for name in ("hf_judge", "torch_align", "torch_data", "trl_align")}
+"""Imported by `bench`, when it runs them."""
 
 FILES = sorted(PACKAGE.rglob("*.py"))
 TREES = {file: ast.parse(file.read_text(encoding="utf-8")) for file in FILES}
@@ -116,6 +123,22 @@ def test_imports_go_down(file: Path) -> None:
 )
 def test_the_import_rule_itself(module: str, source: str, allowed: bool) -> None:
     assert (broken_imports(ast.parse(source), module) == []) == allowed
+
+
+def imported_at_start(tree: ast.Module) -> Iterator[str]:
+    """Dotted names of what is imported with a module, and not later by one of its functions."""
+    for node in tree.body:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def test_no_command_waits_for_a_slow_library_that_it_does_not_need() -> None:
+    """Each process of a job imports every stage."""
+    slow = {module_of(file) for file in FILES if SLOW & set(imported_at_start(TREES[file]))}
+    assert slow <= PEERS
 
 
 def test_no_file_is_long() -> None:

@@ -6,16 +6,18 @@ import io
 import re
 import textwrap
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import matplotlib
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from chexjax.evaluate.metrics import Evaluation, SystemResult
 from chexjax.evaluate.significance import Array, Interval, number
 from chexjax.page import LIGHT, Html
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 Curve = Sequence[Mapping[str, float]]
 
@@ -329,6 +331,8 @@ def _legend(axes: Axes) -> None:
 
 
 def _figure(width: float, height: float) -> tuple[Figure, Axes]:
+    from matplotlib.figure import Figure  # a second to import, and few stages draw
+
     figure = Figure(figsize=(width, height))
     return figure, figure.subplots()
 

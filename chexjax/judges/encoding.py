@@ -6,11 +6,11 @@ import functools
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from transformers import AutoTokenizer, BertTokenizer, PreTrainedTokenizerBase
 
 from chexjax.data.tokens import tokenizer_files
 from chexjax.judges.program import Program, program
@@ -19,6 +19,9 @@ from chexjax.mesh import current_mesh
 from chexjax.models import Encoder
 from chexjax.weights import load_model, open_checkpoint
 from chexjax.weights.encoders import local_encoder
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 _SHORTEST = 32  # tokens of the narrowest program; each wider one is twice as wide
 _TOKENS = {"cpu": 2048}  # of one program's batch, padding included
@@ -165,6 +168,8 @@ def tokenizer_of(folder: Path) -> PreTrainedTokenizerBase:
     Raises:
       ValueError: there is none, or it cannot be read.
     """
+    from transformers import AutoTokenizer, BertTokenizer  # torch comes along where it is installed
+
     word_files(folder)
     kind = AutoTokenizer if (folder / "config.json").is_file() else BertTokenizer
     try:

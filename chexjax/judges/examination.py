@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 from chexjax.judges.answer import CATEGORIES
 from chexjax.judges.base import Judgement
@@ -53,7 +52,9 @@ def examine(
 
 def tau(one: Sequence[float] | np.ndarray, other: Sequence[float] | np.ndarray) -> float:
     """Kendall's tau-b; 0 where one of the two is the same everywhere."""
-    value = float(stats.kendalltau(one, other).statistic) if len(one) > 1 else math.nan
+    from scipy.stats import kendalltau  # a second to import, and few need it
+
+    value = float(kendalltau(one, other).statistic) if len(one) > 1 else math.nan
     return 0.0 if math.isnan(value) else value
 
 

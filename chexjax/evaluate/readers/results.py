@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 from scipy.special import expit
-from scipy.stats import binomtest
 
 from chexjax.evaluate.gallery import ERRORS
 from chexjax.evaluate.readers.agreement import cohen, fleiss, krippendorff
@@ -167,15 +166,20 @@ def _wins(outcomes: Array, draws: Draws) -> Wins:
 
 def _sign_test(outcomes: Array) -> float:
     """Exact and two-sided; ties say nothing. NaN where there are only ties."""
-    wins, losses = int((outcomes > 0).sum()), int((outcomes < 0).sum())
-    return float(binomtest(wins, wins + losses).pvalue) if wins + losses else float("nan")
+    return _binomial(int((outcomes > 0).sum()), int((outcomes < 0).sum()))
 
 
 def _left(answers: Answers) -> tuple[int, int, float]:
     sides = [row.values["preference"] for row in answers.rows]
     left, right = sides.count("A"), sides.count("B")
-    p = float(binomtest(left, left + right).pvalue) if left + right else float("nan")
-    return left, left + right, p
+    return left, left + right, _binomial(left, right)
+
+
+def _binomial(one: int, other: int) -> float:
+    """How likely two counts lie as far apart or further where both are as likely; NaN of none."""
+    from scipy.stats import binomtest  # a second to import, and few need it
+
+    return float(binomtest(one, one + other).pvalue) if one + other else float("nan")
 
 
 def _agreement(key: ReaderKey, answers: Answers, outcomes: Array) -> Agreement:

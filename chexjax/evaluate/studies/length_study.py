@@ -10,7 +10,6 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from scipy.stats import rankdata
 
 from chexjax.evaluate import plots
 from chexjax.evaluate.cells import cell, share
@@ -134,6 +133,8 @@ def lc_drop(controlled: Array, score: Array, *, seed: int) -> Interval:
 
 def rank_correlation(x: Array, y: Array, *, seed: int) -> Interval:
     """Spearman's correlation of two columns `f64[B]`; ranks are those in the whole sample."""
+    from scipy.stats import rankdata  # a second to import, and few need it
+
     ranks = np.stack([rankdata(x), rankdata(y)], axis=1) - (len(x) + 1) / 2
     a, b = ranks.T
     moments = np.stack([a, b, a * b, a * a, b * b], axis=1)
