@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import jax
 import numpy as np
 from jax.experimental import mesh_utils
-from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding, PartitionSpec
 
 Tree = TypeVar("Tree")
 Table = Sequence[tuple[str, tuple[str | None, ...]]]
@@ -87,7 +87,9 @@ def _over_slices(
             f"data to a multiple of {slices}"
         )
     within = [size // outside for size, outside in zip(sizes, between, strict=True)]
-    return mesh_utils.create_hybrid_device_mesh(within, between, devices)
+    return mesh_utils.create_hybrid_device_mesh(
+        within, between, devices, allow_split_physical_axes=True
+    )
 
 
 def local_mesh(whole: Mesh) -> Mesh:
@@ -173,7 +175,7 @@ def spread(x: jax.Array, axis: int = 0) -> jax.Array:
     it is `x`.
     """
     mesh = jax.sharding.get_abstract_mesh()
-    if mesh.empty or x.shape[axis] % (mesh.shape["data"] * mesh.shape["fsdp"]):
+    if mesh.empty or x.shape[axis] % batch_ways(mesh):
         return x
     spec = PartitionSpec(*[None] * axis, ("data", "fsdp"))
     return jax.lax.with_sharding_constraint(x, spec)
@@ -189,7 +191,7 @@ def place_batch(batch: Any, mesh: Mesh) -> Any:
     return jax.tree.map(place, batch)
 
 
-def batch_ways(mesh: Mesh) -> int:
+def batch_ways(mesh: Mesh | AbstractMesh) -> int:
     """Devices that share a batch."""
     return int(mesh.shape["data"] * mesh.shape["fsdp"])
 
