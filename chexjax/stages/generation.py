@@ -12,7 +12,6 @@ from chexjax.data.batches import Bucket, PlannedBatch
 from chexjax.data.examples import Collator, Example, image_slots, lengths_of
 from chexjax.data.tokens import Tokens
 from chexjax.engine import Completion, Engine, EngineConfig, Images, Request, Sampler
-from chexjax.mesh import batch_ways
 from chexjax.models import VLM
 from chexjax.perf import flops
 from chexjax.rng import row_keys
@@ -61,8 +60,7 @@ class Writer:
         self._slots = image_slots(examples)
         self._prefix = int(lengths_of(examples)[:, 0].max())
         self._collate = Collator(examples, studies, tokens, self._slots)
-        ways = batch_ways(context.mesh)
-        lanes = ways * max(1, min(_LANES, unit) // ways)
+        lanes = min(_LANES, unit)
         self._engine = Engine(model, EngineConfig(slots=unit * draws, lanes=lanes, bucket=32))
 
     @property
