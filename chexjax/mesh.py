@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import jax
 import numpy as np
 from jax.experimental import mesh_utils
-from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding, PartitionSpec
 
 Tree = TypeVar("Tree")
 Table = Sequence[tuple[str, tuple[str | None, ...]]]
@@ -87,7 +87,9 @@ def _over_slices(
             f"data to a multiple of {slices}"
         )
     within = [size // outside for size, outside in zip(sizes, between, strict=True)]
-    return mesh_utils.create_hybrid_device_mesh(within, between, devices)
+    return mesh_utils.create_hybrid_device_mesh(
+        within, between, devices, allow_split_physical_axes=True
+    )
 
 
 def local_mesh(whole: Mesh) -> Mesh:
@@ -136,23 +138,50 @@ def parameter_shardings(params: Tree, table: Table, mesh: Mesh) -> Tree:
     """
 
     def place(path: Sequence[Any], leaf: Any) -> NamedSharding:
-        name = path_name(path)
-        for pattern, axes in table:
-            if re.search(pattern, name):
-                return NamedSharding(mesh, _spec(leaf.shape, axes, mesh))
-        raise ValueError(f"no sharding rule matches parameter {name}; add one to the family")
+        axes = _padded(leaf.shape, _axes_of(path_name(path), table))
+        spec = (
+            axis if _divides(axis, size, mesh) else None
+            for size, axis in zip(leaf.shape, axes, strict=True)
+        )
+        return NamedSharding(mesh, PartitionSpec(*spec))
 
     return jax.tree_util.tree_map_with_path(place, params)
 
 
-def _spec(shape: tuple[int, ...], axes: tuple[str | None, ...], mesh: Mesh) -> PartitionSpec:
-    padded = (None,) * (len(shape) - len(axes)) + axes
-    return PartitionSpec(
-        *(
-            axis if axis and size % mesh.shape[axis] == 0 else None
-            for size, axis in zip(shape, padded, strict=True)
-        )
-    )
+def undivided(params: Any, table: Table, mesh: Mesh | AbstractMesh) -> dict[str, str]:
+    """Parameters that stay whole along an axis of the table that does not divide them.
+
+    Returns:
+      What of each could not be divided, such as `588 over fsdp=8`, by its path.
+    """
+    found = {}
+    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
+        name = path_name(path)
+        axes = _padded(leaf.shape, _axes_of(name, table))
+        whole = [
+            f"{size} over {axis}={mesh.shape[axis]}"
+            for size, axis in zip(leaf.shape, axes, strict=True)
+            if axis and not _divides(axis, size, mesh)
+        ]
+        if whole:
+            found[name] = ", ".join(whole)
+    return found
+
+
+def _axes_of(name: str, table: Table) -> tuple[str | None, ...]:
+    """Those of the first row that matches."""
+    for pattern, axes in table:
+        if re.search(pattern, name):
+            return axes
+    raise ValueError(f"no sharding rule matches parameter {name}; add one to the family")
+
+
+def _padded(shape: tuple[int, ...], axes: tuple[str | None, ...]) -> tuple[str | None, ...]:
+    return (None,) * (len(shape) - len(axes)) + axes
+
+
+def _divides(axis: str | None, size: int, mesh: Mesh | AbstractMesh) -> bool:
+    return axis is not None and size % mesh.shape[axis] == 0
 
 
 def compiler_options(mesh: Mesh) -> dict[str, bool] | None:
@@ -185,7 +214,7 @@ def spread(x: jax.Array, axis: int = 0) -> jax.Array:
     it is `x`.
     """
     mesh = jax.sharding.get_abstract_mesh()
-    if mesh.empty or x.shape[axis] % (mesh.shape["data"] * mesh.shape["fsdp"]):
+    if mesh.empty or x.shape[axis] % batch_ways(mesh):
         return x
     spec = PartitionSpec(*[None] * axis, ("data", "fsdp"))
     return jax.lax.with_sharding_constraint(x, spec)
@@ -201,7 +230,7 @@ def place_batch(batch: Any, mesh: Mesh) -> Any:
     return jax.tree.map(place, batch)
 
 
-def batch_ways(mesh: Mesh) -> int:
+def batch_ways(mesh: Mesh | AbstractMesh) -> int:
     """Devices that share a batch."""
     return int(mesh.shape["data"] * mesh.shape["fsdp"])
 

@@ -33,6 +33,7 @@ from chexjax.mesh import (
     parameter_shardings,
     path_name,
     place_batch,
+    undivided,
 )
 from chexjax.ops import attention
 from chexjax.ops.attention import Segment, attend
@@ -71,6 +72,16 @@ def test_the_first_matching_rule_counts_and_axes_are_counted_from_the_end():
 def test_a_dimension_that_an_axis_does_not_divide_stays_whole():
     assert specs({"kernel": (6, 8)}, [("kernel", ("fsdp", "tensor"))], fsdp=4, tensor=4) == {
         "kernel": PartitionSpec(None, "tensor")
+    }
+
+
+def test_what_could_not_be_divided_is_named():
+    mesh, table = AbstractMesh((1, 8, 4), AXES), [("kernel", ("fsdp", "tensor")), ("", ())]
+    shapes = {"patch/kernel": (588, 32), "body/kernel": (3, 12, 6), "out/kernel": (8, 4), "x": (7,)}
+    leaves = {name: jax.ShapeDtypeStruct(shape, np.float32) for name, shape in shapes.items()}
+    assert undivided(leaves, table, mesh) == {
+        "patch/kernel": "588 over fsdp=8",
+        "body/kernel": "12 over fsdp=8, 6 over tensor=4",
     }
 
 

@@ -14,7 +14,8 @@ class EngineConfig:
 
     Attributes:
       slots: Rows that are decoded together, in each shape.
-      lanes: Prompts that are read together; a multiple of what the mesh splits rows into.
+      lanes: Prompts that are read together, at least; as many more as make a multiple of the
+        devices that share a batch.
       steps: Tokens of a row between two looks of the host.
       chunk: Tokens of a prompt that are read at once.
       bucket: Lengths are rounded up to a multiple of it, at least: the larger, the fewer programs

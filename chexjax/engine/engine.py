@@ -15,6 +15,7 @@ from chexjax.engine.job import Job
 from chexjax.engine.pools import Pools
 from chexjax.engine.request import Completion, Full, Request, Written
 from chexjax.engine.shapes import Shape
+from chexjax.mesh import batch_ways
 from chexjax.models import LanguageModel
 
 
@@ -47,17 +48,10 @@ class Engine:
           config: How requests are batched.
           preamble: Ids that many requests begin with; those that do share its memory.
           likely: Text that many answers repeat, to draft from.
-
-        Raises:
-          ValueError: the mesh in context cannot be split by lanes.
         """
         mesh = jax.sharding.get_abstract_mesh()
-        ways = 1 if mesh.empty else mesh.shape["data"] * mesh.shape["fsdp"]
-        if config.lanes % ways:
-            raise ValueError(
-                f"lanes={config.lanes} must be a multiple of {ways}, which the mesh "
-                "splits rows into"
-            )
+        ways = 1 if mesh.empty else batch_ways(mesh)
+        config = dataclasses.replace(config, lanes=-(-config.lanes // ways) * ways)
         self._spec, self._config = model.decoder.spec, config
         self._pools, self._likely = Pools(model, config), likely
         self._tickets = itertools.count()

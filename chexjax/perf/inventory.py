@@ -8,10 +8,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import AbstractMesh
+from jax.sharding import AbstractMesh, Mesh
 
 from chexjax.families import AnyFamily, TextFamily
-from chexjax.mesh import AXES, MeshConfig, parameter_shardings, path_name
+from chexjax.mesh import AXES, MeshConfig, parameter_shardings, path_name, undivided
 from chexjax.models import model_class
 from chexjax.weights.names import slots
 
@@ -27,6 +27,7 @@ class Inventory:
       unused: Tensors of the checkpoint that nothing reads.
       per_device: Bytes of parameters on each device.
       kv_per_token: Bytes of keys and values of one token in all layers.
+      whole: What stays whole along an axis that does not divide it, see `kept_whole`.
     """
 
     parts: dict[str, int]
@@ -35,6 +36,7 @@ class Inventory:
     unused: int
     per_device: int
     kv_per_token: int
+    whole: dict[str, str]
 
 
 def take(family: AnyFamily, mesh: MeshConfig, dtype: Any) -> Inventory:
@@ -47,10 +49,8 @@ def take(family: AnyFamily, mesh: MeshConfig, dtype: Any) -> Inventory:
     """
     shapes = model_class(family).abstract(family)[1]
     leaves = [(path_name(p), x) for p, x in jax.tree_util.tree_leaves_with_path(shapes)]
-    sizes = tuple(getattr(mesh, axis) for axis in AXES)
-    places = jax.tree.leaves(
-        parameter_shardings(shapes, family.sharding, AbstractMesh(sizes, AXES))  # type: ignore[arg-type]
-    )
+    laid = AbstractMesh(tuple(getattr(mesh, axis) for axis in AXES), AXES)
+    places = jax.tree.leaves(parameter_shardings(shapes, family.sharding, laid))  # type: ignore[arg-type]
     parts: dict[str, int] = {}
     for name, leaf in leaves:
         part = name.split("/")[0]
@@ -67,7 +67,23 @@ def take(family: AnyFamily, mesh: MeshConfig, dtype: Any) -> Inventory:
         unused=len(family.names.unused),
         per_device=sum(math.prod(p.shard_shape(x.shape)) for (_, x), p in placed) * item,
         kv_per_token=_kv_numbers(family) * item,
+        whole=kept_whole(family, laid),
     )
+
+
+def kept_whole(family: AnyFamily, mesh: Mesh | AbstractMesh) -> dict[str, str]:
+    """What every device along an axis holds and computes itself, since the axis does not divide it.
+
+    Parameters by their paths, and a decoder's heads of keys, by which its memory is split.
+    """
+    if mesh.shape["fsdp"] == mesh.shape["tensor"] == 1:
+        return {}
+    found = undivided(model_class(family).abstract(family)[1], family.sharding, mesh)
+    if isinstance(family, TextFamily):
+        block, tensor = family.decoder.block, mesh.shape["tensor"]
+        if (heads := block.kv // block.head) % tensor:
+            found["decoder's keys and values"] = f"{heads} heads over tensor={tensor}"
+    return found
 
 
 def _kv_numbers(family: AnyFamily) -> int:

@@ -24,6 +24,7 @@ from chexjax.evaluate.measures import check_measures
 from chexjax.families import Family, TextFamily, preset
 from chexjax.mesh import check_batch, parameter_names, parameter_shardings, path_name
 from chexjax.models import VLM, add_lora
+from chexjax.perf.inventory import kept_whole
 from chexjax.stages.chexbench_answers import writes_answers
 from chexjax.stages.config import RunConfig
 from chexjax.stages.context import Context
@@ -190,6 +191,7 @@ def dry_run(context: Context, console: Console) -> None:
     count = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(nnx.state(model)))
     mesh = " x ".join(f"{axis}={size}" for axis, size in context.mesh.shape.items())
     console.print(f"{family.name}: {count:,} parameters; mesh {mesh}; compute {context.dtype}")
+    say_whole(context, console)
     console.print(
         f"images {family.vision.size} x {family.vision.size} x {family.vision.channels}, "
         f"{family.visual_tokens(1)} tokens for one, at most {family.max_images}; "
@@ -199,6 +201,12 @@ def dry_run(context: Context, console: Console) -> None:
     console.print(_training(context))
     if VISUAL.needed(context.config):
         console.print(_cache(context))
+
+
+def say_whole(context: Context, console: Console) -> None:
+    """Prints what of the policy the mesh does not divide, so that each device holds all of it."""
+    for name, sizes in kept_whole(context.family, context.mesh).items():
+        console.print(f"stays whole on each device: {name}, {sizes}", highlight=False)
 
 
 def _start(config: RunConfig) -> str:

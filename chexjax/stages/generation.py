@@ -7,13 +7,11 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.sharding import Mesh
 
 from chexjax.data.batches import Bucket, PlannedBatch
 from chexjax.data.examples import Collator, Example, image_slots, lengths_of
 from chexjax.data.tokens import Tokens
 from chexjax.engine import Completion, Engine, EngineConfig, Images, Request, Sampler
-from chexjax.mesh import batch_ways
 from chexjax.models import VLM
 from chexjax.perf import flops
 from chexjax.rng import row_keys
@@ -62,7 +60,7 @@ class Writer:
         self._slots = image_slots(examples)
         self._prefix = int(lengths_of(examples)[:, 0].max())
         self._collate = Collator(examples, studies, tokens, self._slots)
-        self._engine = Engine(model, batching(context.mesh, unit, draws))
+        self._engine = Engine(model, batching(unit, draws))
 
     @property
     def units(self) -> int:
@@ -130,8 +128,6 @@ class Writer:
         }
 
 
-def batching(mesh: Mesh, unit: int, draws: int) -> EngineConfig:
+def batching(unit: int, draws: int) -> EngineConfig:
     """How an engine batches the reports of so many studies, `draws` of each."""
-    ways = batch_ways(mesh)
-    lanes = ways * max(1, min(_LANES, unit) // ways)
-    return EngineConfig(slots=unit * draws, lanes=lanes, bucket=32)
+    return EngineConfig(slots=unit * draws, lanes=min(_LANES, unit), bucket=32)

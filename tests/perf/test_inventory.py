@@ -57,3 +57,15 @@ def test_devices_share_what_the_table_shards():
     eight = take(family, MeshConfig(data=1, fsdp=4, tensor=2), jnp.float32).per_device
     norms = 4 * 4096 * (2 * 32 + 1)
     assert eight == (one - norms) // 8 + norms
+
+
+def test_what_devices_cannot_share_is_said():
+    """A patch has 16 * 16 * 3 = 768 numbers, SigLIP 32 * 32 places; Phi-2 has 32 heads."""
+    family = preset("chexagent2_3b", TextFamily)
+    assert take(family, MeshConfig(data=8), jnp.float32).whole == {}
+    assert take(family, MeshConfig(data=1, fsdp=8, tensor=4), jnp.float32).whole == {}
+    whole = take(family, MeshConfig(data=1, tensor=64), jnp.float32).whole
+    assert whole == {"decoder's keys and values": "32 heads over tensor=64"}
+    mistral = take(preset("mistral_7b", TextFamily), MeshConfig(data=1, fsdp=3), jnp.float32).whole
+    assert mistral["decoder/embed/embedding"] == "4096 over fsdp=3"
+    assert "decoder/norm/scale" not in mistral
