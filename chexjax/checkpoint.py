@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import json
 import shutil
 import sys
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 from jax.sharding import Mesh, NamedSharding
+from orbax.checkpoint import checkpoint_managers as preservation
 
 from chexjax.distributed import alone, anywhere, is_first, meet
 from chexjax.mesh import parameter_names, replicated
@@ -24,11 +26,64 @@ from chexjax.preemption import Preempted
 State = TypeVar("State")
 
 _DAMAGED = "damaged"
+_SCORE = "score"
 _UNREADABLE = (OSError, ValueError, KeyError, TypeError, RuntimeError)  # what Orbax raises
 
 
 class CheckpointError(RuntimeError):
     """A checkpoint that could not be written, or none that can be read."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Keep:
+    """Which checkpoints stay when newer ones are saved.
+
+    Attributes:
+      newest: So many of the newest, from which a run goes on.
+      every: For good, those of steps that are multiples of this; 0 for none.
+      best: For good, the one with the best score: the `least`, the `most`; empty for none.
+    """
+
+    newest: int = 2
+    every: int = 0
+    best: Literal["", "least", "most"] = ""
+
+    def options(self) -> dict[str, Any]:
+        """The same as options of Orbax."""
+        policies: list[Any] = [preservation.LatestN(self.newest)]
+        if self.every:
+            policies.append(preservation.EveryNSteps(self.every))
+        ranked: dict[str, Any] = {}
+        if self.best:
+            ranked = {"best_fn": _score, "best_mode": "min" if self.best == "least" else "max"}
+            policies.append(
+                preservation.BestN(
+                    get_metric_fn=_score,
+                    reverse=self.best == "least",
+                    n=1,
+                    keep_checkpoints_without_metrics=False,
+                )
+            )
+        return {"preservation_policy": preservation.AnyPreservationPolicy(policies), **ranked}
+
+
+def _score(metrics: Mapping[str, float]) -> float:
+    return metrics[_SCORE]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Kept(Generic[State]):
+    """A checkpoint that stays for good.
+
+    Attributes:
+      step: Of the state.
+      because: Which parts of `Keep` it stays by.
+      state: As it was saved.
+    """
+
+    step: int
+    because: tuple[str, ...]
+    state: State
 
 
 class Checkpoints:
@@ -39,23 +94,31 @@ class Checkpoints:
     know. What a killed run left unfinished is cleaned up when the folder is opened again.
     """
 
-    def __init__(self, folder: Path, *, every: int, keep: int = 2, together: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        every: int,
+        keep: Keep = Keep(),  # noqa: B008  (it is frozen)
+        together: bool = False,
+    ) -> None:
         """Opens `folder`.
 
         Args:
           folder: Made if it is not there.
           every: Saves are due at multiples of so many steps.
-          keep: The newest so many are kept.
+          keep: Which of them stay.
           together: The state lies on the devices of all processes of the job, which all do as this
             one does; else each process is for itself.
         """
         self._every, self._folder, self._together = every, folder, together
+        self._keep = keep
         if self._leads:
             folder.mkdir(parents=True, exist_ok=True)
             _remove_unfinished(folder)
         self._meet(f"open {folder}")
         self._manager = _manager(
-            folder, together=together, max_to_keep=keep, cleanup_tmp_directories=True
+            folder, together=together, cleanup_tmp_directories=True, **keep.options()
         )
 
     def restore(self, like: State) -> tuple[State, dict[str, Any]] | None:
@@ -85,13 +148,16 @@ class Checkpoints:
         """Whether the state after `step` is to be saved."""
         return step % self._every == 0
 
-    def save(self, step: int, state: Any, *, place: Mapping[str, Any]) -> None:
+    def save(
+        self, step: int, state: Any, *, place: Mapping[str, Any], score: float | None = None
+    ) -> None:
         """Starts a save; the arrays are copied before this returns.
 
         Args:
           step: Of the state.
           state: Arrays.
           place: Where the run stands, as JSON: what it must know beside the state to go on.
+          score: By which the best one is kept; None for a checkpoint that is not to be that.
 
         Raises:
           CheckpointError: an array is not finite, or this or an earlier save could not be written;
@@ -108,9 +174,29 @@ class Checkpoints:
         note = {"place": dict(place), "place_digest": _crc(place), "digests": seal}
         args = ocp.args.Composite(state=ocp.args.StandardSave(state), data=ocp.args.JsonSave(note))
         try:
-            self._manager.save(step, args=args)
+            self._manager.save(step, args=args, metrics=None if score is None else {_SCORE: score})
         except (OSError, ValueError) as error:
             raise self._unwritten(error) from error
+
+    def kept(self, like: State) -> Iterator[Kept[State]]:
+        """The checkpoints that stay for good, when all are saved; a damaged one is put aside.
+
+        Raises:
+          CheckpointError: a save under way could not be written.
+        """
+        self._settle()
+        steps = self._manager.all_steps()
+        best = self._manager.best_step() if self._keep.best else None
+        for step in sorted(steps):
+            regular = bool(self._keep.every) and step % self._keep.every == 0
+            because = ("every",) * regular + ("best",) * (step == best)
+            if not because:
+                continue
+            found, damage = self._read(step, like)
+            if found is None:
+                self._put_aside(step, damage)
+            else:
+                yield Kept(step=step, because=because, state=found[0])
 
     def __enter__(self) -> Checkpoints:
         return self
@@ -127,12 +213,16 @@ class Checkpoints:
           CheckpointError: one could not be written.
         """
         try:
-            self._manager.wait_until_finished()
-            self._meet(f"close {self._folder}")
-        except (OSError, ValueError) as error:
-            raise self._unwritten(error) from error
+            self._settle()
         finally:
             self._manager.close()
+
+    def _settle(self) -> None:
+        try:
+            self._manager.wait_until_finished()
+            self._meet(f"settle {self._folder}")
+        except (OSError, ValueError) as error:
+            raise self._unwritten(error) from error
 
     def _read(self, step: int, like: State) -> tuple[tuple[State, dict[str, Any]] | None, str]:
         """A checkpoint's state and place, or None and what is wrong with it, on all processes."""

@@ -170,6 +170,7 @@ def _wait_for_others(draft: Draft, units: int) -> None:
         done,
         f"{len(missing)} units of other processes in {draft.path}; if one of them has stopped, "
         "start it again, or stop all and run the command in one process, which does what is left",
+        folder=draft.path,
     )
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
-from chexjax.checkpoint import CheckpointError, Checkpoints, digests, load_params, save_params
+from chexjax.checkpoint import CheckpointError, Checkpoints, Keep, digests, load_params, save_params
 from chexjax.mesh import MeshConfig, make_mesh, replicated
 
 
@@ -52,10 +52,49 @@ def test_the_newest_state_comes_back_as_it_was_saved(folder):
 
 
 def test_saves_are_due_at_multiples_and_the_last_few_are_kept(folder):
-    checkpoints = Checkpoints(folder, every=2, keep=2)
+    checkpoints = Checkpoints(folder, every=2, keep=Keep(newest=2))
     assert [step for step in range(1, 9) if checkpoints.due(step)] == [2, 4, 6, 8]
     train(checkpoints, 8)
     assert sorted(path.name for path in folder.iterdir()) == ["6", "8"]
+
+
+SCORES = {2: 0.5, 4: 0.1, 6: 0.3, 8: None, 10: 0.2}
+
+
+def scored(folder, best):
+    """Checkpoints with these scores, of which the newest, every sixth and the best are kept."""
+    checkpoints = Checkpoints(folder, every=2, keep=Keep(newest=1, every=6, best=best))
+    for step, score in SCORES.items():
+        checkpoints.save(step, state_of(float(step)), place={"step": step}, score=score)
+    return checkpoints
+
+
+@pytest.mark.parametrize(("best", "step"), [("least", 4), ("most", 2)])
+def test_the_best_and_every_so_many_stay_and_the_newest_is_gone_on_from(folder, best, step):
+    with scored(folder, best) as checkpoints:
+        kept = {one.step: one for one in checkpoints.kept(state_of(0.0))}
+        assert {step: one.because for step, one in kept.items()} == {step: ("best",), 6: ("every",)}
+        for number, one in kept.items():
+            np.testing.assert_array_equal(one.state["a"], float(number))
+    assert sorted(int(path.name) for path in folder.iterdir()) == sorted({step, 6, 10})
+    assert restored(folder) == 10
+
+
+def test_the_best_is_known_again_when_a_run_goes_on(folder):
+    """A score that is worse than one from before the kill replaces nothing."""
+    scored(folder, "least").close()
+    with Checkpoints(folder, every=2, keep=Keep(newest=1, best="least")) as checkpoints:
+        assert checkpoints.restore(state_of(0.0))[1] == {"step": 10}
+        checkpoints.save(12, state_of(12.0), place={"step": 12}, score=0.15)
+        assert [one.step for one in checkpoints.kept(state_of(0.0))] == [4]
+
+
+def test_a_damaged_checkpoint_is_not_kept_and_said(folder, capsys):
+    with scored(folder, "least") as checkpoints:
+        checkpoints.close()
+        shutil.rmtree(folder / "4" / "state")
+        assert [one.step for one in checkpoints.kept(state_of(0.0))] == [6]
+    assert "the checkpoint of step 4 is damaged" in capsys.readouterr().err
 
 
 def test_there_is_nothing_to_restore_at_the_start(folder):

@@ -17,15 +17,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from chexjax.artefacts import manifest as manifests
+from chexjax.artefacts import staged
 from chexjax.artefacts.files import write_atomic
-from chexjax.artefacts.manifest import SCHEMA, ArtefactError, Manifest, explained, plain
+from chexjax.artefacts.manifest import (
+    DRAFT_NOTE,
+    SCHEMA,
+    SCRATCH,
+    ArtefactError,
+    Manifest,
+    explained,
+    plain,
+)
 from chexjax.artefacts.share import ALONE, Share
 
 if TYPE_CHECKING:
     from chexjax.rows import Rows
-
-_SCRATCH = "draft"
-_NOTE = "draft.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,7 +74,7 @@ class Draft:
     @property
     def scratch(self) -> Path:
         """Folder for notes that outlive a kill but are no part of the artefact."""
-        return self.path / _SCRATCH
+        return self.path / SCRATCH
 
     def finish(
         self, *, rows: int = 0, rejects: int = 0, statistics: Mapping[str, Any] | None = None
@@ -87,6 +93,7 @@ class Draft:
         """
         if not self.share.first:
             return self.sealed()
+        staged.push(self.path)  # whoever is killed from here on leaves a whole draft
         with explained(self.path, "write"):
             manifest = Manifest(
                 kind=self.kind,
@@ -104,6 +111,7 @@ class Draft:
             write_atomic(self.path / manifests.NAME, manifest.to_json())
             if self.share == ALONE:  # else others may be reading the notes: see `begin`
                 shutil.rmtree(self.scratch)
+        staged.push(self.path)
         return Artefact(self.path, manifest)
 
     def sealed(self) -> Artefact:
@@ -112,7 +120,8 @@ class Draft:
         Raises:
           ArtefactError: it is damaged.
         """
-        self.share.wait((self.path / manifests.NAME).exists, f"{self.path} to be finished")
+        there = (self.path / manifests.NAME).exists
+        self.share.wait(there, f"{self.path} to be finished", folder=self.path)
         return load(self.path, self.kind, expected=self.identity, content=self.content)
 
     def drop_notes(self) -> None:
@@ -129,7 +138,7 @@ class Draft:
     def _files(self) -> list[str]:
         """Paths within the folder of all that belongs to the artefact, sorted."""
         files = (file.relative_to(self.path) for file in self.path.rglob("*") if file.is_file())
-        names = sorted(file.as_posix() for file in files if file.parts[0] != _SCRATCH)
+        names = sorted(file.as_posix() for file in files if file.parts[0] != SCRATCH)
         for name in names:
             if name.endswith(".tmp"):
                 raise ArtefactError(
@@ -220,14 +229,19 @@ def begin(
         share=share,
     )
     if not share.first:
-        seen = (path / manifests.NAME, draft.scratch / _NOTE)
-        share.wait(lambda: any(file.exists() for file in seen), f"{path} to be begun")
+        seen = (path / manifests.NAME, draft.scratch / DRAFT_NOTE)
+        share.wait(lambda: any(one.exists() for one in seen), f"{path} to be begun", folder=path)
+    staged.fetch(path)
     with explained(path, "write"):
         path.mkdir(parents=True, exist_ok=True)
         found = _finished(draft)
         if found is None:
             _open_draft(draft)
-    return found or draft
+    if found is not None:
+        staged.push(path)  # it may have been killed before all of it was
+        return found
+    staged.tend(path)
+    return draft
 
 
 def _finished(draft: Draft) -> Artefact | None:
@@ -248,10 +262,10 @@ def _identities(inputs: Mapping[str, Artefact]) -> dict[str, str]:
 
 def _open_draft(draft: Draft) -> None:
     """Makes the draft's folder, or takes over the one that a killed attempt left."""
-    note = draft.scratch / _NOTE
+    note = draft.scratch / DRAFT_NOTE
     if note.exists():
         _require_same(draft, manifests.read_json(draft.path, note))
-    elif any(entry.name != _SCRATCH for entry in draft.path.iterdir()):
+    elif any(entry.name != SCRATCH for entry in draft.path.iterdir()):
         raise ArtefactError(
             f"{draft.path} is not empty and no stage wrote it: choose another --workdir, or "
             "delete the folder if nothing in it is needed"
@@ -277,7 +291,7 @@ def _require_same(draft: Draft, found: dict[str, Any]) -> None:
 def _why_missing(path: Path, kind: str) -> str:
     if not path.exists():
         return f"there is no {kind} artefact at {path}: run the stage that writes it first"
-    if (path / _SCRATCH / _NOTE).exists():
+    if (path / SCRATCH / DRAFT_NOTE).exists():
         return f"{path} is not finished: run the stage that writes it again, it carries on"
     return (
         f"{path} has no {manifests.NAME}, so it is not an artefact: give the folder of a {kind} one"

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from chexjax.artefacts import staged
 from chexjax.artefacts.files import sha256
 from chexjax.config import digest
 
@@ -23,6 +24,12 @@ SCHEMA = 1
 
 NAME = "manifest.json"
 """The file that makes a folder an artefact."""
+
+SCRATCH = "draft"
+"""Folder in a draft's folder for what outlives a kill and is no part of the artefact."""
+
+DRAFT_NOTE = "draft.json"
+"""The file in there that says what the draft is made of."""
 
 _MOST_DIFFERENCES = 8
 _ABSENT = "nothing"
@@ -89,6 +96,7 @@ def identify(kind: str, content: Mapping[str, Any], inputs: Mapping[str, str]) -
 
 def read(folder: Path) -> Manifest | None:
     """The manifest of a folder, or None if there is none."""
+    staged.fetch(folder)
     file = folder / NAME
     if not file.exists():
         return None

@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from chexjax import preemption
+from chexjax.artefacts import staged
 
 _SECONDS_BETWEEN_LOOKS = 0.5
 
@@ -41,14 +43,16 @@ class Share:
         """The units that this process makes, of `count`."""
         return range(self.index, count, self.of)
 
-    def wait(self, done: Callable[[], bool], what: str) -> None:
-        """Comes back as soon as something is `done`; says once what it waits for."""
+    def wait(self, done: Callable[[], bool], what: str, *, folder: Path | None = None) -> None:
+        """Comes back as soon as something is `done` in a folder; says once what it waits for."""
         if done():
             return
         print(f"process {self.index} (of 0 to {self.of - 1}) is waiting for {what}", flush=True)
         while not done():
             preemption.check(f"waiting for {what}")
             time.sleep(_SECONDS_BETWEEN_LOOKS)
+            if folder is not None:
+                staged.fetch(folder, again=True)
 
 
 ALONE = Share()

@@ -29,13 +29,13 @@ class Command:
     Attributes:
       stage: Name of the stage.
       config: The run's config with all overrides in it, checked against the schema.
-      workdir: Folder that the stages read and write.
+      workdir: Folder that the stages read and write, or the URL of one in a bucket.
       dry_run: Print shapes and sizes, do no work.
     """
 
     stage: str
     config: ml_collections.ConfigDict
-    workdir: Path
+    workdir: str
     dry_run: bool
 
 
@@ -79,7 +79,7 @@ def parse(
     return Command(
         stage=stage,
         config=config,
-        workdir=Path(given["workdir"] or homes[stage].format(config=config)),
+        workdir=given["workdir"] or homes[stage].format(config=config),
         dry_run=bool(given["dry_run"]),
     )
 

@@ -247,7 +247,9 @@ class Context:
         share, together = self.share, stage.together and jax.process_count() > 1
         several = stage.shared or together
         if not (several or share.first):
-            share.wait(lambda: self.is_finished(stage), f"{self.path(stage)} to be finished")
+            path = self.path(stage)
+            done = functools.partial(self.is_finished, stage)
+            share.wait(done, f"{path} to be finished", folder=path)
             return self.artefact(stage)
         with self.clock.stage(self.place(stage)) as timer:
             begun = artefacts.begin(

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-import jax.numpy as jnp
 from absl import flags
 from flax import nnx
 from rich.console import Console
@@ -20,9 +18,7 @@ from chexjax.data.tokens import Tokens
 from chexjax.families import Family, preset
 from chexjax.mesh import MeshConfig, make_mesh
 from chexjax.stages.model_card import model_card
-from chexjax.stages.policies import load_tokens, place_policy
-from chexjax.weights import save
-from chexjax.weights.config import describe
+from chexjax.stages.policies import load_tokens, place_policy, write_checkpoint
 
 _FORM = "chexjax export --policy=WORKDIR/aligned --to=FOLDER [--dtype=bfloat16]"
 _DTYPES = ("float32", "bfloat16", "float16")
@@ -44,14 +40,7 @@ def export(argv: Sequence[str], console: Console) -> None:
     family = preset(json.loads((policy / "policy.json").read_text())["preset"], Family)
     tokens = load_tokens(family, artefact)
     model = place_policy(artefact, family, make_mesh(MeshConfig()))
-    save(
-        folder,
-        nnx.state(model),
-        family.names,
-        config=describe(family, dtype),
-        heads=family.decoder.block.heads,
-        dtype=jnp.dtype(dtype),
-    )
+    write_checkpoint(folder, family, nnx.state(model), policy / "tokenizer", dtype=dtype)
     _write_texts(folder, artefact, family, tokens)
     console.print(f"export: {folder} has {family.name} of {policy} in {dtype}")
 
@@ -73,7 +62,6 @@ def _arguments(argv: Sequence[str]) -> tuple[Path, Path, str]:
 
 
 def _write_texts(folder: Path, artefact: Artefact, family: Family, tokens: Tokens) -> None:
-    shutil.copytree(artefact.path / "tokenizer", folder, dirs_exist_ok=True)
     generation = {
         "do_sample": False,
         "eos_token_id": tokens.end,

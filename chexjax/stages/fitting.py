@@ -35,7 +35,7 @@ from chexjax.models import LORA_TRAINED, VLM, LoRAConfig, add_lora, merge_lora
 from chexjax.perf import flops
 from chexjax.rows import Reject
 from chexjax.stages.context import Context
-from chexjax.stages.policies import save_policy
+from chexjax.stages.policies import save_policy, write_kept
 from chexjax.trackers import StageTimer
 from chexjax.train import Load, TrainConfig, TrainingData, train
 from chexjax.train.objectives import Objective
@@ -122,6 +122,14 @@ def fit(
         responses=response_lengths(examples),
         useful=functools.partial(cost.useful, images=shown if visual is None else 0.0),
     )
+    kept: dict[str, Sequence[str]] = {}
+
+    def keep(step: int, because: Sequence[str], params: nnx.State) -> None:
+        if config.lora.rank:
+            params = _merged(nnx.merge(graph, params))
+        write_kept(draft, step, context.family, params)
+        kept[str(step)] = because
+
     params = train(
         model,
         context.family,
@@ -135,14 +143,18 @@ def fit(
         timer=timer,
         watch=context.watch(draft.path),
         label=label,
+        keep=keep,
     )
     if config.lora.rank:
-        params = _merged(draft, nnx.merge(graph, params), context.family, config.lora)
+        policy = nnx.merge(graph, params)
+        _write_adapter(draft, policy, context.family, config.lora)
+        params = _merged(policy)
     statistics = {
         "steps": length,
         "examples": len(examples),
         "buckets": [list(bucket) for bucket in plan.buckets],
         "parameters": sum(leaf.size for leaf in jax.tree.leaves(params)),
+        **({"kept": kept} if kept else {}),
         **spent(lambda images: length * executed(images), slots, cached=visual is not None),
     }
     return save_policy(draft, context.family, params, statistics, len(rejects))
@@ -198,16 +210,20 @@ def spent(cost: Callable[[int], float], slots: int, *, cached: bool) -> dict[str
     return {"flops": cost(0), "flops_spared": cost(slots) - cost(0)}
 
 
-def _merged(draft: Draft, policy: VLM, family: Family, config: LoRAConfig) -> nnx.State:
-    """The parameters with their adapters merged, which are kept where their format allows it."""
+def _merged(policy: VLM) -> nnx.State:
+    """The parameters with their adapters merged."""
+    merge_lora(policy)
+    return nnx.state(policy)
+
+
+def _write_adapter(draft: Draft, policy: VLM, family: Family, config: LoRAConfig) -> None:
+    """Keeps the adapters, which the policy then has merged, where their format allows it."""
     try:
         save_adapter(
             draft.path / "adapter", policy, family.names, rank=config.rank, alpha=config.alpha
         )
     except ValueError as error:
         print(f"the policy holds its adapter merged, and only so: {error}", flush=True)
-    merge_lora(policy)
-    return nnx.state(policy)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -10,17 +10,23 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from flax import nnx
 from jax.sharding import Mesh
 
 from chexjax.artefacts import Artefact, Draft, write_atomic
 from chexjax.checkpoint import load_params, save_params
 from chexjax.data.tokens import Tokens
-from chexjax.distributed import meet
+from chexjax.distributed import is_first, meet
 from chexjax.families import Family
 from chexjax.mesh import parameter_shardings
 from chexjax.models import VLM
 from chexjax.stages.context import Context
+from chexjax.weights import save
+from chexjax.weights.config import describe
+
+KEPT = "kept"
+"""Folder in a policy's artefact of the steps that stay, see `TrainConfig.keep_every`."""
 
 
 def load_policy(context: Context, artefact: Artefact, *, remat: str = "none") -> VLM:
@@ -59,6 +65,33 @@ def save_policy(
     if draft.share.first:
         write_atomic(draft.path / "policy.json", json.dumps({"preset": family.name}) + "\n")
     return draft.finish(statistics=statistics, rejects=rejects)
+
+
+def write_checkpoint(
+    folder: Path, family: Family, params: nnx.State, tokenizer: Path, *, dtype: str
+) -> None:
+    """Writes a policy in Hugging Face's layout: shards and their index, config, tokenizer."""
+    if is_first():
+        shutil.copytree(tokenizer, folder, dirs_exist_ok=True)
+    save(
+        folder,
+        params,
+        family.names,
+        config=describe(family, dtype),
+        heads=family.decoder.block.heads,
+        dtype=jnp.dtype(dtype),
+    )
+
+
+def write_kept(draft: Draft, step: int, family: Family, params: nnx.State) -> None:
+    """Gives a draft the policy of a step on the way, as a checkpoint that any command starts from.
+
+    What an earlier attempt has left of it is replaced.
+    """
+    folder = draft.path / KEPT / str(step)
+    if is_first():
+        shutil.rmtree(folder, ignore_errors=True)
+    write_checkpoint(folder, family, params, draft.path / "tokenizer", dtype="float32")
 
 
 def keep_tokenizer(draft: Draft, write: Callable[[Path], Any]) -> Path:

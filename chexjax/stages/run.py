@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import jax
 from rich.console import Console
 
 from chexjax.artefacts import ALONE
+from chexjax.artefacts.workdir import opened
 from chexjax.config import ConfigError, freeze, render
 from chexjax.config.command import Command, parse
 from chexjax.distributed import in_job, is_first
@@ -59,8 +61,13 @@ def execute(argv: Sequence[str]) -> None:
     command = parse(argv, sorted([*COMMANDS, *_TOOLS]), RunConfig, short=_SHORT, homes=_HOMES)
     config = freeze(RunConfig, command.config)
     _check_share(config)
+    with opened(command.workdir, config.share) as workdir:
+        _run(command, config, workdir)
+
+
+def _run(command: Command, config: RunConfig, workdir: Path) -> None:
     first = config.share.first and is_first()
-    context = Context(config, command.workdir, StageClock(command.workdir, keep=first))
+    context = Context(config, workdir, StageClock(workdir, keep=first))
     console = Console(quiet=not is_first())
     stages = COMMANDS[command.stage]
     read = stages[0].fields if command.stage in _HOMES else None
@@ -84,7 +91,7 @@ def execute(argv: Sequence[str]) -> None:
             stage.describe(made, console)
     if command.stage == "run":
         console.print(context.clock.table())
-        console.print(f"report: {command.workdir / 'report' / 'report.html'}")
+        console.print(f"report: {workdir / 'report' / 'report.html'}")
 
 
 def _check_share(config: RunConfig) -> None:

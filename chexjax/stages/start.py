@@ -1,4 +1,18 @@
-"""Where a policy starts: random parameters and a new tokenizer, or a checkpoint and its own."""
+"""Where a policy starts: random parameters and a new tokenizer, or a checkpoint and its own.
+
+Whatever there is of this list, the first is taken, by every stage that trains:
+
+1. The stage's own finished artefact: nothing is left to do. One of another config is refused.
+2. The newest sound checkpoint of the stage's own run, in the `draft` of its folder; a damaged one
+   is put aside, and the one before is taken. Never the best one of `keep_best`: that is a result.
+3. The policy of the stage before, as its artefact holds it: `align` and `control` start from `sft`.
+4. The folder that the config names: `policy.checkpoint` for `sft`, `train_judge.start` for a judge.
+   A step that was kept (`sft/kept/STEP`) is such a folder, and so is what `export` writes.
+5. Random parameters from the seed.
+
+So what the config names is read by the first stage of a chain alone, and no stage ever goes back to
+it once a checkpoint of its own is there. To begin anew, delete the stage's folder.
+"""
 
 from __future__ import annotations
 

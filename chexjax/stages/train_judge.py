@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -43,6 +43,7 @@ from chexjax.stages.context import Context, Stage
 from chexjax.stages.fitting import length_in_steps, write_rejects
 from chexjax.stages.ingest import INGEST
 from chexjax.stages.judge_card import judge_card
+from chexjax.stages.policies import KEPT
 from chexjax.trackers import StageTimer
 from chexjax.train import SFT, Load, TrainingData, train
 from chexjax.weights import save
@@ -72,17 +73,25 @@ def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
     write_rejects(draft, rejects)
     if not examples:
         raise ArtefactError(f"train_judge: no lesson fits the context of {family.name}")
-    params, steps = _fit(context, draft, timer, judge.model, family, examples)
+    runs = _runs(context.config)
+    write = functools.partial(_write, family=family, judge=judge, runs=runs)
+    kept: dict[str, Sequence[str]] = {}
+
+    def keep(step: int, because: Sequence[str], params: nnx.State) -> None:
+        write(draft.path / KEPT / str(step), params)
+        kept[str(step)] = because
+
+    params, steps = _fit(context, draft, timer, judge.model, family, examples, keep)
     statistics = {
         "steps": steps,
         "examples": len(examples),
         "candidates": config.candidates,
         "parameters": sum(leaf.size for leaf in jax.tree.leaves(params)),
         "answer_tokens": _answer_tokens(examples),
+        **({"kept": kept} if kept else {}),
     }
     folder = draft.path / FOLDER
-    runs = _runs(context.config)
-    _write(folder, params, family, judge, runs)
+    write(folder, params)
     finished = TrainedJudge.load(folder, context.mesh)
     statistics["examinations"] = {
         name: _examined(finished, pairs, truths) for name, (pairs, truths) in examined.items()
@@ -226,6 +235,7 @@ def _fit(
     model: LanguageModel,
     family: TextFamily,
     examples: Sequence[Example],
+    keep: Callable[[int, Sequence[str], nnx.State], None],
 ) -> tuple[nnx.State, int]:
     """Trains a model on the examples; returns its parameters and the steps taken."""
     config = context.config.train_judge.train
@@ -261,6 +271,7 @@ def _fit(
         timer=timer,
         watch=context.watch(draft.path),
         label="train_judge",
+        keep=keep,
     )
     return trained, steps
 
@@ -276,6 +287,7 @@ def _useful(family: TextFamily, load: Load) -> float:
 def _write(
     folder: Path,
     params: nnx.State,
+    *,
     family: TextFamily,
     judge: TrainedJudge,
     runs: Sequence[Mapping[str, Any]],

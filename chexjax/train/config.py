@@ -5,8 +5,13 @@ from __future__ import annotations
 import dataclasses
 from typing import Literal
 
+from chexjax.checkpoint import Keep
 from chexjax.config import local
 from chexjax.models import REMAT, LoRAConfig
+
+_LESS_IS_BETTER = ("loss", "grad_norm")
+_MORE_IS_BETTER = ("rewards/chosen", "rewards/margins", "rewards/accuracies")
+_MODES: dict[str, Literal["least", "most"]] = {"min": "least", "max": "most"}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -60,6 +65,12 @@ class TrainConfig:
       non_finite: What to do about a step whose loss or gradient is not finite: `skip` leaves the
         parameters as they were, names the rows and goes on; `stop` gives the run up.
       checkpoint_every: Steps between checkpoints.
+      keep_every: Checkpoints at multiples of so many steps stay when training is done, as Hugging
+        Face folders `kept/STEP` of the artefact; 0 for none. While it lasts each takes the room of
+        the whole training state.
+      keep_best: The same for the checkpoint with the best mean of a metric of `metrics.jsonl` over
+        the steps since the one before. `loss` is best where it is least, `rewards/margins` where it
+        is most; any other metric is written as `min:NAME` or `max:NAME`. Empty for none.
       log_every: Steps between lines of `metrics.jsonl`.
     """
 
@@ -76,13 +87,46 @@ class TrainConfig:
     keep_exponentials: bool = local(False)
     non_finite: Literal["skip", "stop"] = "skip"
     checkpoint_every: int = local(200)
+    keep_every: int = local(0)
+    keep_best: str = local("")
     log_every: int = local(10)
 
     def __post_init__(self) -> None:
-        """Checks that a batch can be cut, and the policy's name."""
+        """Checks that a batch can be cut, the policy's name, and what is kept."""
         if self.remat not in REMAT:
             raise ValueError(f"remat={self.remat!r} is none of {', '.join(REMAT)}")
         if self.batch_size < 1 or self.accumulate < 1 or self.batch_size % self.accumulate:
             raise ValueError(
                 f"batch_size={self.batch_size} is no multiple of accumulate={self.accumulate}"
             )
+        if self.checkpoint_every < 1:
+            raise ValueError(f"checkpoint_every={self.checkpoint_every} must be at least 1")
+        if self.keep_every < 0 or self.keep_every % self.checkpoint_every:
+            raise ValueError(
+                f"keep_every={self.keep_every} is no multiple of "
+                f"checkpoint_every={self.checkpoint_every}, at which checkpoints are saved"
+            )
+        _ = self.ranking
+
+    @property
+    def ranking(self) -> tuple[str, Literal["least", "most"]]:
+        """Which metric ranks checkpoints, and whether the `least` or the `most` of it is best.
+
+        Raises:
+          ValueError: it is not known which; the message says how to write it.
+        """
+        mode, colon, name = self.keep_best.rpartition(":")
+        if colon and mode in _MODES and name:
+            return name, _MODES[mode]
+        if self.keep_best in ("", *_LESS_IS_BETTER, *_MORE_IS_BETTER):
+            return self.keep_best, "most" if self.keep_best in _MORE_IS_BETTER else "least"
+        raise ValueError(
+            f"keep_best={self.keep_best!r}: say whether the least or the most of it is best; write "
+            f"min:{name or 'NAME'} or max:{name or 'NAME'}"
+        )
+
+    @property
+    def keep(self) -> Keep:
+        """Which checkpoints stay."""
+        name, best = self.ranking
+        return Keep(every=self.keep_every, best=best if name else "")

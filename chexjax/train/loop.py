@@ -29,7 +29,7 @@ from chexjax.train.meter import Load, Meter
 from chexjax.train.metrics import PATIENCE, MetricLog
 from chexjax.train.objectives import Batch, Objective
 from chexjax.train.optimizer import learning_rates, make_optimizer
-from chexjax.train.step import make_step, placed_state, split_params
+from chexjax.train.step import TrainState, make_step, placed_state, split_params
 from chexjax.train.watch import Watch
 
 
@@ -86,6 +86,7 @@ def train(
     timer: StageTimer,
     watch: Watch,
     label: str,
+    keep: Callable[[int, Sequence[str], nnx.State], None],
 ) -> nnx.State:
     """Trains `model` for `steps` steps and returns all of its parameters.
 
@@ -105,6 +106,8 @@ def train(
       timer: Gets the time spent waiting for data.
       watch: How it is seen from outside.
       label: Name in progress lines.
+      keep: Gets, when training is done, the step of each checkpoint that stays for good, why it
+        does (see `checkpoint.Kept`), and its parameters.
 
     Raises:
       NonFiniteRun: too many steps in a row were not finite.
@@ -123,7 +126,10 @@ def train(
     # Where an earlier attempt stopped.
     together = spans_job(mesh)
     checkpoints = Checkpoints(
-        scratch / "checkpoints", every=config.checkpoint_every, together=together
+        scratch / "checkpoints",
+        every=config.checkpoint_every,
+        keep=config.keep,
+        together=together,
     )
     state, place = checkpoints.restore(state) or (state, {"step": 0, "clock": None})
     start = int(place["step"])
@@ -136,26 +142,41 @@ def train(
     batches = data.batches(start, steps, together=together)
     asked = Agreement(mesh, together=together)
     malloc.give_back()
-    with (
-        contextlib.closing(log),
-        checkpoints,
-        watch.steps() as watched,
-        Progress(steps, label, unit="steps", done=start, quiet=tracker is None) as progress,
-    ):
-        for number, batch in enumerate(_timed(batches, timer, meter), start + 1):
-            with watched.step(number):
-                state, metrics = step(state, place_batch(batch, mesh), rates[number - 1])
-            watched.taken(number, state)
-            progress.advance(note=log.push(number, metrics))
-            if number == start + 1:
-                malloc.give_back()  # what the compiler has left
-            stopping = asked.reached() and number < steps
-            if stopping or checkpoints.due(number):
-                checkpoints.save(number, state, place={"step": number, "clock": log.clock()})
-            if stopping:
-                raise Preempted(f"asked to stop: {label} has saved step {number} of {steps}")
+    with contextlib.closing(log), checkpoints:
+        with (
+            watch.steps() as watched,
+            Progress(steps, label, unit="steps", done=start, quiet=tracker is None) as progress,
+        ):
+            for number, batch in enumerate(_timed(batches, timer, meter), start + 1):
+                with watched.step(number):
+                    state, metrics = step(state, place_batch(batch, mesh), rates[number - 1])
+                watched.taken(number, state)
+                progress.advance(note=log.push(number, metrics))
+                if number == start + 1:
+                    malloc.give_back()  # what the compiler has left
+                stopping, due = asked.reached() and number < steps, checkpoints.due(number)
+                if stopping or due:
+                    score = log.score() if due else None
+                    place = {"step": number, "clock": log.clock()}
+                    checkpoints.save(number, state, place=place, score=score)
+                if stopping:
+                    raise Preempted(f"asked to stop: {label} has saved step {number} of {steps}")
         log.finish(steps)
+
+        # What stays: the parameters at the end, and those of some checkpoints on the way.
+        params, like = _params(state), jax.tree.map(_shape, state)
+        del state  # its moments make room for those of a checkpoint
+        for kept in checkpoints.kept(like):
+            keep(kept.step, kept.because, _params(kept.state))
+    return params
+
+
+def _params(state: TrainState) -> nnx.State:
     return nnx.merge_state(state.trainable, state.frozen)
+
+
+def _shape(x: jax.Array) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding)
 
 
 def _meter(data: TrainingData, mesh: Mesh, watch: Watch, timer: StageTimer, clock: Any) -> Meter:
@@ -186,6 +207,7 @@ def _log(
         rows=data.names,
         meter=meter,
         clock=place["clock"],
+        ranked_by=config.ranking[0],
     )
 
 

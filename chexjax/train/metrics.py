@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 
+from chexjax.config import ConfigError, nearest
 from chexjax.train.boards import Tracker
 from chexjax.train.meter import Meter
 
@@ -33,6 +34,7 @@ class MetricLog:
         rows: Callable[[int], Sequence[str]] = lambda _: (),
         meter: Meter | None = None,
         clock: Mapping[str, Any] | None = None,
+        ranked_by: str = "",
     ) -> None:
         """Goes on after step `start`; what an earlier attempt logged beyond it is dropped.
 
@@ -45,8 +47,9 @@ class MetricLog:
           meter: Tells how fast it is; not asked of the first step of an attempt, in which programs
             are compiled.
           clock: What `clock` said behind that step.
+          ranked_by: The metric that `score` tells; empty for none.
         """
-        clock = clock or {"steps": [], "in_a_row": 0}
+        clock = clock or {"steps": [], "in_a_row": 0, "ranked": []}
         # A line of the last step itself may be the end of a run that is about to end again.
         if tracker is not None:
             tracker.truncate(start - bool(clock["steps"]))
@@ -55,6 +58,7 @@ class MetricLog:
         self._pending: tuple[int, dict[str, jax.Array]] | None = None
         self._steps: list[dict[str, float]] = [*clock["steps"]]
         self._in_a_row = int(clock["in_a_row"])
+        self._ranked_by, self._ranked = ranked_by, [float(one) for one in clock["ranked"]]
         self._since: float | None = None
         self._timed: list[int] = []
         self._note = ""
@@ -70,6 +74,18 @@ class MetricLog:
             self._read(*late)
         return self._note
 
+    def score(self) -> float | None:
+        """The mean of the ranking metric since this was asked before, skipped steps left out.
+
+        None where there is no such step.
+
+        Raises:
+          NonFiniteRun: `patience` steps in a row were skipped.
+        """
+        self._settle()
+        ranked, self._ranked = self._ranked, []
+        return sum(ranked) / len(ranked) if ranked else None
+
     def clock(self) -> dict[str, Any]:
         """What the line under way has of it already, for a run that goes on from here, as JSON.
 
@@ -80,7 +96,12 @@ class MetricLog:
         productive = 0.0
         if self._meter is not None and self._since is not None:
             productive = self._meter.productive + perf_counter() - self._since
-        return {"steps": self._steps, "in_a_row": self._in_a_row, "productive": productive}
+        return {
+            "steps": self._steps,
+            "in_a_row": self._in_a_row,
+            "ranked": self._ranked,
+            "productive": productive,
+        }
 
     def finish(self, step: int) -> None:
         """Writes the line under way behind the last step, however few steps it is of."""
@@ -104,6 +125,8 @@ class MetricLog:
         self._in_a_row = 0 if _is_finite(values) else self._in_a_row + 1
         if self._in_a_row:
             self._complain(step, values)
+        elif self._ranked_by:
+            self._ranked.append(self._of_rank(values))
         self._steps.append(values)
         if self._since is not None:
             self._timed.append(step)
@@ -114,6 +137,14 @@ class MetricLog:
         self._note = f"loss {values['loss']:.3f}"
         if step % self._every == 0:
             self._write(step)
+
+    def _of_rank(self, values: Mapping[str, float]) -> float:
+        if self._ranked_by not in values:
+            raise ConfigError(
+                f"keep_best: there is no metric {self._ranked_by!r} in this training's log"
+                f"{nearest(self._ranked_by, list(values))}"
+            )
+        return values[self._ranked_by]
 
     def _complain(self, step: int, values: Mapping[str, float]) -> None:
         """Names the rows of a step that was skipped; gives up where that is too many in a row."""

@@ -5,7 +5,11 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import faulthandler
+import math
+import os
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -13,8 +17,18 @@ from typing import Any, Literal
 import jax
 
 from chexjax.distributed import is_first
+from chexjax.preemption import EXIT_CODE
 from chexjax.trackers import JsonlTracker
 from chexjax.train.boards import TensorBoard, Tracker, Trackers, Wandb
+
+_DONE_BY = 3
+"""Whoever begins this step of an attempt has seen its first one done: metrics come a step late."""
+
+_SECONDS_BEHIND = 5.0
+"""The first process ends so much later than the others, which its end would abort."""
+
+_SECONDS_FOR_PYTHON = 60.0
+"""So much later the process is ended by C, where no Python runs any more."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -26,8 +40,9 @@ class WatchConfig:
       profile: First and last step whose profile is taken, for `xprof` or Perfetto; none by default.
       hang_minutes: A step that takes longer has the stacks of all threads written to stderr; 0 for
         never. The first step of an attempt is compiled in it.
-      on_hang: Whether the process then goes on waiting, or ends with code 1 and the others of its
-        job with it.
+      on_hang: Whether the process then goes on waiting, or ends: with the code of a preemption, by
+        which launchers start it again, where this attempt has seen steps done; with 1 where it has
+        seen none, since it would hang again.
     """
 
     wandb: str = ""
@@ -91,6 +106,8 @@ class Steps:
         self._config, self._traces = config, traces
         self._first, self._last = (is_first() and config.profile) or (0, -1)
         self._tracing = False
+        self._begun = 0
+        self._deadline = _Deadline() if config.on_hang == "end" and config.hang_minutes else None
 
     @contextlib.contextmanager
     def step(self, number: int) -> Iterator[None]:
@@ -114,8 +131,46 @@ class Steps:
             jax.profiler.stop_trace()
             self._tracing = False
         faulthandler.cancel_dump_traceback_later()
+        if self._deadline is not None:
+            self._deadline.cancel()
 
     def _expect_progress(self) -> None:
-        minutes, ends = self._config.hang_minutes, self._config.on_hang == "end"
-        if minutes and sys.__stderr__ is not None:
-            faulthandler.dump_traceback_later(60 * minutes, exit=ends, file=sys.__stderr__)
+        self._begun += 1
+        seconds = 60 * self._config.hang_minutes
+        if self._deadline is not None:
+            self._deadline.set(seconds, EXIT_CODE if self._begun >= _DONE_BY else 1)
+            seconds += _SECONDS_FOR_PYTHON
+        if seconds and sys.__stderr__ is not None:
+            ends = self._deadline is not None
+            faulthandler.dump_traceback_later(seconds, exit=ends, file=sys.__stderr__)
+
+
+class _Deadline:
+    """Ends the process, with the stacks of all threads, if it is not set anew in time."""
+
+    def __init__(self) -> None:
+        """Not set yet."""
+        self._at, self._code = math.inf, 1
+        self._cancelled = threading.Event()
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    def set(self, seconds: float, code: int) -> None:
+        """So many seconds from now on, and the code that the process ends with."""
+        self._at, self._code = time.monotonic() + seconds, code
+
+    def cancel(self) -> None:
+        """It is not to be met any more."""
+        self._cancelled.set()
+
+    def _watch(self) -> None:
+        while not self._cancelled.wait(min(max(self._at - time.monotonic(), 0.0), 1.0)):
+            if time.monotonic() >= self._at:
+                self._end()
+
+    def _end(self) -> None:
+        if sys.__stderr__ is not None:
+            print(f"a step takes too long; ends with code {self._code}", file=sys.__stderr__)
+            faulthandler.dump_traceback(file=sys.__stderr__, all_threads=True)
+        if is_first() and jax.process_count() > 1:
+            time.sleep(_SECONDS_BEHIND)
+        os._exit(self._code)

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from chexjax.artefacts.files import write_atomic
+from chexjax.distributed import gathered, is_first
 from chexjax.families import Names
 from chexjax.mesh import path_name
 from chexjax.weights.names import Slot, join, slots
@@ -35,6 +36,8 @@ def save(
 ) -> None:
     """Writes a checkpoint; `config.json` comes last, so a folder without one is unfinished.
 
+    Parameters on devices of several processes are gathered by all, and written by the first.
+
     Args:
       folder: Made if it is not there.
       params: The parameters.
@@ -47,9 +50,10 @@ def save(
     Raises:
       FileExistsError: the folder holds a checkpoint.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    if any(folder.glob("*.safetensors")):
-        raise FileExistsError(f"{folder} holds a checkpoint already; give an empty folder")
+    if is_first():
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.glob("*.safetensors")):
+            raise FileExistsError(f"{folder} holds a checkpoint already; give an empty folder")
     flat = {path_name(p): x for p, x in jax.tree_util.tree_leaves_with_path(params)}
     by_key = _by_key(flat, names, heads)
     shards = list(_plan(flat, by_key, dtype, shard_bytes))
@@ -59,9 +63,12 @@ def save(
         one = len(shards) == 1
         file = SINGLE if one else f"model-{number + 1:05d}-of-{len(shards):05d}.safetensors"
         tensors = {key: _tensor(flat, by_key[key], dtype) for key in keys}
-        write_tensors(folder / file, tensors)
+        if is_first():
+            write_tensors(folder / file, tensors)
         places |= dict.fromkeys(tensors, file)
         total += sum(tensor.nbytes for tensor in tensors.values())
+    if not is_first():
+        return
     if len(shards) > 1:
         index = {"metadata": {"total_size": total}, "weight_map": dict(sorted(places.items()))}
         write_atomic(folder / INDEX, json.dumps(index, indent=2) + "\n")
@@ -96,6 +103,6 @@ def _plan(
 def _tensor(flat: Mapping[str, Any], parts: list[Slot], dtype: Any) -> np.ndarray:
     """One tensor as it is stored."""
     ours = (flat[s.path] if s.layer is None else flat[s.path][s.layer] for s in parts)
-    stored = [s.theirs(np.asarray(jax.device_get(x))) for s, x in zip(parts, ours, strict=True)]
+    stored = [s.theirs(gathered(x)) for s, x in zip(parts, ours, strict=True)]
     whole = stored[0] if parts[0].part is None else join(stored, parts[0].part[1], parts[0].heads)
     return np.ascontiguousarray(whole, dtype)

@@ -62,7 +62,7 @@ def read(config: Path | str, *rest: str) -> tuple[Command, Run]:
 
 def test_a_plain_command(config: Path) -> None:
     command, run = read(config)
-    assert (command.stage, command.workdir, command.dry_run) == ("sft", Path("out"), False)
+    assert (command.stage, command.workdir, command.dry_run) == ("sft", "out", False)
     assert run == Run(sft=Train(learning_rate=0.25))
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+import orbax.checkpoint as ocp
 import pytest
 from flax import nnx
 
@@ -44,7 +45,13 @@ from chexjax.train.metrics import PATIENCE, MetricLog, NonFiniteRun
 FAMILY = preset("chexagent2_nano", Family)
 STEPS = 9
 CONFIG = TrainConfig(
-    batch_size=4, total_steps=STEPS, checkpoint_every=3, log_every=2, freeze=("vision/",)
+    batch_size=4,
+    total_steps=STEPS,
+    checkpoint_every=3,
+    keep_every=6,
+    keep_best="max:loss",
+    log_every=2,
+    freeze=("vision/",),
 )
 
 
@@ -86,7 +93,10 @@ def run(
     steps=STEPS,
     collate=collate,
     watch=WatchConfig(),  # noqa: B008  (it is frozen)
+    kept=None,
 ):
+    """The parameters at the end; `kept` gets those of steps that stay, by step and reason."""
+    kept = {} if kept is None else kept
     with StageClock(folder, keep=is_first()).stage("sft") as timer:
         params = train(
             random_policy(FAMILY),
@@ -101,6 +111,7 @@ def run(
             timer=timer,
             watch=Watch(config=watch, board=folder / "board", traces=folder / "traces", name="sft"),
             label="sft",
+            keep=lambda step, why, params: kept.update({(step, why): nnx.to_pure_dict(params)}),
         )
     return nnx.to_pure_dict(params)
 
@@ -117,8 +128,8 @@ def same_bits(actual, expected):
 
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("uninterrupted")
-    return run(folder), lines(folder)
+    folder, kept = tmp_path_factory.mktemp("uninterrupted"), {}
+    return run(folder, kept=kept), lines(folder), kept
 
 
 def test_the_loss_falls_and_every_step_is_logged_once(uninterrupted):
@@ -155,9 +166,34 @@ def test_a_run_killed_while_it_saves_goes_on_with_the_same_bits(
     """The second checkpoint, of step 6, has just been begun; a save takes about 60 ms."""
     killed = subprocess.run([sys.executable, __file__, str(tmp_path), str(milliseconds)])
     assert killed.returncode == -signal.SIGKILL
-    params = run(tmp_path)
+    kept = {}
+    params = run(tmp_path, kept=kept)
     assert lines(tmp_path) == uninterrupted[1]
     same_bits(params, uninterrupted[0])
+    same_bits(kept, uninterrupted[2])
+
+
+def test_steps_that_are_asked_for_stay(uninterrupted):
+    """The loss falls, so it is most in the first checkpoint."""
+    assert list(uninterrupted[2]) == [(3, ("best",)), (6, ("every",))]
+    every = [*uninterrupted[2].values(), uninterrupted[0]]
+    third, sixth, last = (np.asarray(one["decoder"]["head"]["bias"]) for one in every)
+    assert (third != sixth).any() and (sixth != last).any()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"keep_every": 250}, "keep_every=250 is no multiple of checkpoint_every=200"),
+        ({"keep_every": -200}, "keep_every=-200"),
+        ({"checkpoint_every": 0}, "checkpoint_every=0 must be at least 1"),
+        ({"keep_best": "loss/nll"}, "write min:loss/nll or max:loss/nll"),
+        ({"keep_best": "mean:loss"}, "write min:loss or max:loss"),
+    ],
+)
+def test_what_cannot_be_kept_is_refused(options, words):
+    with pytest.raises(ValueError, match=words):
+        TrainConfig(**options)
 
 
 def test_a_run_that_is_asked_to_stop_saves_the_step_that_it_is_at(uninterrupted, tmp_path):
@@ -181,7 +217,11 @@ def test_a_run_that_is_asked_to_stop_saves_the_step_that_it_is_at(uninterrupted,
 
 
 def test_processes_train_together_stop_together_and_one_alone_can_end_it(uninterrupted, tmp_path):
-    """One of two is asked to stop; both stop behind the same step, and nothing is lost."""
+    """One of two is asked to stop; both stop behind the same step, and nothing is lost.
+
+    They begin again, one of them cannot read what they have saved, and both go on from the
+    checkpoint before.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
@@ -189,8 +229,11 @@ def test_processes_train_together_stop_together_and_one_alone_can_end_it(uninter
     started = [subprocess.Popen([*command, str(k)], stdout=subprocess.PIPE) for k in (0, 1)]
     said = [process.communicate(timeout=300)[0].decode() for process in started]
     assert [process.returncode for process in started] == [0, 0], said
-    [stopped] = {re.search(r"sft has saved step (\d) of 9", words)[1] for words in said}
-    assert 4 <= int(stopped) < 9
+    ways = {tuple(re.findall(r"(?:saved|from) step (\d)", words)) for words in said}
+    [(stopped, resumed, again)] = ways
+    assert 4 <= int(stopped) < 9 and resumed == "3" and 4 <= int(again) < 9
+    aside = tmp_path / "scratch" / "checkpoints" / "damaged" / stopped
+    assert (aside / "_CHECKPOINT_METADATA").exists()
     run(tmp_path)
     assert [row["step"] for row in lines(tmp_path)] == [2, 4, 6, 8, 9]
     for ours, theirs in zip(lines(tmp_path), uninterrupted[1], strict=True):
@@ -289,8 +332,8 @@ def _killed_while_saving(number, milliseconds):
     """Kills this process so long after it has begun to save step `number`."""
     save = Checkpoints.save
 
-    def fatal(self, step, state, *, place):
-        save(self, step, state, place=place)
+    def fatal(self, step, state, **beside):
+        save(self, step, state, **beside)
         if step == number:
             time.sleep(milliseconds / 1000)
             os.kill(os.getpid(), signal.SIGKILL)
@@ -311,11 +354,32 @@ def _one_of_two(folder, address, index):
         return push(self, number, metrics)
 
     MetricLog.push = told
-    try:
-        with listening():
-            run(folder)
-    except Preempted as notice:
-        print(notice, flush=True)
+    for unreadable in (False, True):
+        if unreadable:
+            _cannot_read_the_newest(alone=index == 1)
+        try:
+            with listening():
+                run(folder)
+        except Preempted as notice:
+            print(notice, flush=True)
+
+
+def _cannot_read_the_newest(*, alone):
+    """A disk error while the newest checkpoint is read, if this process is the one to have it."""
+    restore, read, failed = Checkpoints.restore, ocp.CheckpointManager.restore, []
+
+    def spoilt(self, step, **options):
+        if alone and not failed:
+            failed.append(step)
+            raise OSError(5, "Input/output error")
+        return read(self, step, **options)
+
+    def noted(self, like):
+        found = restore(self, like)
+        print(f"goes on from step {found[1]['step']}", flush=True)
+        return found
+
+    ocp.CheckpointManager.restore, Checkpoints.restore = spoilt, noted
 
 
 if __name__ == "__main__":

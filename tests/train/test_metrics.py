@@ -3,6 +3,7 @@ import json
 import numpy as np
 import pytest
 
+from chexjax.config import ConfigError
 from chexjax.trackers import JsonlTracker
 from chexjax.train.metrics import PATIENCE, MetricLog, NonFiniteRun
 
@@ -111,3 +112,28 @@ def test_a_run_is_given_up_after_too_many_skipped_steps_in_a_row(path):
             skipped += 1
             log.push(step, values(np.nan, skipped=skipped))
     assert step == 2 * PATIENCE + 1  # one late
+
+
+def test_a_score_is_the_mean_since_the_last_one_without_what_was_skipped(path):
+    log = MetricLog(JsonlTracker(path), start=0, every=100, ranked_by="loss")
+    for step, loss in enumerate([1.0, np.nan, 4.0], 1):
+        log.push(step, values(loss))
+    assert log.score() == 2.5
+    assert log.score() is None
+
+
+def test_a_score_goes_on_where_the_run_stopped(path):
+    """As if it had been asked for a checkpoint out of turn, in the middle."""
+    log = MetricLog(JsonlTracker(path), start=0, every=100, ranked_by="loss")
+    log.push(1, values(1.0))
+    clock = json.loads(json.dumps(log.clock()))
+    log = MetricLog(JsonlTracker(path), start=1, every=100, ranked_by="loss", clock=clock)
+    log.push(2, values(4.0))
+    assert log.score() == 2.5
+
+
+def test_a_metric_that_nobody_logs_ranks_nothing(path):
+    log = MetricLog(JsonlTracker(path), start=0, every=100, ranked_by="los")
+    log.push(1, values(1.0))
+    with pytest.raises(ConfigError, match="there is no metric 'los'.* did you mean loss"):
+        log.push(2, values(1.0))
