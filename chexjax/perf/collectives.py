@@ -2,7 +2,8 @@
 
 A TPU's compiler runs a collective beside other work in two ways, both of which count as
 asynchronous: in pieces within the kernels of that work, of which each names the whole, or, where a
-matmul reads what is gathered or makes what is summed, as a ring of permutes around its parts.
+matmul reads what is gathered or makes what is summed, as a ring of permutes around its parts. What
+its slices sum up is a `send` to the host, which does the rest.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ KINDS = ("all-gather", "reduce-scatter", "all-reduce", "collective-permute", "al
 _GROUPS = re.compile(r"replica_groups=(\{\{.*?\}\}|\[[\d,]+\]<=\[[\d,]+\](?:T\([\d,]+\))?)")
 _ALONG = re.compile(r"replica_groups=mesh\[([^\]]*)\](?:, device_ids=\((.*?)\))? \{([^}]*)\}")
 _PAIRS = re.compile(r"source_target_pairs=\{(\{.*?\})\}")
+_BY_HOSTS = "xla_megascale_runtime"
 _STARTS = 'custom_call_target="AsyncCollectiveStart"'
 
 
@@ -52,10 +54,11 @@ def collectives(module: Module, mesh: Mesh) -> list[Collective]:
     for found in module.executed():
         one = found.one
         kind = one.opcode.removesuffix("-start")
-        if kind not in KINDS or _is_piece(found, module):
+        between = kind == "send" and _BY_HOSTS in one.rest
+        if (kind not in KINDS and not between) or _is_piece(found, module):
             continue
-        group = _group(one.rest, mesh)
-        hidden = found.fused or one.opcode.endswith("-start")
+        group = _between_slices(mesh) if between else _group(one.rest, mesh)
+        hidden = between or found.fused or one.opcode.endswith("-start")
         key = (kind, _axes(group, mesh), len(group), hidden)
         count, moved = totals.get(key, (0, 0.0))
         sent = _sent(kind, _bytes(one), len(group))
@@ -66,6 +69,13 @@ def collectives(module: Module, mesh: Mesh) -> list[Collective]:
         if size > 1
     ]
     return sorted(alike, key=lambda one: -one.moved)
+
+
+def _between_slices(mesh: Mesh) -> list[int]:
+    """Place of the first device of each slice."""
+    slices = [getattr(device, "slice_index", 0) or 0 for device in mesh.devices.flat]
+    first: list[int] = np.unique(slices, return_index=True)[1].tolist()
+    return first
 
 
 def _is_piece(found: Executed, module: Module) -> bool:
@@ -132,4 +142,5 @@ def _sent(kind: str, given: int, size: int) -> float:
     share = (size - 1) / size
     if kind == "reduce-scatter":
         return given * size * share
-    return {"all-reduce": 2 * share, "collective-permute": 1.0}.get(kind, share) * given
+    twice = {"all-reduce": 2 * share, "send": 2 * share, "collective-permute": 1.0}
+    return twice.get(kind, share) * given

@@ -179,8 +179,11 @@ def wire(one: Collective, topology: Topology) -> tuple[str, float]:
     """What a collective goes over, and the bytes of it that a device sends a second.
 
     That is the slowest wire between any two devices of a group. Where a group has several devices
-    at each end of the network, each of them carries its share of what the ends tell each other.
+    at each end of the network, each of them carries its share of what the ends tell each other; a
+    `send` is that share already.
     """
+    if one.kind == "send":
+        return "network", topology.chip.wires["network"]
     mesh = topology.mesh
     along = (slice(None) if axis in one.axes else 0 for axis in mesh.axis_names)
     group = list(mesh.devices[tuple(along)].flat)

@@ -1,8 +1,6 @@
 """Meshes over several TPU slices, which the network joins (extra `aot`)."""
 
 import importlib.util
-import math
-import re
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +10,7 @@ from jax.experimental import topologies
 from chexjax.mesh import AXES, MeshConfig, batch_sharding, make_mesh, parameter_shardings
 from chexjax.perf.aot import uncached
 from chexjax.perf.collectives import collectives
+from chexjax.perf.hlo import Module
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("libtpu") is None,
@@ -72,8 +71,8 @@ def test_a_gradient_crosses_the_network_once_cut_by_fsdp():
 
     run = jax.jit(jax.grad(value), out_shardings=places)
     with uncached(), jax.set_mesh(mesh):
-        text = run.lower(kernels, rows).compile().as_text()
-    assert {one.axes for one in collectives(text, mesh)} == {("fsdp",)}
-    sent = re.findall(r"= \(f32\[([\d,]+)\].* send\(.*xla_megascale_runtime", text)
-    sizes = [math.prod(map(int, size.split(","))) for size in sent]
-    assert sizes == [width * width // 4] * 2
+        found = collectives(Module(run.lower(kernels, rows).compile().as_text()), mesh)
+    [between] = [one for one in found if one.kind == "send"]
+    assert (between.axes, between.size, between.times) == (("data",), 2, 2)
+    assert between.moved == 2 * 4 * width * width // 4
+    assert {one.axes for one in found} == {("data",), ("fsdp",)}
