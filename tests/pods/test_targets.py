@@ -19,7 +19,7 @@ from chexjax.train import SFT, TrainConfig
 
 HERE = Path(__file__).parent
 TABLES = sorted(path.stem for path in HERE.glob("*.json"))
-SINGLE = [name for name in TABLES if not name.endswith(("-batch", "-mesh"))]
+SINGLE = [name for name in TABLES if not name.endswith("-batch")]
 
 
 def plans(name):
@@ -60,8 +60,9 @@ def test_little_is_computed_twice(name):
     assert 1.0 < one(name)["executed_per_useful"] <= 1.40
 
 
-@pytest.mark.parametrize("name", ["v5e-256-3b-full", "h100-4x8-3b"])
+@pytest.mark.parametrize("name", ["v5e-256-3b", "h100-4x8-3b"])
 def test_the_chips_are_used(name):
+    """Even at quick effort, which hides no gathering on TPUs."""
     mfu = one(name)["mfu"]
     assert mfu["exposed"] >= 0.45 and mfu["bound"] >= 0.60
 
@@ -89,12 +90,6 @@ def test_more_rows_are_faster_until_they_do_not_fit():
     fits = [rows for rows, plan in found.items() if plan["fits"]]
     assert max(fits) >= 4
     assert found[max(fits)]["mfu"]["exposed"] > found[1]["mfu"]["exposed"]
-
-
-def test_meshes_without_split_layers_are_fastest_where_pairs_suffice():
-    fits = [plan for plan in plans("h100-8-3b-mesh") if plan["fits"]]
-    best = min(fits, key=lambda plan: plan["seconds"]["exposed"])
-    assert best["mesh"]["tensor"] == 1 and len(fits) > 3
 
 
 def test_the_same_at_toy_size_on_two_hosts_of_four():
