@@ -77,27 +77,28 @@ class Draws:
 
         def drawn() -> jax.Array:
             warm = jnp.where(self.temperature > 0, self.temperature, 1.0)[..., None]
-            # Nobody else says where noise and what branches give belong: each device would make the
-            # noise of all rows, and be told their logits.
-            kept = spread(self._restrict(logits / warm))
-            noise = spread(_noise(logits.shape[-1], step.ndim)(self.keys, step))
+            kept = self._restrict(logits / warm)
+            noise = _noise(logits.shape[-1], step.ndim)(self.keys, step)
             return jnp.where(self.temperature > 0, first_largest(kept + noise), likeliest)
 
         return jax.lax.cond((self.temperature > 0).any(), drawn, lambda: likeliest)
 
     def _restrict(self, logits: jax.Array) -> jax.Array:
-        """Top-k first, then top-p of what is left, as generation libraries do."""
+        """Top-k first, then top-p of what is left, as generation libraries do.
+
+        Every branch says that lanes stay where they are, or GPUs tell each other all logits.
+        """
 
         def top_k(logits: jax.Array) -> jax.Array:
             few = _fewest(logits, lambda _, kept: kept.sum(-1) >= self.top_k)
-            return jnp.where((self.top_k > 0)[..., None] & ~few, -jnp.inf, logits)
+            return spread(jnp.where((self.top_k > 0)[..., None] & ~few, -jnp.inf, logits))
 
         def top_p(logits: jax.Array) -> jax.Array:
             few = _fewest(logits, lambda p, kept: p.sum(-1, where=kept) >= self.top_p)
-            return jnp.where((self.top_p < 1)[..., None] & ~few, -jnp.inf, logits)
+            return spread(jnp.where((self.top_p < 1)[..., None] & ~few, -jnp.inf, logits))
 
-        logits = jax.lax.cond((self.top_k > 0).any(), top_k, lambda same: same, logits)
-        return jax.lax.cond((self.top_p < 1).any(), top_p, lambda same: same, logits)
+        logits = jax.lax.cond((self.top_k > 0).any(), top_k, spread, logits)
+        return jax.lax.cond((self.top_p < 1).any(), top_p, spread, logits)
 
 
 def first_largest(x: jax.Array) -> jax.Array:
