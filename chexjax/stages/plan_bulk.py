@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from rich.console import Console
 from rich.table import Table
@@ -157,26 +157,26 @@ class BulkPlan:
         totals: Mapping[str, str],
     ) -> Table:
         title = f"{stage} with {family.name} on {self.place.name}"
-        columns = (
-            *("program", "peak, GiB", "operations", "GiB to move", "GiB moved", "MiB sent"),
-            *("ms at least", "bound by", "ms as compiled"),
-        )
-        table = Table(*columns, title=title, title_justify="left")
-        for one in programs:
-            sent = sum(each.moved for each in one.step.compiled.collectives)
-            table.add_row(
-                one.name,
-                f"{one.peak / _GIB:.2f} of {self.place.memory / _GIB:.2f}",
-                f"{one.step.executed:.3g}",
-                f"{one.moved / _GIB:.2f}",
-                f"{one.step.compiled.traffic.total / _GIB:.2f}",
-                f"{sent / 2**20:,.1f}",
-                f"{1000 * one.seconds(self.place):.1f}",
-                one.limit(self.place),
-                f"{1000 * one.compiled(self.place):.1f}",
-            )
+        table = Table("a run", *(one.name for one in programs), title=title, title_justify="left")
+        for label, cell in self._cells():
+            table.add_row(label, *(cell(one) for one in programs))
         table.caption = "; ".join(f"{name}: {value}" for name, value in totals.items())
         return table
+
+    def _cells(self) -> Sequence[tuple[str, Callable[[Program], str]]]:
+        """What is told of each program."""
+        place = self.place
+        return (
+            ("peak", lambda one: f"{one.peak / _GIB:.2f} GiB"),
+            ("memory", lambda _: f"{place.memory / _GIB:.2f} GiB"),
+            ("operations", lambda one: f"{one.step.executed:.3g}"),
+            ("to be read and written", lambda one: f"{one.moved / _GIB:.2f} GiB"),
+            ("as compiled", lambda one: f"{one.step.compiled.traffic.total / _GIB:.2f} GiB"),
+            ("sent by each device", lambda one: f"{_sent(one) / 2**20:,.1f} MiB"),
+            ("takes at least", lambda one: f"{1000 * one.seconds(place):.2f} ms"),
+            ("bound by", lambda one: one.limit(place)),
+            ("takes as compiled", lambda one: f"{1000 * one.compiled(place):.2f} ms"),
+        )
 
     def _hours(self, stages: Sequence[StagePlan]) -> Table:
         least, made = chip_hours(stages), chip_hours(stages, compiled=True)
@@ -189,3 +189,7 @@ class BulkPlan:
         table.add_section()
         table.add_row("all", f"{total:,.1f}", "", f"{sum(made.values()):,.1f}")
         return table
+
+
+def _sent(one: Program) -> float:
+    return sum(each.moved for each in one.step.compiled.collectives)

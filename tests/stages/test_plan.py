@@ -82,6 +82,19 @@ def test_a_step_is_planned_for_gpus(h100, capsys):
     assert 0.95 < float(ratio) < 1.6  # padding apart, what is made again
 
 
+def test_scoring_and_the_rows_that_fit_are_planned(h100, capsys):
+    assert main(["plan", "reference", CONFIG, *SMALL, "--topology=h100:2"]) == 0
+    said = capsys.readouterr().out
+    assert re.search(r"bound by\s*│ (compute|memory)", said)
+    [rows] = re.findall(r"rows over all devices: ([\d,]+)", said)
+    assert int(rows.replace(",", "")) >= 2
+
+
+def test_what_is_no_stage_is_said(capsys):
+    assert main(["plan", "sampel", CONFIG, "--topology=h100:8"]) == 2
+    assert "did you mean sample" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("more", "words"),
     [
