@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+
+from jax.sharding import Mesh
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -46,12 +48,29 @@ a card, of 200 Gbit/s beside an A100 and 400 Gbit/s beside the others.
 """
 
 
-def peak_flops(kind: str) -> float | None:
-    """Dense bfloat16 operations a second of a device kind, such as `NVIDIA H100 80GB HBM3`.
+def chip_of(kind: str) -> Chip | None:
+    """The chip that a device kind is, such as `NVIDIA H100 80GB HBM3`.
 
     None for CPUs and chips that are not in the table.
     """
     for chip in CHIPS.values():
         if kind in chip.kinds or (kind.startswith("NVIDIA") and kind.startswith(chip.kinds)):
-            return chip.flops
+            return chip
     return None
+
+
+def peak_flops(kind: str) -> float | None:
+    """Dense bfloat16 operations a second of a device kind; None where `chip_of` knows none."""
+    chip = chip_of(kind)
+    return chip.flops if chip else None
+
+
+def wire_along(axes: Sequence[str], mesh: Mesh) -> str:
+    """Which of a chip's wires devices talk over along axes: the slowest between any two."""
+    along = (slice(None) if axis in axes else 0 for axis in mesh.axis_names)
+    group = list(mesh.devices[tuple(along)].flat)
+    if len({getattr(device, "slice_index", 0) or 0 for device in group}) > 1:
+        return "network"
+    if group[0].platform == "gpu" and len({device.process_index for device in group}) > 1:
+        return "network"
+    return "links"

@@ -21,7 +21,7 @@ from chexjax.mesh import batch_sharding
 from chexjax.models import VLM
 from chexjax.ops.attention import Backend
 from chexjax.perf.aot import GPU_OPTIONS, Compiled, measured, uncached
-from chexjax.perf.chips import Chip
+from chexjax.perf.chips import Chip, wire_along
 from chexjax.perf.collectives import Collective
 from chexjax.perf.executed import executed_flops
 from chexjax.perf.topology import Topology
@@ -181,16 +181,7 @@ def times(step: PlannedStep, topology: Topology, chip: Chip) -> Times:
 
 def wire(one: Collective, topology: Topology) -> str:
     """What a collective goes over: the slowest wire between any two devices of a group."""
-    mesh = topology.mesh
-    along = (slice(None) if axis in one.axes else 0 for axis in mesh.axis_names)
-    devices = mesh.devices[tuple(along)]
-    group = list(devices.flat)
-    on_gpu = group[0].platform == "gpu"
-    if len({getattr(device, "slice_index", 0) or 0 for device in group}) > 1:
-        return "network"
-    if on_gpu and len({device.process_index for device in group}) > 1:
-        return "network"
-    return "links"
+    return wire_along(one.axes, topology.mesh)
 
 
 def _placed(x: Any, place: Any) -> jax.ShapeDtypeStruct:
