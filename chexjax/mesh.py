@@ -239,4 +239,7 @@ def check_batch(size: int, mesh: Mesh, field: str) -> None:
     """Raises ValueError where a global batch cannot be split over the mesh."""
     ways = batch_ways(mesh)
     if size % ways:
-        raise ValueError(f"{field}={size} is no multiple of the {ways} devices that share a batch")
+        raise ValueError(
+            f"{field}={size} is no multiple of the {ways} devices that share a batch; set it to "
+            f"{-(-size // ways) * ways}, or more of config.mesh to tensor"
+        )

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+
+import jax
+from jax.sharding import Mesh
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -47,12 +51,35 @@ one InfiniBand port a card, of 200 Gbit/s beside an A100 and 400 Gbit/s beside t
 """
 
 
-def peak_flops(kind: str) -> float | None:
-    """Dense bfloat16 operations a second of a device kind, such as `NVIDIA H100 80GB HBM3`.
+def chip_of(kind: str) -> Chip | None:
+    """The chip that a device kind is, such as `NVIDIA H100 80GB HBM3`.
 
     None for CPUs and chips that are not in the table.
     """
     for chip in CHIPS.values():
         if kind in chip.kinds or (kind.startswith("NVIDIA") and kind.startswith(chip.kinds)):
-            return chip.flops
+            return chip
     return None
+
+
+def peak_flops(kind: str) -> float | None:
+    """Dense bfloat16 operations a second of a device kind; None where `chip_of` knows none."""
+    chip = chip_of(kind)
+    return chip.flops if chip else None
+
+
+def wire_along(axes: Sequence[str], mesh: Mesh) -> tuple[str, int]:
+    """Which of a chip's wires devices talk over along axes, and how many of each share it.
+
+    It is the slowest between any two of them; on the network, all that a slice or a host has of a
+    group send at once.
+    """
+    along = (slice(None) if axis in axes else 0 for axis in mesh.axis_names)
+    ends = collections.Counter(_end(device) for device in mesh.devices[tuple(along)].flat)
+    return ("network", min(ends.values())) if len(ends) > 1 else ("links", 1)
+
+
+def _end(device: jax.Device) -> int:
+    """The host of GPUs or the slice of TPUs that a device belongs to."""
+    on_gpu = device.platform == "gpu"
+    return int(device.process_index if on_gpu else getattr(device, "slice_index", 0) or 0)

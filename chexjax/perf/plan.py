@@ -5,7 +5,6 @@ The step is the one that `train` takes, compiled for the machine's own compiler 
 
 from __future__ import annotations
 
-import collections
 import dataclasses
 import functools
 from collections.abc import Mapping
@@ -20,6 +19,7 @@ from chexjax.mesh import batch_sharding
 from chexjax.models import model_class
 from chexjax.ops.attention import Backend
 from chexjax.perf.aot import Compiled, build
+from chexjax.perf.chips import wire_along
 from chexjax.perf.collectives import Collective
 from chexjax.perf.executed import executed_flops
 from chexjax.perf.topology import Topology
@@ -178,25 +178,11 @@ def times(step: PlannedStep, topology: Topology) -> Times:
 def wire(one: Collective, topology: Topology) -> tuple[str, float]:
     """What a collective goes over, and the bytes of it that a device sends a second.
 
-    That is the slowest wire between any two devices of a group. Where a group has several devices
-    at each end of the network, each of them carries its share of what the ends tell each other; a
-    `send` is that share already.
+    Where a group has several devices at each end of the network, each of them carries its share of
+    what the ends tell each other; a `send` is that share already.
     """
-    if one.kind == "send":
-        return "network", topology.chip.wires["network"]
-    mesh = topology.mesh
-    along = (slice(None) if axis in one.axes else 0 for axis in mesh.axis_names)
-    group = list(mesh.devices[tuple(along)].flat)
-    ends = collections.Counter(_end(device) for device in group)
-    if len(ends) > 1:
-        return "network", topology.chip.wires["network"] * min(ends.values())
-    return "links", topology.chip.wires["links"]
-
-
-def _end(device: Any) -> int:
-    """The slice or the host of GPUs that a device belongs to."""
-    on_gpu = device.platform == "gpu"
-    return int(device.process_index if on_gpu else getattr(device, "slice_index", 0) or 0)
+    name, ports = wire_along(one.axes, topology.mesh)
+    return name, topology.chip.wires[name] * (1 if one.kind == "send" else ports)
 
 
 def _placed(x: Any, place: Any) -> jax.ShapeDtypeStruct:

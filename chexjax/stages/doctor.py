@@ -1,29 +1,35 @@
-"""`doctor`: what this machine offers, or what a model would need."""
+"""`doctor`: what this machine can do, or what a model would need."""
 
 from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Sequence
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 from absl import flags
+from jax.sharding import Mesh
 from rich.console import Console
 from rich.table import Table
 
 from chexjax import malloc
 from chexjax.config import ConfigError
 from chexjax.config.command import read_flags
+from chexjax.distributed import is_first
 from chexjax.families import AnyFamily, preset
-from chexjax.mesh import AXES, MeshConfig
-from chexjax.ops.attention import Backend
-from chexjax.perf import aot, inventory
+from chexjax.mesh import AXES, MeshConfig, make_mesh
+from chexjax.ops.attention import Backend, backend_for
+from chexjax.perf import aot, inventory, speed
+from chexjax.perf.chips import chip_of, wire_along
 from chexjax.perf.topology import topology
 
 _FORM = (
     "chexjax doctor [--model=PRESET [--topology=v5e:4x4]] [--dtype=bfloat16] "
-    "[--data=1] [--fsdp=1] [--tensor=1]"
+    "[--data=1] [--fsdp=1] [--tensor=1] [--workdir=DIR]"
 )
 _DTYPES = ("float32", "bfloat16", "float16")
 
@@ -42,6 +48,7 @@ def doctor(argv: Sequence[str], console: Console) -> None:
     flags.DEFINE_string("model", None, "Preset.", flag_values=own)
     flags.DEFINE_string("topology", None, "Compile its forward for this.", flag_values=own)
     flags.DEFINE_enum("dtype", "bfloat16", _DTYPES, "Of parameters and cache.", flag_values=own)
+    flags.DEFINE_string("workdir", ".", "Folder whose disk is looked at.", flag_values=own)
     for axis in AXES:
         flags.DEFINE_integer(axis, None, "Devices.", lower_bound=1, flag_values=own)
     if rest := read_flags(own, argv, _FORM):
@@ -55,7 +62,9 @@ def doctor(argv: Sequence[str], console: Console) -> None:
     if family is None:
         if where:
             raise ConfigError(f"--topology={where} compiles a model; name it: write {_FORM}")
-        console.print(_machine())
+        found = _machine(given, Path(str(own["workdir"].value)))
+        if is_first():
+            console.print(found)
     elif where:
         console.print(_compiled(family, str(where), given, dtype))
     else:
@@ -78,6 +87,8 @@ def _model(family: AnyFamily, mesh: MeshConfig, dtype: str) -> Table:
     if found.kv_per_token:
         size = f"{found.kv_per_token / 2**10:.1f} KiB"
         table.add_row(f"{dtype} keys and values of a token", size)
+    for name, sizes in found.whole.items():
+        table.add_row(f"whole on each: {name}", sizes)
     return table
 
 
@@ -109,16 +120,78 @@ def _compiled(family: AnyFamily, name: str, given: dict[str, int], dtype: str) -
     return table
 
 
-def _machine() -> Table:
+def _machine(given: Mapping[str, int], workdir: Path) -> Table:
+    """What the devices of all processes are and do; all of these work together."""
+    try:
+        mesh = make_mesh(MeshConfig(**given), field="the mesh")
+    except ValueError as error:
+        raise ConfigError(f"{error}: write {_FORM}") from None
     table = Table("what", "found", title="This machine")
-    device = jax.devices()[0]
-    table.add_row("devices", f"{jax.device_count()} x {device.device_kind} ({device.platform})")
-    table.add_row("processors", f"{os.cpu_count()}, {platform.machine()}")
-    table.add_row("jax", f"{jax.__version__}, Python {platform.python_version()}")
-    huge = "malloc.hugetlb" in os.environ.get("GLIBC_TUNABLES", "")
-    advice = "on" if huge else "off; start by launch/local, or set GLIBC_TUNABLES"
-    table.add_row("malloc's huge pages", advice)
-    kept = "kept" if malloc.keep_freed() else "goes back to the kernel"
-    table.add_row("freed memory", kept)
-    table.add_row("compile cache", os.environ.get("JAX_COMPILATION_CACHE_DIR", "none"))
+    for what, found in (*_described(mesh), *_disks(workdir)):
+        table.add_row(what, found)
+    table.add_section()
+    for what, found in _measured(mesh):
+        table.add_row(what, found)
     return table
+
+
+def _described(mesh: Mesh) -> Iterator[tuple[str, str]]:
+    device, processes = jax.local_devices()[0], jax.process_count()
+    several = f", in {processes} processes" if processes > 1 else ""
+    yield "devices", f"{mesh.size} x {device.device_kind} ({device.platform}){several}"
+    if limit := (device.memory_stats() or {}).get("bytes_limit"):
+        yield "memory of each", f"{limit / 2**30:.2f} GiB for programs"
+    yield "processors", f"{os.cpu_count()}, {platform.machine()}"
+    packages = ("chexjax", "jax", "jaxlib", "flax")
+    versions = ", ".join(f"{name} {version(name)}" for name in packages)
+    yield "versions", f"{versions}, Python {platform.python_version()}"
+    yield "mesh", " x ".join(f"{axis}={size}" for axis, size in mesh.shape.items())
+    own = backend_for("auto", device.platform)
+    yield "attention", "xla" if own == "xla" else f"{own}, and xla for what it does not take"
+    huge = "malloc.hugetlb" in os.environ.get("GLIBC_TUNABLES", "")
+    yield (
+        "malloc's huge pages",
+        "on" if huge else "off; start by launch/local, or set GLIBC_TUNABLES",
+    )
+    yield "freed memory", "kept" if malloc.keep_freed() else "goes back to the kernel"
+
+
+def _disks(workdir: Path) -> Iterator[tuple[str, str]]:
+    """Room for artefacts, and for compiled programs."""
+    cache = os.environ.get("JAX_COMPILATION_CACHE_DIR")
+    yield "workdir", _room(workdir)
+    yield "compile cache", _room(Path(cache)) if cache else "none"
+
+
+def _room(folder: Path) -> str:
+    """A folder and what is free there, or where it is going to be."""
+    there = folder.absolute()
+    while not there.exists():
+        there = there.parent
+    return f"{folder}, {shutil.disk_usage(there).free / 2**30:,.1f} GiB free"
+
+
+def _measured(mesh: Mesh) -> Iterator[tuple[str, str]]:
+    """A matmul and sums along each axis, against what the chip can do at most."""
+    chip = chip_of(mesh.devices.flat[0].device_kind)
+    flops, dtype = speed.matmul_flops(mesh)
+    yield f"matmul in {dtype}", _against(flops, "FLOP/s", chip.flops if chip else None)
+    if mesh.size == 1:
+        yield "all-reduce", "one device has nobody to send to"
+    for axis in (axis for axis, size in mesh.shape.items() if size > 1):
+        wire, ports = wire_along((axis,), mesh)
+        sent = speed.all_reduce_bytes(mesh, axis)
+        over = f", over the {wire}" if chip else ""
+        yield (
+            f"all-reduce along {axis}{over}",
+            _against(sent, "B/s sent", chip and chip.wires[wire] * ports),
+        )
+
+
+def _against(rate: float, unit: str, most: float | None) -> str:
+    """What each device does, and its share of the most that it could."""
+    size, letter = next(
+        (s, k) for s, k in ((1e12, "T"), (1e9, "G"), (1e6, "M")) if rate >= s or k == "M"
+    )
+    share = f", {rate / most:.0%} of {most / size:,.0f}" if most else ""
+    return f"{rate / size:,.1f} {letter}{unit} by each{share}"

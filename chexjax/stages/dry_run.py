@@ -81,7 +81,8 @@ def check(context: Context) -> None:
             if name == "align" and VISUAL.needed(config):
                 check_batch(config.visual.unit, own, "visual.unit")
                 check_frozen(config, parameter_names(trainable))
-            check_batch(train.batch_size // train.accumulate, context.mesh, f"{name}.batch_size")
+            size, field = train.batch_size // train.accumulate, f"{name}.batch_size / accumulate"
+            check_batch(size, context.mesh, field)
             length_in_steps(train, name, rows=1)
 
 

@@ -20,7 +20,7 @@ from chexjax.stages.config import RunConfig
 from chexjax.stages.context import Context
 from chexjax.stages.datasets import datasets
 from chexjax.stages.doctor import doctor
-from chexjax.stages.dry_run import check, check_selection, dry_run
+from chexjax.stages.dry_run import check, check_selection, dry_run, say_whole
 from chexjax.stages.export import export
 from chexjax.stages.generalisation import generalisation
 from chexjax.stages.plan import plan as plan_step
@@ -42,6 +42,9 @@ _TOOLS = {
 }
 """Commands that need no run."""
 
+_OF_JOBS = ("doctor",)
+"""Those that all processes of a job can do together."""
+
 _SHORT = {"source": "source.name", "path": "source.path"}
 _HOMES = {name: one.home for name, (one, *more) in COMMANDS.items() if one.home and not more}
 
@@ -54,7 +57,8 @@ def execute(argv: Sequence[str]) -> None:
       ArtefactError: the workdir or something in it cannot be used.
     """
     if argv and argv[0] in _TOOLS:
-        if in_job() and jax.process_count() > 1:  # asking JAX would settle on devices too early
+        # Asking JAX would settle on devices too early where there is no job.
+        if argv[0] not in _OF_JOBS and in_job() and jax.process_count() > 1:
             raise ConfigError(f"{argv[0]!r} is done by one process; run it outside of the job")
         _TOOLS[argv[0]](argv[1:], Console())
         return
@@ -81,6 +85,7 @@ def _run(command: Command, config: RunConfig, workdir: Path) -> None:
         return
     if SFT in stages:
         require_start(context.config)
+    say_whole(context, console)
     wanted = [stage for stage in stages if len(stages) == 1 or stage.needed(context.config)]
     if not wanted:
         name = command.stage

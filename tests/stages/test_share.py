@@ -7,12 +7,13 @@ import socket
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from chexjax.__main__ import main
 from chexjax.trackers import JsonlTracker
 from tests.stages.conftest import CONFIG
-from tests.stages.test_run import contents
+from tests.stages.test_run import contents, losses, params
 
 pytestmark = pytest.mark.timeout(1200)  # the first test may wait for a whole shrunken run
 
@@ -68,27 +69,36 @@ def test_two_processes_write_the_rows_of_one(finished, tmp_path):
     assert "pair" not in said[1][1]
 
 
-def test_a_job_of_two_processes_trains_together_and_shares_the_rest(finished, tmp_path):
-    """What is missing is sampled by each process alone, and trained by both on one mesh."""
-    workdir = shutil.copytree(finished, tmp_path / "run")
-    for folder in ("candidates", "aligned"):
-        shutil.rmtree(workdir / folder)
+def job(workdir, stage):
+    """What each of two processes has said, which were one job."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
-    job = {"JAX_COORDINATOR_ADDRESS": address, "JAX_NUM_PROCESSES": "2"}
+    said = {"JAX_COORDINATOR_ADDRESS": address, "JAX_NUM_PROCESSES": "2"}
     processes = [
         subprocess.Popen(
-            [sys.executable, "-m", "chexjax", "run", CONFIG, f"--workdir={workdir}"],
+            [sys.executable, "-m", "chexjax", stage, CONFIG, f"--workdir={workdir}"],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1", **job, "JAX_PROCESS_ID": str(index)},
+            env={**os.environ, "OMP_NUM_THREADS": "1", **said, "JAX_PROCESS_ID": str(index)},
         )
         for index in range(2)
     ]
-    said = ended(processes)
-    assert [process.returncode for process in processes] == [0, 0], said
+    found = ended(processes)
+    assert [process.returncode for process in processes] == [0, 0], found
+    return found
+
+
+def test_a_job_of_two_processes_trains_together_and_shares_the_rest(finished, tmp_path):
+    """What is missing is sampled by each process alone, and trained by both on one mesh.
+
+    A second job trains the same policy, to the last bit.
+    """
+    workdir = shutil.copytree(finished, tmp_path / "run")
+    for folder in ("candidates", "aligned"):
+        shutil.rmtree(workdir / folder)
+    said = job(workdir, "run")
     assert contents(workdir / "candidates") == contents(finished / "candidates")
     assert ["sample  2/2 units" in said[0][1], "sample  1/1 units" in said[1][1]] == [True, True]
     ours, alone = (
@@ -99,6 +109,15 @@ def test_a_job_of_two_processes_trains_together_and_shares_the_rest(finished, tm
         assert found == pytest.approx([row[name] for row in alone], rel=1e-3, abs=1e-5), name
     assert not (workdir / "aligned" / "draft").exists()
     assert "align " in said[0][1] and "align " not in said[1][1]  # one of them says how far it is
+
+    again = shutil.copytree(workdir, tmp_path / "again")
+    shutil.rmtree(again / "aligned")
+    job(again, "align")
+    assert losses(again, "aligned") == losses(workdir, "aligned")
+    before, after = params(workdir / "aligned"), params(again / "aligned")
+    assert before.keys() == after.keys()
+    for name in before:
+        np.testing.assert_array_equal(after[name], before[name], err_msg=name)
 
 
 @pytest.mark.parametrize(
