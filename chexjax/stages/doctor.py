@@ -184,7 +184,7 @@ def _measured(mesh: Mesh) -> Iterator[tuple[str, str]]:
         over = f", over the {wire}" if chip else ""
         yield (
             f"all-reduce along {axis}{over}",
-            _against(sent, "B/s sent", chip and chip.wires[wire] * ports),
+            _against(sent, "B/s sent", chip.wires[wire] * ports if chip else None),
         )
 
 
