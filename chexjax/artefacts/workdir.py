@@ -101,7 +101,7 @@ def _check_common(root: Path) -> None:
     if is_first():
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(number)
-    meet(f"{file} is written")
+    meet("a number is written into the staging folder")
     alike = file.is_file() and file.read_text() == number
     if anywhere(not alike):
         raise ConfigError(

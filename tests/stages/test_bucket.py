@@ -77,8 +77,7 @@ def test_a_machine_and_its_disk_are_lost_between_files_and_manifest(
     assert all((ours[name] == theirs[name]).all() for name in theirs)
     logs = [JsonlTracker.read(one.path / "metrics.jsonl") for one in (made, expected)]
     assert [row["loss"] for row in logs[0]] == [row["loss"] for row in logs[1]]
-    there = {key.removeprefix("run/aligned/") for key in store.objects if "/aligned/" in key}
-    assert there == made.manifest.files.keys() | {"manifest.json"}
+    assert store.below("run/aligned/").keys() == made.manifest.files.keys() | {"manifest.json"}
 
 
 def test_a_bucket_that_is_not_there_is_named_before_any_work(store, tmp_path, monkeypatch, capsys):
