@@ -229,7 +229,7 @@ def sampled(model, batch, mesh):
         )
         requests.append(asked)
     with jax.set_mesh(mesh):
-        drawn = dict(Engine(model, EngineConfig(slots=8, lanes=4, steps=4)).run(requests))
+        drawn = dict(Engine(model, EngineConfig(slots=8, lanes=1, steps=4)).run(requests))
     return np.asarray([[one.tokens for one in drawn[k]] for k in range(4)])
 
 
