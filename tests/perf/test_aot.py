@@ -151,9 +151,11 @@ def test_gpus_beyond_a_host_stand_in_several():
     ("where", "words"),
     [
         ("h10:8", "did you mean h100"),
-        ("abacus:2", "choose from v5e, v5p, v6e, h100"),
+        ("abacus:2", "choose from v4, v5e, v5p, v6e, a100, h100, b200"),
         ("h100:0", "write h100:8"),
         ("h100:12", "hosts of 8"),
+        ("h100:2x", "four hosts of eight"),
+        ("v5e:4x4*two", "no number of slices"),
         ("h100:many", "write h100:8"),
     ],
 )
