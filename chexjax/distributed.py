@@ -94,10 +94,11 @@ def is_first() -> bool:
     return jax.process_index() == 0
 
 
-def gathered(x: jax.Array) -> np.ndarray:
+def gathered(x: jax.Array | np.ndarray) -> np.ndarray:
     """An array whole, wherever its parts lie; all processes that have some ask together."""
-    whole = x if x.is_fully_addressable else multihost_utils.process_allgather(x, tiled=True)
-    return np.asarray(whole)
+    if isinstance(x, jax.Array) and not x.is_fully_addressable:
+        x = multihost_utils.process_allgather(x, tiled=True)
+    return np.asarray(x)
 
 
 def spans_job(mesh: Mesh) -> bool:

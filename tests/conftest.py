@@ -12,9 +12,6 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 _cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_cache / "chexjax" / "jax"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
-# A test's programs run a few times: LLVM's work on their speed, half of all that a compile costs,
-# would not pay. XLA's own passes, which decide what is computed and where, stay as they are.
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 

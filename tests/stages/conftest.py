@@ -25,4 +25,4 @@ def finished(tmp_path_factory):
     with open(made.with_suffix(".lock"), "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         assert main(["run", CONFIG, f"--workdir={made}"]) == 0  # no work where it has finished
-        return shutil.copytree(made, tmp_path_factory.mktemp("run") / "run")
+        return shutil.copytree(made, tmp_path_factory.mktemp("finished") / "whole")

@@ -78,7 +78,8 @@ def test_speed_is_held_against_the_chip(monkeypatch, capsys):
     """One second, by any clock, for what is counted by hand; the CPU as a chip of 4 GFLOP/s."""
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setattr("chexjax.perf.speed._seconds", lambda *_: 1.0)
-    chip = Chip(kinds=("cpu",), flops=8 * 2 * 512**3 * 4, wires={"links": 1e9, "network": 1e8})
+    wires = {"links": 1e9, "network": 1e8}
+    chip = Chip(kinds=("cpu",), flops=8 * 2 * 512**3 * 4, memory=1e10, wires=wires)
     monkeypatch.setitem(CHIPS, "stand-in", chip)
     assert main(["doctor"]) == 0
     assert "matmul in float32 2.1 GFLOP/s by each, 25% of 9" in shown(capsys)

@@ -257,7 +257,7 @@ def test_a_run_without_finite_steps_is_given_up_and_saves_finite_parameters(tmp_
             value = jnp.nan * batch["real"] * model.decoder.head.bias[...].sum()
             return Rows(value, jnp.ones_like(value), {})
 
-    rarely = dataclasses.replace(CONFIG, checkpoint_every=10)
+    rarely = dataclasses.replace(CONFIG, checkpoint_every=10, keep_every=0)
     with pytest.raises(NonFiniteRun, match=r"step 20: loss nan.*row \d"):
         run(tmp_path, objective=Nan(), steps=PATIENCE + 5, config=rarely)
     assert (tmp_path / "scratch" / "checkpoints" / "10").is_dir()  # which says that it is finite
