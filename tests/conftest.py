@@ -17,7 +17,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 _LONGEST = (
     "stages/test_run.py",
-    "perf/test_aot.py",
+    "perf/planning/test_aot.py",
     "train/test_step.py",
     "train/test_loop.py",
     "stages/test_share.py",

@@ -37,7 +37,7 @@ from chexjax.mesh import (
 )
 from chexjax.ops import attention
 from chexjax.ops.attention import Segment, attend
-from chexjax.perf.collectives import KINDS
+from chexjax.perf.planning.collectives import KINDS
 from chexjax.rows import decode, encode
 from chexjax.testing import assert_close, random_batch, random_model, random_policy
 from chexjax.train import OptimizerConfig, Preference

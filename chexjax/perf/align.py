@@ -59,7 +59,7 @@ def jax_step(size: str, *, cached: bool) -> Step:
 
 def torch_step(size: str) -> Step:
     """The hand-written step in PyTorch (extra `bench`)."""
-    from chexjax.perf.torch_align import make_step
+    from chexjax.perf.peers.torch_align import make_step
 
     work = SIZES[size]
     batches = [work_of.batch(work, seed) for seed in range(BATCHES)]
@@ -69,7 +69,7 @@ def torch_step(size: str) -> Step:
 
 def trl_step(size: str, *, compact: bool) -> Step:
     """TRL's own trainer (extra `bench`), its head on all positions or on response positions."""
-    from chexjax.perf.trl_align import make_step, prepare
+    from chexjax.perf.peers.trl_align import make_step, prepare
 
     work = SIZES[size]
     batches = [prepare(work_of.batch(work, seed)) for seed in range(BATCHES)]

@@ -43,7 +43,7 @@ def absent(names: Sequence[str]) -> dict[str, str]:
 
 def peer_step(name: str, folder: Path, size: Size, work: Work) -> Step:
     """A peer's step; see `keep`."""
-    module = importlib.import_module(f"chexjax.perf.{name}_judge")
+    module = importlib.import_module(f"chexjax.perf.peers.{name}_judge")
     return keep(module.make_writer(folder, size, work), answers_file(folder, name))
 
 

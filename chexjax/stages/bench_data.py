@@ -71,7 +71,7 @@ def _ours(folder: Path, normalised: bool, pause: float) -> Step:
 
 
 def _torch(folder: Path, workers: int, pause: float) -> Step:
-    from chexjax.perf.torch_data import make_pass
+    from chexjax.perf.peers.torch_data import make_pass
 
     return make_pass(folder, workers=workers, step_seconds=pause)
 

@@ -23,9 +23,10 @@ from chexjax.distributed import is_first
 from chexjax.families import AnyFamily, preset
 from chexjax.mesh import AXES, MeshConfig, make_mesh
 from chexjax.ops.attention import Backend, backend_for
-from chexjax.perf import aot, inventory, speed
+from chexjax.perf import inventory, speed
 from chexjax.perf.chips import chip_of, wire_along
-from chexjax.perf.topology import topology
+from chexjax.perf.planning import aot
+from chexjax.perf.planning.topology import topology
 
 _FORM = (
     "chexjax doctor [--model=PRESET [--topology=v5e:4x4]] [--dtype=bfloat16] "

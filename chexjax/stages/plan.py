@@ -22,11 +22,11 @@ from chexjax.config.command import parse, read_flags, split_overrides
 from chexjax.mesh import AXES, MeshConfig, batch_ways, check_batch, parameter_names
 from chexjax.models import VLM
 from chexjax.ops.attention import Backend, backend_for
-from chexjax.perf import plan as planning
-from chexjax.perf import search
-from chexjax.perf.aot import TooLarge, effort
-from chexjax.perf.plan import StepShape
-from chexjax.perf.topology import Topology, accelerators, topology
+from chexjax.perf.planning import search
+from chexjax.perf.planning import step as planning
+from chexjax.perf.planning.aot import TooLarge, effort
+from chexjax.perf.planning.step import StepShape
+from chexjax.perf.planning.topology import Topology, accelerators, topology
 from chexjax.stages.align import make_objective
 from chexjax.stages.config import RunConfig
 from chexjax.stages.context import Context

@@ -15,12 +15,12 @@ from chexjax.families import Family, TextFamily, preset
 from chexjax.judges.trained import told
 from chexjax.mesh import batch_ways
 from chexjax.ops.attention import Backend
-from chexjax.perf.bulk import Program
-from chexjax.perf.plan import PlannedStep
-from chexjax.perf.recipe import Counts, StagePlan, chip_hours, recipe
-from chexjax.perf.scoring import most_rows
-from chexjax.perf.serving import Served, most_slots
-from chexjax.perf.topology import Topology
+from chexjax.perf.planning.bulk import Program
+from chexjax.perf.planning.recipe import Counts, StagePlan, chip_hours, recipe
+from chexjax.perf.planning.scoring import most_rows
+from chexjax.perf.planning.serving import Served, most_slots
+from chexjax.perf.planning.step import PlannedStep
+from chexjax.perf.planning.topology import Topology
 from chexjax.stages.config import RunConfig
 from chexjax.stages.generation import batching
 

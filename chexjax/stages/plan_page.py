@@ -11,9 +11,9 @@ from rich.table import Table
 
 from chexjax.mesh import AXES
 from chexjax.ops.attention import Backend
-from chexjax.perf.plan import PlannedStep, StepShape, Times, wire
-from chexjax.perf.published import like
-from chexjax.perf.topology import Topology
+from chexjax.perf.planning.published import like
+from chexjax.perf.planning.step import PlannedStep, StepShape, Times, wire
+from chexjax.perf.planning.topology import Topology
 
 _GIB = 2**30
 

@@ -27,7 +27,7 @@ TOY = Work(vision=(2, 16, 2, 16, 8), decoder=(3, 16, 2, 4), chosen=(5, 3), rejec
 def peer():
     """The torch peer with random parameters, and ours with the same ones."""
     pytest.importorskip("torch", reason="the peer needs torch: CHEXJAX_EXTRAS=bench")
-    from chexjax.perf.torch_align import Policy, Tower
+    from chexjax.perf.peers.torch_align import Policy, Tower
 
     ours = random_policy(work_of.family(TOY))
     params = nnx.to_pure_dict(nnx.state(ours))
@@ -81,7 +81,7 @@ def put_layer(layer, values):
 def test_the_torch_peer_computes_what_we_compute(peer):
     import torch
 
-    from chexjax.perf.torch_align import _tensors
+    from chexjax.perf.peers.torch_align import _tensors
 
     ours, tower, policy = peer
     batch = work_of.batch(TOY, seed=3)
@@ -128,7 +128,7 @@ def test_trl_computes_our_loss(our_loss, compact, monkeypatch):
     """At the same parameters, whether its head reads all positions or the responses' alone."""
     import trl
 
-    from chexjax.perf.trl_align import make_trainer, prepare
+    from chexjax.perf.peers.trl_align import make_trainer, prepare
 
     code, scored = trl.trainer.utils, set()
     head = code._ChunkedLogProbFunction.apply

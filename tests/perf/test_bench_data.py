@@ -35,7 +35,7 @@ def test_records_are_the_work_that_is_written_down(folder):
 def test_torch_makes_the_arrays_that_we_make(folder):
     """The same pixels to the last bit, and the same ids of the reports."""
     pytest.importorskip("torch", reason="the peer needs torch: CHEXJAX_EXTRAS=bench")
-    from chexjax.perf.torch_data import Records
+    from chexjax.perf.peers.torch_data import Records
 
     family = data_work.family()
     tokens = Tokens.load(data_work.tokenizer_folder(folder), family)
@@ -62,7 +62,7 @@ def test_torch_makes_the_arrays_that_we_make(folder):
 
 def test_torch_batches_are_padded_and_whole(folder):
     pytest.importorskip("torch", reason="the peer needs torch: CHEXJAX_EXTRAS=bench")
-    from chexjax.perf.torch_data import Records, collate
+    from chexjax.perf.peers.torch_data import Records, collate
 
     records = Records(folder)
     batch = collate([records[k] for k in range(3)])

@@ -13,8 +13,8 @@ import pytest
 
 from chexjax.families import Family, preset
 from chexjax.mesh import MeshConfig
-from chexjax.perf.plan import StepShape, plan_step, wire
-from chexjax.perf.topology import topology
+from chexjax.perf.planning.step import StepShape, plan_step, wire
+from chexjax.perf.planning.topology import topology
 from chexjax.train import SFT, TrainConfig
 
 HERE = Path(__file__).parent

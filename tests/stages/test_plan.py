@@ -7,11 +7,11 @@ import pytest
 
 from chexjax.__main__ import main
 from chexjax.mesh import MeshConfig
-from chexjax.perf.aot import Compiled
-from chexjax.perf.collectives import Collective
-from chexjax.perf.plan import PlannedStep, times, wire
-from chexjax.perf.topology import topology
-from chexjax.perf.traffic import Traffic
+from chexjax.perf.planning.aot import Compiled
+from chexjax.perf.planning.collectives import Collective
+from chexjax.perf.planning.step import PlannedStep, times, wire
+from chexjax.perf.planning.topology import topology
+from chexjax.perf.planning.traffic import Traffic
 from tests.stages.conftest import CONFIG
 
 SMALL = ["--prompt=20", "--response=20", "--config.align.batch_size=8"]

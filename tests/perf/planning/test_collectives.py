@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from jax.sharding import Mesh
 
-from chexjax.perf.collectives import Collective, collectives
-from chexjax.perf.hlo import Module
+from chexjax.perf.planning.collectives import Collective, collectives
+from chexjax.perf.planning.hlo import Module
 
 TEXT = """
 HloModule step, num_partitions=8

@@ -16,11 +16,11 @@ from chexjax.families import Family, llama, preset
 from chexjax.mesh import MeshConfig, make_mesh, parameter_shardings, path_name
 from chexjax.perf import inventory
 from chexjax.perf.chips import CHIPS
-from chexjax.perf.plan import StepShape
-from chexjax.perf.planner import Asked, served
-from chexjax.perf.scoring import plan_scoring
-from chexjax.perf.serving import plan_serving
-from chexjax.perf.topology import Topology, topology
+from chexjax.perf.planning.planner import Asked, served
+from chexjax.perf.planning.scoring import plan_scoring
+from chexjax.perf.planning.serving import plan_serving
+from chexjax.perf.planning.step import StepShape
+from chexjax.perf.planning.topology import Topology, topology
 from chexjax.testing import random_model
 
 COMPILERS = {"v5e": "libtpu", "h100": "jax_cuda12_plugin"}

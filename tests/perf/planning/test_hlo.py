@@ -4,7 +4,7 @@ import collections
 
 import pytest
 
-from chexjax.perf.hlo import Module
+from chexjax.perf.planning.hlo import Module
 
 TEXT = """
 HloModule step

@@ -8,14 +8,14 @@ import pytest
 from chexjax.config import ConfigError
 from chexjax.families import Family, preset
 from chexjax.mesh import MeshConfig, make_mesh
-from chexjax.perf.aot import Compiled
-from chexjax.perf.bulk import Program, largest_power
 from chexjax.perf.chips import CHIPS
-from chexjax.perf.plan import PlannedStep
-from chexjax.perf.recipe import Counts, chip_hours, recipe
-from chexjax.perf.serving import Served
-from chexjax.perf.topology import Topology
-from chexjax.perf.traffic import Traffic
+from chexjax.perf.planning.aot import Compiled
+from chexjax.perf.planning.bulk import Program, largest_power
+from chexjax.perf.planning.recipe import Counts, chip_hours, recipe
+from chexjax.perf.planning.serving import Served
+from chexjax.perf.planning.step import PlannedStep
+from chexjax.perf.planning.topology import Topology
+from chexjax.perf.planning.traffic import Traffic
 
 CHIP = CHIPS["h100"]
 MESH = make_mesh(MeshConfig(), devices=jax.devices()[:1])

@@ -18,8 +18,8 @@ from chexjax.families import TextFamily
 from chexjax.mesh import batch_ways, parameter_shardings, path_name
 from chexjax.models import LanguageModel, model_class
 from chexjax.ops.linear import Turned
-from chexjax.perf.bulk import Planned, Program, parameters_read, planned, resident
-from chexjax.perf.topology import Topology
+from chexjax.perf.planning.bulk import Planned, Program, parameters_read, planned, resident
+from chexjax.perf.planning.topology import Topology
 
 _REMEDY = "Use fewer slots, more of the mesh along tensor, or kv='int8'"
 

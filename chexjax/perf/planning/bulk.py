@@ -17,10 +17,10 @@ from jax.sharding import NamedSharding, PartitionSpec
 from chexjax.config import ConfigError
 from chexjax.families import TextFamily
 from chexjax.mesh import path_name
-from chexjax.perf.aot import build
-from chexjax.perf.executed import executed_flops
-from chexjax.perf.plan import PlannedStep, times
-from chexjax.perf.topology import Topology
+from chexjax.perf.planning.aot import build
+from chexjax.perf.planning.executed import executed_flops
+from chexjax.perf.planning.step import PlannedStep, times
+from chexjax.perf.planning.topology import Topology
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import numpy as np
 from jax.sharding import Mesh
 
-from chexjax.perf.hlo import Executed, Instruction, Module
+from chexjax.perf.planning.hlo import Executed, Instruction, Module
 
 KINDS = ("all-gather", "reduce-scatter", "all-reduce", "collective-permute", "all-to-all")
 

@@ -30,10 +30,10 @@ from chexjax.families import (
 from chexjax.mesh import batch_sharding, parameter_shardings
 from chexjax.models import Prefix, model_class
 from chexjax.ops.attention import Backend
-from chexjax.perf.collectives import Collective, collectives
-from chexjax.perf.hlo import Module
-from chexjax.perf.topology import Topology
-from chexjax.perf.traffic import Traffic, traffic
+from chexjax.perf.planning.collectives import Collective, collectives
+from chexjax.perf.planning.hlo import Module
+from chexjax.perf.planning.topology import Topology
+from chexjax.perf.planning.traffic import Traffic, traffic
 
 _PROMPT, _QUESTION, _RESPONSES, _RESPONSE = 1024, 128, 2, 256
 _TEXTS, _TEXT = 64, 128

@@ -2,9 +2,9 @@
 
 import pytest
 
-from chexjax.perf.hlo import Module
-from chexjax.perf.traffic import traffic
-from tests.perf.test_collectives import PIECES
+from chexjax.perf.planning.hlo import Module
+from chexjax.perf.planning.traffic import traffic
+from tests.perf.planning.test_collectives import PIECES
 
 KERNELS = """
 %slice (all: f32[10,100], at: s32[]) -> f32[100] {

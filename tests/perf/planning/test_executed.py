@@ -6,8 +6,8 @@ from flax import nnx
 from chexjax.families import Family, preset
 from chexjax.models import VLM
 from chexjax.perf import flops
-from chexjax.perf.executed import executed_flops
-from chexjax.perf.plan import StepShape, batch_shapes
+from chexjax.perf.planning.executed import executed_flops
+from chexjax.perf.planning.step import StepShape, batch_shapes
 from chexjax.train import SFT, TrainConfig
 from chexjax.train.optimizer import make_optimizer
 from chexjax.train.step import init_state, make_step, split_params

@@ -24,9 +24,9 @@ from chexjax.families import Family, TextFamily
 from chexjax.mesh import check_batch
 from chexjax.models import Memory
 from chexjax.ops.attention import Backend
-from chexjax.perf.bulk import Program, largest_power
-from chexjax.perf.planner import Asked, Filled, Planner, served
-from chexjax.perf.topology import Topology
+from chexjax.perf.planning.bulk import Program, largest_power
+from chexjax.perf.planning.planner import Asked, Filled, Planner, served
+from chexjax.perf.planning.topology import Topology
 
 _MOST = 512
 """Groups of a lane that are tried: with more, reading parameters is no longer what takes time."""

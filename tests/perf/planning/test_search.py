@@ -2,7 +2,7 @@
 
 import pytest
 
-from chexjax.perf.search import largest, meshes
+from chexjax.perf.planning.search import largest, meshes
 
 
 def tried(memory, cost, refuses=False):

@@ -19,9 +19,9 @@ from chexjax.families import PRESETS, AnyFamily, TextFamily, preset
 from chexjax.mesh import MeshConfig, batch_sharding, parameter_shardings
 from chexjax.models import LanguageModel, Prefix
 from chexjax.perf import inventory
-from chexjax.perf import topology as topologies
-from chexjax.perf.aot import compile_forward, uncached
-from chexjax.perf.topology import topology
+from chexjax.perf.planning import topology as topologies
+from chexjax.perf.planning.aot import compile_forward, uncached
+from chexjax.perf.planning.topology import topology
 
 COMPILERS = {"v5e:4x4": "libtpu", "h100:8": "jax_cuda12_plugin"}
 

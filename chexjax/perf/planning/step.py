@@ -18,11 +18,11 @@ from chexjax.families import Family, TextFamily
 from chexjax.mesh import batch_sharding
 from chexjax.models import model_class
 from chexjax.ops.attention import Backend
-from chexjax.perf.aot import Compiled, build
 from chexjax.perf.chips import wire_along
-from chexjax.perf.collectives import Collective
-from chexjax.perf.executed import executed_flops
-from chexjax.perf.topology import Topology
+from chexjax.perf.planning.aot import Compiled, build
+from chexjax.perf.planning.collectives import Collective
+from chexjax.perf.planning.executed import executed_flops
+from chexjax.perf.planning.topology import Topology
 from chexjax.train import Objective, TrainConfig
 from chexjax.train.optimizer import make_optimizer
 from chexjax.train.step import init_state, make_step, split_params, state_shardings

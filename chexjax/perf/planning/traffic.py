@@ -11,8 +11,8 @@ import dataclasses
 import functools
 from collections.abc import Iterator
 
-from chexjax.perf.collectives import KINDS
-from chexjax.perf.hlo import Executed, Instruction, Module
+from chexjax.perf.planning.collectives import KINDS
+from chexjax.perf.planning.hlo import Executed, Instruction, Module
 
 _NOTHING = {
     "parameter", "constant", "tuple", "get-tuple-element", "bitcast", "while", "conditional",

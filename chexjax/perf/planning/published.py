@@ -85,7 +85,7 @@ PUBLISHED: Sequence[Published] = (
         exposed=26.18,
     ),
 )
-"""TPUs at the effort `quick` of `perf.aot.effort`, which lets no gathering be hidden."""
+"""TPUs at the effort `quick` of `perf.planning.aot.effort`, which lets no gathering be hidden."""
 
 
 def like(chip: str) -> list[Published]:

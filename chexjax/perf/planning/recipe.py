@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from chexjax.families import Family
 from chexjax.judges.answer import LONGEST
 from chexjax.perf import judge_work
-from chexjax.perf.bulk import Program
-from chexjax.perf.plan import StepShape
-from chexjax.perf.planner import Asked
-from chexjax.perf.serving import Served
-from chexjax.perf.topology import Topology
+from chexjax.perf.planning.bulk import Program
+from chexjax.perf.planning.planner import Asked
+from chexjax.perf.planning.serving import Served
+from chexjax.perf.planning.step import StepShape
+from chexjax.perf.planning.topology import Topology
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -8,9 +8,9 @@ import pytest
 from jax.experimental import topologies
 
 from chexjax.mesh import AXES, MeshConfig, batch_sharding, make_mesh, parameter_shardings
-from chexjax.perf.aot import uncached
-from chexjax.perf.collectives import collectives
-from chexjax.perf.hlo import Module
+from chexjax.perf.planning.aot import uncached
+from chexjax.perf.planning.collectives import collectives
+from chexjax.perf.planning.hlo import Module
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("libtpu") is None,

@@ -12,9 +12,9 @@ from chexjax.families import Family
 from chexjax.mesh import batch_sharding, batch_ways, parameter_shardings
 from chexjax.models import VLM
 from chexjax.ops.attention import Backend
-from chexjax.perf.bulk import Program, largest_power, parameters_read, planned
-from chexjax.perf.plan import StepShape, batch_shapes
-from chexjax.perf.topology import Topology
+from chexjax.perf.planning.bulk import Program, largest_power, parameters_read, planned
+from chexjax.perf.planning.step import StepShape, batch_shapes
+from chexjax.perf.planning.topology import Topology
 from chexjax.train import SFT
 from chexjax.train.reference import scoring
 

@@ -1,0 +1,1 @@
+"""The same work done by other software, each where it is installed."""
