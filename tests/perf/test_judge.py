@@ -71,7 +71,7 @@ def test_a_peer_writes_what_we_write(folder, written, name):
         from chexjax.perf.judge_gguf import write_gguf
 
         write_gguf(folder, judge_work.family(TOY, FEW))
-    peer = importlib.import_module(f"chexjax.perf.{name}_judge")
+    peer = importlib.import_module(f"chexjax.perf.peers.{name}_judge")
     write = peer.make_writer(folder, TOY, FEW)
     assert (write() == written[0]).all()
     assert (write() == written[0]).all()  # nothing of the step before is in the way
