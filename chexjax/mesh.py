@@ -189,8 +189,8 @@ def compiler_options(mesh: Mesh) -> dict[str, bool] | None:
 
     A TPU's compiler would gather each split parameter piece by piece, in a ring around the parts of
     the matmul that reads it, and carry the unfinished sums through main memory each time. Gathered
-    whole beside the layer before it costs nothing that is not hidden. Sums that end up split stay
-    with the ring: as one reduction they would not be hidden.
+    whole, nearly all of it is beside the layer before. Sums that end up split stay with the ring:
+    as one reduction nothing would hide them.
     """
     on_tpu = mesh.devices.flat[0].platform == "tpu"
     return {"xla_tpu_enable_windowed_einsum_for_all_gather": False} if on_tpu else None

@@ -147,9 +147,9 @@ def build(traced: Any, topology: Topology, name: str, remedy: str) -> Compiled:
 def effort(name: str) -> Iterator[None]:
     """How hard the compiler for TPUs tries: `full` as in a run, or `quick`.
 
-    That takes a third of the time. Memory, operations and what is told come out nearly the same,
-    but no gathering is beside other work and less stays on the chip: steps look slower than they
-    are.
+    That takes a third of the time. Operations and what is told are the same, the peak of memory up
+    to an eighth less, but no gathering is beside other work and less stays on the chip: steps look
+    slower than they are.
     """
     usual = jax.config.jax_optimization_level  # type: ignore[attr-defined]
     try:

@@ -148,6 +148,27 @@ def test_gpus_beyond_a_host_stand_in_several():
 
 
 @pytest.mark.parametrize(
+    ("where", "devices", "package"),
+    [
+        ("v4:2x2x1", 4, "libtpu"),
+        ("v5p:2x2x1*2", 8, "libtpu"),
+        ("v6e:2x2", 4, "libtpu"),
+        ("a100:8", 8, "jax_cuda12_plugin"),
+        ("h100:16", 16, "jax_cuda12_plugin"),
+        ("b200:2x4", 8, "jax_cuda12_plugin"),
+    ],
+)
+def test_chips_slices_and_hosts_are_found_by_name(where, devices, package):
+    """A device is a whole chip, which has the memory and the peaks of its kind."""
+    if importlib.util.find_spec(package) is None:
+        pytest.skip(f"{package} is not installed: CHEXJAX_EXTRAS=aot launch/local test")
+    found = topology(where, MeshConfig())
+    assert found.mesh.size == devices
+    assert found.chip.flops * 1e-12 in (275, 459, 918, 312, 989, 2250)
+    assert found.memory > 30 * 2**30
+
+
+@pytest.mark.parametrize(
     ("where", "words"),
     [
         ("h10:8", "did you mean h100"),
