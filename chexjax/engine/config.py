@@ -57,3 +57,7 @@ class EngineConfig:
             raise ValueError(f"trust={self.trust} must be above 0 and at most 1")
         if self.kv not in ("compute", "int8"):
             raise ValueError(f"kv={self.kv!r} must be 'compute' or 'int8'")
+
+    def on(self, ways: int) -> EngineConfig:
+        """The same for so many devices that share a batch: each has as many lanes."""
+        return dataclasses.replace(self, lanes=-(-self.lanes // ways) * ways)

@@ -50,8 +50,7 @@ class Engine:
           likely: Text that many answers repeat, to draft from.
         """
         mesh = jax.sharding.get_abstract_mesh()
-        ways = 1 if mesh.empty else batch_ways(mesh)
-        config = dataclasses.replace(config, lanes=-(-config.lanes // ways) * ways)
+        config = config.on(1 if mesh.empty else batch_ways(mesh))
         self._spec, self._config = model.decoder.spec, config
         self._pools, self._likely = Pools(model, config), likely
         self._tickets = itertools.count()

@@ -102,8 +102,7 @@ class BulkPlan:
 
     @property
     def _judging(self) -> EngineConfig:
-        engine, ways = self.config.judge.green.local.engine, batch_ways(self.place.mesh)
-        return dataclasses.replace(engine, lanes=-(-engine.lanes // ways) * ways)
+        return self.config.judge.green.local.engine.on(batch_ways(self.place.mesh))
 
     def show(self, stage: str, console: Console) -> None:
         """Compiles what a stage of sample, judge and reference runs, and prints a table of it.
