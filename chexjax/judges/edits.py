@@ -12,9 +12,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from chexjax.data.phantom.grammar import pick
 from chexjax.data.phantom.lexicon import LEXICON
 from chexjax.judges.answer import INSIGNIFICANT, MATCHED, item
-from chexjax.judges.injection import pick
 from chexjax.judges.oracle import Point
 
 _SENTENCE = re.compile(r"(?<=[.!?])\s+")

@@ -1,17 +1,15 @@
-"""Candidates with errors put into them, as content, and as a policy's slips put them into text."""
+"""Reports written anew, and with slips in their text as a policy makes them."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 
 from chexjax.data.phantom import grammar
-from chexjax.data.phantom.findings import KINDS, Finding
-from chexjax.data.phantom.grammar import CHANGES, Content
+from chexjax.data.phantom.grammar import Content, pick
 from chexjax.data.phantom.paraphrases import SYNONYMS
-from chexjax.judges.answer import CATEGORIES
 
 _WORDS = """
 no not without with and or there is are but normal clear unchanged worse improved stable prior left
@@ -19,89 +17,6 @@ right bilateral both small mild moderate large severe upper mid lower the a of i
 lungs bones effusion pneumothorax consolidation atelectasis edema nodule mass fracture pacemaker
 catheter cardiomegaly enlarged . ,
 """.split()  # noqa: SIM905
-
-
-def inject(
-    content: Content, category: str, kinds: Sequence[str], rng: np.random.Generator
-) -> Content:
-    """Puts one error into what a report says, where there is room for it.
-
-    Args:
-      content: What the reference says.
-      category: One of GREEN's, `"a"` to `"f"`.
-      kinds: What false findings can be.
-      rng: Source of the choices.
-
-    Returns:
-      The content with the error; as it was where it has nothing to get wrong in that way.
-    """
-    return _INJECTIONS[category](content, kinds, rng)
-
-
-def _false(content: Content, kinds: Sequence[str], rng: np.random.Generator) -> Content:
-    absent = [k for k in kinds if k not in {f.kind for f in content.findings}]
-    if not absent:
-        return content
-    kind = pick(absent, rng)
-    table = KINDS[kind]
-    options = {"side": table.sides, "severity": table.severities, "zone": table.zones}
-    made = Finding(kind=kind, **{name: pick(x, rng) for name, x in options.items() if x})
-    denied = tuple(tuple(k for k in d if k != kind) for d in content.denied)
-    return dataclasses.replace(
-        content, findings=(*content.findings, made), denied=tuple(d for d in denied if d)
-    )
-
-
-def _missing(content: Content, kinds: Sequence[str], rng: np.random.Generator) -> Content:
-    if not content.findings:
-        return content
-    gone = int(rng.integers(len(content.findings)))
-    return dataclasses.replace(
-        content, findings=tuple(f for k, f in enumerate(content.findings) if k != gone)
-    )
-
-
-def _misplaced(content: Content, kinds: Sequence[str], rng: np.random.Generator) -> Content:
-    return _changed(content, ("side", "zone"), rng)
-
-
-def _misgraded(content: Content, kinds: Sequence[str], rng: np.random.Generator) -> Content:
-    return _changed(content, ("severity",), rng)
-
-
-def _changed(content: Content, fields: Sequence[str], rng: np.random.Generator) -> Content:
-    """Another value for one of the fields of one of the findings that has any."""
-    found = [
-        (k, field, [x for x in options if x != getattr(f, field)])
-        for k, f in enumerate(content.findings)
-        for field, options in _options(f).items()
-        if field in fields and options
-    ]
-    if not found:
-        return content
-    place, field, options = found[int(rng.integers(len(found)))]
-    findings = list(content.findings)
-    findings[place] = dataclasses.replace(findings[place], **{field: pick(options, rng)})
-    return dataclasses.replace(content, findings=tuple(findings))
-
-
-def _options(finding: Finding) -> dict[str, tuple[str, ...]]:
-    table = KINDS[finding.kind]
-    return {"side": table.sides, "severity": table.severities, "zone": table.zones}
-
-
-def _added(content: Content, kinds: Sequence[str], rng: np.random.Generator) -> Content:
-    others = [change for change in CHANGES if change != content.comparison]
-    return dataclasses.replace(content, comparison=pick(others, rng))
-
-
-def _omitted(content: Content, kinds: Sequence[str], rng: np.random.Generator) -> Content:
-    return dataclasses.replace(content, comparison=None)
-
-
-_INJECTIONS = dict(
-    zip(CATEGORIES, (_false, _missing, _misplaced, _misgraded, _added, _omitted), strict=True)
-)
 
 
 def replan(content: Content, rng: np.random.Generator) -> Content:
@@ -192,8 +107,3 @@ def vary(report: str, rng: np.random.Generator, share: float = 0.3) -> str:
 def _sentences(report: str) -> list[str]:
     parts = report.split(". ")
     return [p if p.endswith(".") else p + "." for p in parts]
-
-
-def pick(options: Sequence[str], rng: np.random.Generator) -> str:
-    """One of the options, each as likely as another."""
-    return options[int(rng.integers(len(options)))]

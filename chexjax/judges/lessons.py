@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from chexjax.data.phantom import grammar
+from chexjax.data.phantom.errors import inject
 from chexjax.data.phantom.findings import KINDS
 from chexjax.data.phantom.grammar import Content
 from chexjax.data.phantom.paraphrases import PARAPHRASES
@@ -103,7 +104,7 @@ class PhantomLessons:
             return self._slipped(reference, self._write(other, rng), rng)
         wrong = own
         for _ in range(int(rng.choice([0, 1, 2, 3, 5], p=[0.2, 0.25, 0.25, 0.2, 0.1]))):
-            wrong = injection.inject(wrong, str(rng.choice(CATEGORIES, p=_ODDS)), kinds, rng)
+            wrong = inject(wrong, str(rng.choice(CATEGORIES, p=_ODDS)), kinds, rng)
         if rng.random() < 0.6:
             wrong = injection.replan(wrong, rng)
         return self._report(wrong, other, rng, slips=0.3)

@@ -96,10 +96,10 @@ def write(content: Content, rng: np.random.Generator, book: Phrasebook = PHANTOM
     """
     known = [d for d in content.denied if d in book.negative]
     opening = [_positive(f, rng, book) for f in content.findings]
-    opening += [_pick(book.negative[d], rng) for d in known]
+    opening += [pick(book.negative[d], rng) for d in known]
     sentences = [opening[i] for i in rng.permutation(len(opening))]
     if len(known) < len(content.denied):
-        sentences.append(_pick(book.otherwise, rng))
+        sentences.append(pick(book.otherwise, rng))
     if content.comparison is not None:
         opens = rng.random() < 0.9
         templates = (book.opening if opens else book.closing)[content.comparison]
@@ -142,8 +142,8 @@ def sentence(words: str) -> str:
 def _positive(finding: Finding, rng: np.random.Generator, book: Phrasebook) -> str:
     both = f"{finding.kind} bilateral" if finding.side == "bilateral" else finding.kind
     words = phrases.GRADE_WORDS.get(finding.kind, {}).get(finding.severity or "", ("",))
-    grade = _pick(words, rng)
-    template = _pick(book.positive[both], rng)
+    grade = pick(words, rng)
+    template = pick(book.positive[both], rng)
     return template.format(grade=grade, side=finding.side, zone=finding.zone)
 
 
@@ -153,18 +153,19 @@ def _compared(content: Content, templates: Sequence[str], rng: np.random.Generat
     if kinds and rng.random() < 0.6:
         plural = any(f.kind == kinds[0] and f.side == "bilateral" for f in content.findings)
         thing = f"the {kinds[0]}s are" if plural else f"the {kinds[0]} is"
-    return _pick(templates, rng).format(thing=thing)
+    return pick(templates, rng).format(thing=thing)
 
 
 def indication(content: Content, rng: np.random.Generator) -> str:
     """Why the study was asked for: mostly a common complaint, at times a hint, at times "None"."""
     if content.comparison is not None and rng.random() < 0.25:
-        return _pick(phrases.FOLLOW_UP, rng)
+        return pick(phrases.FOLLOW_UP, rng)
     if content.findings and rng.random() < 0.3:
         finding = content.findings[int(rng.integers(len(content.findings)))]
-        return _pick(phrases.HINTS[finding.kind], rng)
-    return _pick(phrases.COMPLAINTS, rng)
+        return pick(phrases.HINTS[finding.kind], rng)
+    return pick(phrases.COMPLAINTS, rng)
 
 
-def _pick(options: Sequence[str], rng: np.random.Generator) -> str:
+def pick(options: Sequence[str], rng: np.random.Generator) -> str:
+    """One of the options, each as likely as another."""
     return options[int(rng.integers(len(options)))]

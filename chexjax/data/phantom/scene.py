@@ -14,7 +14,7 @@ NORMAL_SHARE = 0.35
 COUNT_ODDS = (0.3, 0.4, 0.3)
 """Odds of one, two and three findings in the others."""
 
-SCENE, DRAWING, REPORT, FILM = range(4)
+SCENE, DRAWING, REPORT, FILM, MISTAKE = range(5)
 """The independent random streams of one study."""
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import io
+from typing import Any
 
 from PIL import Image
 
-from chexjax.data.phantom import findings, grammar
+from chexjax.data.phantom import errors, findings, grammar
 from chexjax.data.phantom.draw import draw
 from chexjax.data.phantom.findings import KINDS
-from chexjax.data.phantom.scene import REPORT, Scene, sample_scene, stream
+from chexjax.data.phantom.scene import MISTAKE, REPORT, Scene, sample_scene, stream
 from chexjax.data.study import SPLITS, Study
 
 # Run lengths only: the film's grain leaves nothing else to find, and this is quickest.
@@ -29,6 +30,8 @@ class PhantomConfig:
       lateral: Share of studies that have a lateral view too, in [0, 1].
       kinds: What the phantoms can show, names out of `findings.KINDS`.
       prior: Share of reports that compare with a prior study, in [0, 1].
+      noise: Share of training reports with one error in what they say, in [0, 1]; held-out ones are
+        always right.
       seed: Another seed, other people.
     """
 
@@ -39,10 +42,11 @@ class PhantomConfig:
     lateral: float = 0.0
     kinds: tuple[str, ...] = tuple(KINDS)
     prior: float = 0.2
+    noise: float = 0.0
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("lateral", "prior"):
+        for name in ("lateral", "prior", "noise"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name}={getattr(self, name)} is a share; give it in [0, 1]")
         for name in (*SPLITS, "seed"):
@@ -60,9 +64,9 @@ class PhantomSource:
     """A sequence of studies, each wholly determined by `config.seed` and its index.
 
     The splits follow each other by index: train, validate, test. What an index holds depends on
-    no other field but `kinds`, `prior` (in the report), `lateral` (in the views) and `size` (in the
-    pixels), so a larger training split moves the held-out studies to other indices: other
-    people, never the same ones.
+    no other field but `kinds`, `prior` and `noise` (in the report), `lateral` (in the views) and
+    `size` (in the pixels), so a larger training split moves the held-out studies to other indices:
+    other people, never the same ones.
     """
 
     def __init__(self, config: PhantomConfig) -> None:
@@ -98,20 +102,25 @@ class PhantomSource:
         two_views = rng.random() < self.config.lateral
         content = grammar.plan(scene.findings, rng, prior=self.config.prior)
         views = ("frontal", "lateral") if two_views else ("frontal",)
+        truth: dict[str, Any] = {
+            "findings": [f.to_dict() for f in scene.findings],
+            "comparison": content.comparison,
+        }
+        indication, split, said = grammar.indication(content, rng), self._split(index), content
+        wrong = stream(seed, index, MISTAKE)
+        if split == "train" and wrong.random() < self.config.noise:
+            said, truth["mistake"] = errors.mistaken(content, self.config.kinds, wrong)
         return Study(
             id=self.id(index),
-            split=self._split(index),
+            split=split,
             images=tuple(png(scene, view, self.config.size) for view in views),
             views=views,
-            indication=grammar.indication(content, rng),
-            findings=grammar.write(content, rng),
+            indication=indication,
+            findings=grammar.write(said, rng),
             impression=grammar.conclude(scene.findings),
             attributes={"exposure": _exposure(scene)},
             labels=findings.labels(f.kind for f in scene.findings),
-            truth={
-                "findings": [f.to_dict() for f in scene.findings],
-                "comparison": content.comparison,
-            },
+            truth=truth,
         )
 
     def _split(self, index: int) -> str:
