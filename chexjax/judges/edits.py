@@ -42,6 +42,7 @@ _GRADES = (
     ("minimal", "massive"),
     ("tiny", "large"),
 )
+_OPPOSITES = (_PLACES, _GRADES)
 _NEXT_GRADES = (("mild", "moderate"), ("small", "moderate"), ("moderate", "severe"))
 _COMPARISONS = (
     "This is unchanged from the prior study.",
@@ -103,6 +104,25 @@ def edit(reference: str, other: str, rng: np.random.Generator, most: int = 4) ->
     if rng.random() < 0.3:
         kept = [kept[k] for k in rng.permutation(len(kept))]
     return Edited(" ".join(kept), points)
+
+
+def falsified(reference: str, rng: np.random.Generator) -> str | None:
+    """The report with one significant error in it, and as fluent as it was.
+
+    A side, a zone or a grade has its opposite's place. No negation is turned round: a sentence that
+    is made in this way is often one that nobody writes, so that it is unlikely, true or not.
+
+    Args:
+      reference: The report.
+      rng: Source of the choices.
+
+    Returns:
+      None where nothing has an opposite.
+    """
+    said = sentences(reference)
+    swapped = ((k, _swapped(said[k], pairs)) for k in range(len(said)) for pairs in _OPPOSITES)
+    wrong = [[*said[:k], text, *said[k + 1 :]] for k, text in swapped if text != said[k]]
+    return " ".join(wrong[int(rng.integers(len(wrong)))]) if wrong else None
 
 
 def _edited(sentence: str, rng: np.random.Generator, *, last: bool) -> tuple[str, list[str]]:

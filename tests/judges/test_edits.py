@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from chexjax.judges.edits import edit, sentences
-from chexjax.judges.oracle import count
+from chexjax.data.phantom.source import PhantomConfig, PhantomSource
+from chexjax.judges.edits import edit, falsified, sentences
+from chexjax.judges.oracle import PhantomOracle, count
 
 FINDING = "Small nodule in the left upper lobe."
 
@@ -41,6 +42,22 @@ def edited(reference, other="Normal.", seeds=range(40), most=1):
 )
 def test_an_edit_counts_as_what_it_is(reference, candidate, errors):
     assert edited(reference)[candidate] == errors
+
+
+def test_a_falsified_reference_has_one_error_and_else_the_same_words():
+    kinds = ("cardiomegaly", "effusion", "pneumothorax", "consolidation", "pacemaker")
+    source = PhantomSource(PhantomConfig(train=150, validate=0, test=0, size=32, kinds=kinds))
+    references = [study.findings for study in source]
+    made = [falsified(text, np.random.default_rng(k)) for k, text in enumerate(references)]
+    pairs = [(right, wrong) for right, wrong in zip(references, made, strict=True) if wrong]
+    assert 60 < len(pairs) < 120  # of healthy people nothing has an opposite
+    verdicts = PhantomOracle().judge(*(list(texts) for texts in zip(*pairs, strict=True)))
+    errors = [verdict.details["significant"] for verdict in verdicts]
+    assert all(sum(one.values()) == one["c"] + one["d"] == 1 for one in errors)
+    for right, wrong in pairs:
+        changed = [a != b for a, b in zip(right.split(), wrong.split(), strict=True)]
+        assert sum(changed) == 1
+    assert falsified("The lungs are clear.", np.random.default_rng(0)) is None
 
 
 @pytest.mark.parametrize("reference", [FINDING, "Normal.", "No edema. Normal. No effusion."])
