@@ -11,8 +11,11 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from chexjax.evaluate import plots
+from chexjax.artefacts import write_atomic
+from chexjax.evaluate import claims_table, plots
 from chexjax.evaluate.cells import cell, share
+from chexjax.evaluate.claims import Answer
+from chexjax.evaluate.claims_table import Levels
 from chexjax.evaluate.results import write_results
 from chexjax.evaluate.significance import Interval, mean_intervals, number
 from chexjax.evaluate.studies.divergence import AXIS
@@ -134,19 +137,35 @@ def selected(entries: Sequence[Entry]) -> Entry | None:
     return max(runs, key=lambda entry: scores[entry.name], default=None)
 
 
-def write(entries: Sequence[Entry], facts: Mapping[str, str], folder: Path) -> None:
-    """Writes `comparison.json` and `comparison.html`.
+def write(
+    entries: Sequence[Entry],
+    facts: Mapping[str, str],
+    folder: Path,
+    answers: Sequence[Answer],
+    levels: Levels,
+) -> None:
+    """Writes `comparison.json` and `comparison.html`, and where anything is claimed `claims.md`.
 
     Args:
       entries: SFT and all runs.
       facts: What else is worth knowing, name and value.
       folder: Where.
+      answers: To the claims.
+      levels: What was measured of all policies.
     """
     best = selected(entries)
     rows = [dataclasses.asdict(entry) | {"selected": entry is best} for entry in entries]
-    write_results({"runs": rows, "facts": facts}, folder / "comparison.json")
+    found = {"claims": list(map(dataclasses.asdict, answers)), "levels": dataclasses.asdict(levels)}
+    write_results({"runs": rows, "facts": facts, **found}, folder / "comparison.json")
+    if answers or levels.scales:
+        write_atomic(folder / "claims.md", claims_table.markdown(answers, levels))
     title = f"{len(entries) - sum(e.selection is None for e in entries)} runs compared"
     page = Page(title, _verdict(best, facts), above="chexjax sweep")
+    if answers:
+        page.section("Claims", claims_table.section(answers), lead=claims_table.LEAD)
+    if levels.scales:
+        body = claims_table.levels_section(levels)
+        page.section("Policies", body, lead=claims_table.LEVELS_LEAD)
     table = html_table(_HEADINGS, [_cells(entry, best, cell) for entry in entries])
     page.section("Runs", table, lead=_LEAD)
     page.section("Length and divergence", _pictures(entries))

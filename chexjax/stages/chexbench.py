@@ -66,6 +66,23 @@ def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
     return draft.finish(rows=len(asked))
 
 
+def answered(system: str) -> tuple[Stage, ...]:
+    """The stages that ask a policy, in their order, as far as a config needs them."""
+    return QUESTIONS, _SCORES[system], _WRITTEN[system]
+
+
+def right_answers(context: Context, system: str) -> dict[str, dict[str, float]]:
+    """Task -> question id -> 1 where a policy is right, 0 where not, by the first protocol."""
+    config, said = context.config, _answers(context, system)
+    asked, _ = _answered(context.artefact(QUESTIONS), [said], config)
+    found: dict[str, dict[str, float]] = {}
+    for question in asked:
+        if question.options:
+            choice = said[question.id].choice(config.chexbench.protocols[0], len(question.options))
+            found.setdefault(question.task, {})[question.id] = float(choice == question.answer)
+    return found
+
+
 def _answers(context: Context, system: str) -> dict[str, Answer]:
     """Question id -> what one policy said."""
     config = context.config

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -12,10 +12,11 @@ from rich.table import Table
 from chexjax import artefacts
 from chexjax.artefacts import Artefact
 from chexjax.config import ConfigError
-from chexjax.evaluate import comparison
+from chexjax.evaluate import claims_table, comparison
+from chexjax.evaluate.claims import Answer
 from chexjax.evaluate.comparison import Entry
 from chexjax.evaluate.studies.divergence import NONE
-from chexjax.judges import uncontrolled
+from chexjax.judges import Judge, uncontrolled
 from chexjax.stages.align import ALIGN
 from chexjax.stages.context import Context, Stage
 from chexjax.stages.divergence import divergence_of
@@ -23,7 +24,9 @@ from chexjax.stages.ingest import INGEST
 from chexjax.stages.judge import JUDGE, files_of, judge_of
 from chexjax.stages.predict import predict
 from chexjax.stages.sft import SFT
-from chexjax.stages.sweep import Run, runs
+from chexjax.stages.sweep import Run, elsewhere, runs
+from chexjax.stages.sweep_claims import Asked
+from chexjax.stages.sweep_measures import reports
 from chexjax.stages.systems import DIVERGENCE, OWN
 
 _VALIDATION = predict(ALIGN, split="validate")
@@ -32,15 +35,32 @@ _LAST = (OWN["SFT"], OWN["aligned"], _VALIDATION, _DIVERGENCE)
 """What a comparison needs of each run, behind the stages of the method."""
 
 FOLDER = "comparison"
+_ELSEWHERE = "elsewhere"
+"""Folder of what is made of another source."""
 
 
-def contexts(context: Context) -> dict[str, Context]:
-    """A context for each run of the sweep, by name.
+@dataclasses.dataclass(frozen=True)
+class Prepared:
+    """A sweep whose every name is understood.
+
+    Attributes:
+      runs: Its runs.
+      inside: A context for each, by name.
+    """
+
+    runs: Sequence[Run]
+    inside: Mapping[str, Context]
+
+
+def prepare(context: Context) -> Prepared:
+    """The runs of a sweep.
 
     Raises:
-      ConfigError: a point cannot be read, or there is nothing to select a run by.
+      ConfigError: a point or a claim cannot be read, or there is nothing to select a run by.
     """
-    found = {run.name: _inside(context, run) for run in runs(context.config)}
+    found = runs(context.config)
+    prepared = Prepared(found, {run.name: _inside(context, run) for run in found})
+    _asked(context, prepared)
     source = context.config.source
     if source.name == "phantom" and not source.phantom.validate:
         raise ConfigError(
@@ -52,56 +72,112 @@ def contexts(context: Context) -> dict[str, Context]:
             f"config.evaluate.systems lacks {min(lacking)!r}: a sweep compares each aligned policy "
             "with SFT; leave both in"
         )
-    return found
+    return prepared
 
 
 def _inside(context: Context, run: Run) -> Context:
     return dataclasses.replace(context, config=run.config, place=run.folder)
 
 
-def plan(context: Context, method: Sequence[Stage]) -> Table:
+def _asked(context: Context, prepared: Prepared) -> Asked:
+    return Asked(context, prepared.runs, prepared.inside, uncontrolled(_selects_by(context)))
+
+
+def _selects_by(context: Context) -> str:
+    return context.config.sweep.select_by or context.config.judge.name
+
+
+def _with_elsewhere(context: Context, prepared: Prepared) -> Prepared:
+    """The same, knowing where the studies of the sweep's other source are, which are read now."""
+    if not context.config.sweep.elsewhere:
+        return prepared
+    other = dataclasses.replace(
+        context,
+        config=elsewhere(context.config),
+        place=lambda stage: f"{_ELSEWHERE}/{stage.folder}",
+    )
+    folder = str(other.run(INGEST).path)
+
+    def told(one: Context) -> Context:
+        evaluate = dataclasses.replace(one.config.evaluate, elsewhere=folder)
+        return dataclasses.replace(one, config=dataclasses.replace(one.config, evaluate=evaluate))
+
+    inside = {name: told(one) for name, one in prepared.inside.items()}
+    return dataclasses.replace(prepared, inside=inside)
+
+
+def plan(context: Context, prepared: Prepared, method: Sequence[Stage]) -> Table:
     """Which artefacts a sweep makes, and how many runs share each."""
-    shared: dict[str, int] = {}
-    for one in contexts(context).values():
-        for stage in _stages(one, method):
-            shared[one.place(stage)] = shared.get(one.place(stage), 0) + 1
+    shared: dict[str, set[str]] = {}
+    for run, stage in _everything(prepared.inside, method, _asked(context, prepared)):
+        shared.setdefault(prepared.inside[run].place(stage), set()).add(run)
     table = Table("artefact", "runs that share it", title="Sweep")
-    for folder, count in shared.items():
-        table.add_row(folder, str(count))
+    for folder, sharing in shared.items():
+        table.add_row(folder, str(len(sharing)))
     return table
 
 
-def sweep(context: Context, method: Sequence[Stage], console: Console) -> None:
+def sweep(context: Context, prepared: Prepared, method: Sequence[Stage], console: Console) -> None:
     """Does what is left of a sweep, and compares its runs.
 
     Args:
       context: Of the sweep's config.
+      prepared: Its runs.
       method: The stages of a run, in their order, up to the aligned policy.
       console: Gets the table.
     """
     done: set[str] = set()
-    inside = contexts(context)
-    for one in inside.values():
-        for stage in _stages(one, method):
-            if one.place(stage) not in done:
-                one.run(stage)
-                done.add(one.place(stage))
-    entries = _compare(context, inside)
+    prepared = _with_elsewhere(context, prepared)
+    inside, asked = prepared.inside, _asked(context, prepared)
+    for run, stage in _everything(inside, method, asked):
+        if (place := inside[run].place(stage)) not in done:
+            inside[run].run(stage)
+            done.add(place)
+    entries, answers = _compare(context, inside, asked)
     comparison.show(entries, console)
+    if answers:
+        claims_table.show(answers, console)
     console.print(f"comparison: {context.workdir / FOLDER / 'comparison.html'}")
 
 
-def _stages(context: Context, method: Sequence[Stage]) -> list[Stage]:
-    return [stage for stage in (*method, *_LAST) if stage.needed(context.config)]
+def _everything(
+    inside: Mapping[str, Context], method: Sequence[Stage], asked: Asked
+) -> Iterator[tuple[str, Stage]]:
+    """What is to be done in which run, in order: first what every run needs, then the measures."""
+    for run, one in inside.items():
+        yield from ((run, s) for s in (*method, *_LAST) if s.needed(one.config))
+    yield from asked.stages()
 
 
-def _compare(context: Context, inside: dict[str, Context]) -> list[Entry]:
+def _compare(
+    context: Context, inside: Mapping[str, Context], asked: Asked
+) -> tuple[list[Entry], list[Answer]]:
     """Makes the artefact anew: it is cheap, and its inputs are checked by that."""
-    by = context.config.sweep.select_by or context.config.judge.name
-    name_of, seed = uncontrolled(by), context.config.seed
-    judge, selects = judge_of(context, name_of), judge_of(context, by)
+    by, seed = _selects_by(context), context.config.seed
+    name_of = uncontrolled(by)
+    entries = _entries(inside, judge_of(context, name_of), judge_of(context, by), seed)
+    answers, levels = asked.answers(), asked.levels()
+    inputs = {one.place(stage): one.artefact(stage) for one in inside.values() for stage in _LAST}
+    judges = {**JUDGE.content(context.config), **files_of(context.config, by)}
+    sweep = context.config.sweep
+    declared = {"claims": list(sweep.claims), "measures": list(sweep.measures)}
+    begun = artefacts.begin(
+        context.workdir / FOLDER,
+        "comparison",
+        content={"runs": list(inside), "select_by": by, **declared, **judges},
+        config=dataclasses.asdict(context.config),
+        inputs=inputs | asked.inputs(),
+    )
+    if not isinstance(begun, Artefact):
+        facts = {"judge": name_of, "selected by": by, "seed": str(seed)}
+        comparison.write(entries, facts, begun.path, answers, levels)
+        begun.finish(rows=len(entries))
+    return entries, answers
+
+
+def _entries(inside: Mapping[str, Context], judge: Judge, selects: Judge, seed: int) -> list[Entry]:
+    """Every run, and before it what it started from."""
     entries: dict[str, Entry] = {}
-    inputs: dict[str, Artefact] = {}
     for name, one in inside.items():
         start = one.place(SFT).removesuffix(SFT.folder) + comparison.SFT
         if start not in entries:
@@ -117,25 +193,10 @@ def _compare(context: Context, inside: dict[str, Context]) -> list[Entry]:
             seed=seed,
             sft=entries[start],
         )
-        inputs |= {one.place(stage): one.artefact(stage) for stage in _LAST}
-    judges = {**JUDGE.content(context.config), **files_of(context.config, by)}
-    begun = artefacts.begin(
-        context.workdir / FOLDER,
-        "comparison",
-        content={"runs": list(inside), "select_by": by, **judges},
-        config=dataclasses.asdict(context.config),
-        inputs=inputs,
-    )
-    if not isinstance(begun, Artefact):
-        facts = {"judge": name_of, "selected by": by, "seed": str(seed)}
-        comparison.write(list(entries.values()), facts, begun.path)
-        begun.finish(rows=len(entries))
     return list(entries.values())
 
 
 def _reports(context: Context, stage: Stage) -> tuple[list[str], list[str]]:
     """References and reports of held-out studies."""
-    references = {row["id"]: row["findings"] for row in context.artefact(INGEST).rows()}
-    rows = list(context.artefact(stage).rows())
-    texts = [row["candidates"][0]["report"] for row in rows]
-    return [references[row["id"]] for row in rows], texts
+    pairs = reports(context, stage, context.artefact(INGEST)).values()
+    return [reference for reference, _ in pairs], [report for _, report in pairs]

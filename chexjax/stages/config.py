@@ -89,14 +89,19 @@ class JudgeConfig(JudgeSettings):
       name: A judge's name; see `chexjax.judges.JUDGES`. With `lc_` before it, scores are divided by
         excess words, or with `lc_characters_` or `lc_sentences_` by these, and so pairs are built
         controlled for length.
+      noise: Standard deviation of what is added by chance to each score of a candidate, in the
+        judge's own units: a worse judge, by a known amount. Held-out reports are scored without.
       unit: Studies judged in one unit of work.
     """
 
     name: str = "oracle"
+    noise: float = 0.0
     unit: int = 256
 
     def __post_init__(self) -> None:
         """Refuses scores of candidates that would depend on the unit that a study falls into."""
+        if self.noise < 0:
+            raise ValueError(f"noise={self.noise} is a standard deviation; give 0 or more")
         name = uncontrolled(self.name)
         within = name.startswith("radcliq_")
         score = self.radcliq.bertscore if within else self.bertscore
@@ -281,10 +286,24 @@ class SweepConfig:
       select_by: The judge that compares the runs, and by whose mean score of the validation split
         one of them is selected; with `lc_` before it, by the score divided by excess length. The
         run's own judge where it is empty.
+      repeat: The axis whose points repeat the others, by other seeds; empty where none does.
+      claims: What is claimed before the runs are made, each in a sentence, and how it is measured:
+        `("DPO gains: of=dpo minus=SFT measure=score expect=more margin=0.03", ...)`. `of` and
+        `minus` are points of the axes but `repeat`, joined by `/` where there are several. `SFT` is
+        the policy that the other side's run started from, `POINT/SFT` that of a point's, and behind
+        either `@STEP` is how it was on the way, see `sft.keep_every`. For measures see
+        `stages.sweep_measures.make_measure`, for expectations and margins `evaluate.claims`.
+      measures: Measures of which a table says the value of every policy.
+      elsewhere: Fields of the other source on whose held-out studies measures that begin with
+        `elsewhere_` are taken, as in a point; empty for `evaluate.elsewhere`, if that names one.
     """
 
     axes: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     select_by: str = ""
+    repeat: str = ""
+    claims: tuple[str, ...] = ()
+    measures: tuple[str, ...] = ()
+    elsewhere: str = ""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

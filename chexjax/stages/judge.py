@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import jax
 import numpy as np
 
 from chexjax.artefacts import Artefact, Draft
@@ -20,6 +21,7 @@ from chexjax.judges import (
 )
 from chexjax.judges.answer import judgement
 from chexjax.judges.examination import examine
+from chexjax.rng import row_keys
 from chexjax.rows import Unit, map_units
 from chexjax.stages.config import RunConfig
 from chexjax.stages.context import Context, Stage
@@ -63,7 +65,8 @@ def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
 
     def unit(number: int) -> Unit:
         first = number * config.unit
-        return Unit(_judged(judge, candidates[first : first + config.unit]))
+        judged = _judged(judge, candidates[first : first + config.unit])
+        return Unit(_disturbed(judged, config.noise, context.config.seed))
 
     def summarise(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         return _statistics(rows) | _spent(rows, context.config) | _checked(rows, context)
@@ -84,6 +87,23 @@ def _judged(judge: Judge, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]
         row | {"judgements": [{"score": v.score, "details": dict(v.details)} for v in judged]}
         for row, judged in zip(rows, said, strict=True)
     ]
+
+
+def _disturbed(rows: list[dict[str, Any]], noise: float, seed: int) -> list[dict[str, Any]]:
+    """The same with noise on every score; what the judge said is kept in the details."""
+    if not noise:
+        return rows
+    keys = row_keys(seed, "judge noise", [row["id"] for row in rows], len(rows[0]["judgements"]))
+    drawn = noise * np.asarray(jax.vmap(jax.vmap(jax.random.normal))(keys), np.float64)
+    return [
+        row | {"judgements": [_moved(*pair) for pair in zip(row["judgements"], by, strict=True)]}
+        for row, by in zip(rows, drawn.tolist(), strict=True)
+    ]
+
+
+def _moved(judged: dict[str, Any], by: float) -> dict[str, Any]:
+    score = judged["score"]
+    return {"score": score + by, "details": {**judged["details"], "undisturbed": score}}
 
 
 def _statistics(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:

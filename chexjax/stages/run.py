@@ -15,7 +15,7 @@ from chexjax.config.command import Command, parse
 from chexjax.distributed import in_job, is_first
 from chexjax.stages.bench import bench
 from chexjax.stages.chain import BEFORE_CONTROL, COMMANDS
-from chexjax.stages.compare import contexts, plan, sweep
+from chexjax.stages.compare import plan, prepare, sweep
 from chexjax.stages.config import RunConfig
 from chexjax.stages.context import Context
 from chexjax.stages.datasets import datasets
@@ -120,16 +120,16 @@ def _sweep(command: Command, context: Context, console: Console) -> None:
             f"{context.share.of}; leave config.share out, or start one process alone"
         )
     check_selection(context.config)
-    inside = contexts(context)
-    for one in inside.values():
+    prepared = prepare(context)
+    for one in prepared.inside.values():
         check(one)
     if command.dry_run:
-        console.print(plan(context, BEFORE_CONTROL))
-        name, first = next(iter(inside.items()))
+        console.print(plan(context, prepared, BEFORE_CONTROL))
+        name, first = next(iter(prepared.inside.items()))
         console.print(f"the first run, {name}:")
         dry_run(first, console)
         return
-    for one in inside.values():
+    for one in prepared.inside.values():
         require_start(one.config)
-    sweep(context, BEFORE_CONTROL, console)
+    sweep(context, prepared, BEFORE_CONTROL, console)
     console.print(context.clock.table())

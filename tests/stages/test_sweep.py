@@ -5,6 +5,7 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from chexjax.__main__ import main
@@ -12,13 +13,17 @@ from chexjax.config import ConfigError
 from chexjax.evaluate.comparison import measured, selected
 from chexjax.evaluate.studies.divergence import NONE
 from chexjax.judges import build
+from chexjax.rows import Rows
 from chexjax.stages.align import ALIGN
+from chexjax.stages.compare import prepare
 from chexjax.stages.config import RunConfig, SweepConfig
+from chexjax.stages.context import Context
 from chexjax.stages.ingest import INGEST
 from chexjax.stages.pair import PAIR
 from chexjax.stages.reference import REFERENCE
 from chexjax.stages.sample import SAMPLE
 from chexjax.stages.sweep import runs
+from chexjax.trackers import StageClock
 from tests.stages.conftest import ROOT
 
 CONFIG = Path(__file__).parents[2] / "configs" / "sweep.py"
@@ -59,6 +64,19 @@ def test_each_axis_parts_what_it_decides_and_what_follows():
     assert len({run.folder(PAIR) for run in found}) == 4
 
 
+def test_points_of_one_axis_part_what_each_decides_itself():
+    """So that a study can set its points by hand, and what they do not set is made once."""
+    points = ("dpo: loss.name=dpo", "rouge: judge.name=rouge_l", "noisy: source.phantom.noise=0.5")
+    found = runs(swept(seed=("a: seed=0", "b: seed=1"), point=points))
+    assert [run.name for run in found[:2]] == ["a/dpo", "a/rouge"]
+    folders = {run.name: [run.folder(s) for s in (INGEST, SAMPLE, PAIR, ALIGN)] for run in found}
+    assert folders["b/dpo"] == ["studies", "b/candidates", "b/pairs", "b/dpo/aligned"]
+    assert folders["b/rouge"] == ["studies", "b/candidates", "b/rouge/pairs", "b/rouge/aligned"]
+    assert folders["b/noisy"][:2] == ["noisy/studies", "b/noisy/candidates"]
+    assert [run.beside("seed") for run in found] == 2 * ["dpo", "rouge", "noisy"]
+    assert [run.beside("seed") for run in runs(swept(seed=("a: seed=0",)))] == ["aligned"]
+
+
 def test_a_new_point_moves_nothing():
     before, after = runs(swept(loss=LOSSES)), runs(swept(loss=(*LOSSES, "ipo: loss.name=ipo")))
     for run in before:
@@ -82,6 +100,41 @@ def test_a_new_point_moves_nothing():
 def test_a_point_that_cannot_be_read_is_named(points, message):
     with pytest.raises(ConfigError, match=message):
         runs(swept(loss=points))
+
+
+def test_names_that_could_mean_two_things_are_refused():
+    with pytest.raises(ConfigError, match="'one' and 'two' both have a point 'a'"):
+        runs(swept(one=("a: seed=0",), two=("a: loss.name=ipo",)))
+    sweep = SweepConfig(axes={"seed": ("a: seed=0",)}, repeat="seeds")
+    with pytest.raises(ConfigError, match="repeat='seeds' is no axis; did you mean seed"):
+        runs(RunConfig(sweep=sweep))
+
+
+CLAIM = "Good: of=orpo minus=SFT measure=words expect=more margin=1"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("=orpo", "=orpho"), "'Good': no policy 'orpho'; did you mean orpo?"),
+        (("=orpo", "=SFT"), "of=SFT and minus=SFT are the same policy; say whose SFT is meant"),
+        (("words", "wordes"), "'Good': no measure 'wordes'; did you mean words?"),
+        (("words", "elsewhere_green_1"), "no measure 'elsewhere_green_1'"),
+        (("words", "elsewhere_words"), "there is no other source; set config.sweep.elsewhere"),
+        (("words", "accuracy"), "no questions are asked; set config.chexbench.questions"),
+        (("words", "tau"), "no candidates are ranked for it; name an aligned policy"),
+        (("SFT", "SFT@8"), "a step on the way has written no reports"),
+        (("SFT measure=words", "SFT@8 measure=logp_gap"), "keep_every=0 keeps no step 8"),
+    ],
+)
+def test_a_claim_that_cannot_be_measured_is_named_before_anything_is_made(
+    change, message, tmp_path
+):
+    sweep = SweepConfig(axes={"loss": LOSSES}, claims=(CLAIM.replace(*change),))
+    context = Context(RunConfig(sweep=sweep), tmp_path, StageClock(tmp_path, keep=False))
+    with pytest.raises(ConfigError, match="config.sweep.claims") as error:
+        prepare(context)
+    assert message in str(error.value)
 
 
 def test_length_control_can_select_another_run():
@@ -130,25 +183,63 @@ def test_what_a_run_pays_in_words_stands_beside_its_score():
     assert run.repeated.mean == pytest.approx(1 / 5)
 
 
-def test_a_sweep_from_end_to_end(tmp_path, capsys):
-    """Rate 0 at one point: its policy is SFT, so it diverges by nothing but rounding."""
-    still = "still: loss.name=dpo align.optimizer.learning_rate=1e-30"
-    arguments = [f"--config={CONFIG}:small", f"--workdir={tmp_path}"]
-    arguments.append(f"--config.sweep.axes.loss=({LOSSES[1]!r},{still!r})")
+STUDY = CONFIG.with_name("study_phantom.py")
+STILL = "judge.noise=0.2 loss.name=dpo align.optimizer.learning_rate=1e-30"
+MEASURES = ("score", "words", "tau")
+
+
+def scores(folder):
+    rows = Rows(sorted(folder.glob("*.arrayrecord")))
+    return [one for row in rows for one in row["judgements"]]
+
+
+def test_a_study_from_end_to_end(tmp_path, capsys):
+    """Rate 0 at one point: its policy is SFT, so it differs by nothing but rounding."""
+    points = ("dpo: loss.name=dpo loss.options.beta=0.5", f"noise_0.2: {STILL}")
+    arguments = [f"--config={STUDY}:small,seeds=1", f"--workdir={tmp_path}"]
+    arguments += [f"--config.sweep.axes.run={points!r}", f"--config.sweep.measures={MEASURES!r}"]
     assert main(["run", *arguments]) == 0
     found = json.loads((tmp_path / "comparison" / "comparison.json").read_text())
     rows = {row["name"]: row for row in found["runs"]}
-    assert list(rows) == ["SFT", "orpo", "still"]
-    assert abs(rows["still"]["divergence"]["mean"]) < 1e-3
-    assert rows["still"]["score"] == rows["SFT"]["score"]
+    assert list(rows) == ["seed0/SFT", "dpo/seed0", "noise_0.2/seed0"]
+    assert abs(rows["noise_0.2/seed0"]["divergence"]["mean"]) < 1e-3
+    assert rows["noise_0.2/seed0"]["score"] == rows["seed0/SFT"]["score"]
     assert sum(row["selected"] for row in rows.values()) == 1
-    shutil.rmtree(tmp_path / "orpo")
+
+    answers = {one["claim"]["name"]: one for one in found["claims"]}
+    assert len(answers) == 12
+    gain, no_gain = (
+        answers[name]
+        for name in ("DPO scores higher than SFT", "DPO gains by a judge with little noise")
+    )
+    before, after = (rows[name]["score"]["mean"] for name in ("seed0/SFT", "dpo/seed0"))
+    assert gain["each"] == pytest.approx([after - before])
+    assert gain["spread"] == "bootstrap over 16 studies of one run"
+    assert (no_gain["each"], no_gain["verdict"]) == ([0.0], "not seen")
+    learnt = answers["SFT makes wrong reports likelier"]
+    assert learnt["verdict"] == "seen" and learnt["of"] > learnt["minus"]
+    assert 0 <= answers["DPO costs no accuracy"]["of"] <= 1
+    assert answers["DPO's gain holds on other people"]["studies"] == [8]
+    policies = found["levels"]["policies"]
+    assert list(policies) == ["SFT", "dpo", "noise_0.2"]
+    assert policies["dpo"]["tau"]["mean"] == 1.0 > policies["noise_0.2"]["tau"]["mean"]
+    assert policies["SFT"]["tau"]["mean"] is None
+
+    noisy, right = (scores(tmp_path / one / "scores") for one in ("noise_0.2/seed0", "seed0"))
+    assert [one["details"]["undisturbed"] for one in noisy] == [one["score"] for one in right]
+    added = [a["score"] - b["score"] for a, b in zip(noisy, right, strict=True)]
+    assert np.std(added) == pytest.approx(0.2, rel=0.25) and len(set(added)) == len(added) == 96
+
+    shutil.rmtree(tmp_path / "dpo" / "seed0" / "predictions")
     capsys.readouterr()
     assert main(["run", *arguments]) == 0
     written = capsys.readouterr().out
-    assert f"{tmp_path / 'still' / 'aligned'} is finished, nothing to do" in written
-    assert f"{tmp_path / 'sft'} is finished, nothing to do" in written
-    assert not (tmp_path / "orpo" / "reference").exists()
+    kept = ("noise_0.2/seed0/aligned", "seed0/sft", "elsewhere/studies", "seed0/likelihood/sft@4")
+    for made in kept:
+        assert f"{tmp_path / made} is finished, nothing to do" in written
+    assert not (tmp_path / "dpo" / "seed0" / "reference").exists()
+    table = (tmp_path / "comparison" / "claims.md").read_text("utf-8")
+    assert "12 claims: " in table and "| DPO scores higher than SFT | " in table
 
 
 def test_a_sweep_is_a_run_and_says_what_it_shares(tmp_path, capsys):
