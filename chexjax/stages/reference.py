@@ -58,7 +58,7 @@ def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
     examples, rejects = make_examples(pair_items(studies, pairs), tokens)
     if not examples:
         raise ArtefactError(f"no pair fits the context: {rejects[0].reason}")
-    slots = image_slots(examples)
+    slots = image_slots(examples, tokens)
     [bucket] = make_buckets(lengths_of(examples), 1)
     visual, planned = cached_tokens(context), _units(len(examples), size, bucket)
     groups = Groups(size // batch_ways(context.mesh))

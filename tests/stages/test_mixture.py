@@ -149,7 +149,7 @@ def test_an_epoch_has_the_planned_shares(made, triplets):
 def test_the_loss_is_on_the_answer_only(made, triplets):
     found, tokens = lessons(made)
     of = {row["id"]: row for row in triplets}
-    collate = Collator(found.examples, found.pictures, tokens, image_slots(found.examples))
+    collate = Collator(found.examples, found.pictures, tokens, image_slots(found.examples, tokens))
     chosen = {of[example.id]["task"]: k for k, example in enumerate(found.examples)}
     rows = list(chosen.values())
     bucket = Bucket(*lengths_of(found.examples).max(0).tolist())
