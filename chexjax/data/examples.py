@@ -121,10 +121,10 @@ def lengths_of(examples: Sequence[Example]) -> np.ndarray:
 class Collator:
     """Makes the arrays of planned batches.
 
-    The result holds `prefix` (images `u8[B, I, S, S, C]` or, from a cache, visual `[B, K, D]`,
-    and placeholder `bool[B, P]`, of policies that see; tokens `i32[B, P]`, valid `bool[B, P]`), `inputs` and `targets` `i32[B, N, R]`,
-    `mask` `bool[B, N, R]`, `real` `bool[B]`, one array per column, `f32[B, N]` or `f32[B, N, R]`,
-    and the packer's row indices.
+    The result holds `prefix` (tokens `i32[B, P]`, valid `bool[B, P]` and, for policies that see,
+    placeholder `bool[B, P]` with images `u8[B, I, S, S, C]` or, from a cache, visual `[B, K, D]`),
+    `inputs` and `targets` `i32[B, N, R]`, `mask` `bool[B, N, R]`, `real` `bool[B]`, one array per
+    column, `f32[B, N]` or `f32[B, N, R]`, and the packer's row indices.
     """
 
     examples: Sequence[Example]

@@ -25,7 +25,7 @@ from chexjax.train import Reference, TrainConfig, WatchConfig
 POLICIES = ("SFT", "SFT continued", "aligned")
 """The policies of a run by the names that they have in reports."""
 NEIGHBOUR = "nearest neighbour"
-"""A system that copies the report of the training study most like the one that it is asked about."""
+"""A system that copies the report of the training study most like the one it is asked about."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

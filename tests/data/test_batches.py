@@ -120,8 +120,8 @@ def test_buckets_by_hand():
     """Rounded up: 16 + 8, 24 + 8, 8 + 16 and 8 + 32 tokens of prompt and response."""
     lengths = np.asarray([[10, 3], [17, 8], [2, 9], [5, 30]])
     assert make_buckets(lengths, 1) == (Bucket(24, 32),)
-    # All four in one: 224 tokens. Cut at 16 + 16 for the first and the third: 2 * 32 + 2 * 56 = 176;
-    # at 24 + 16 for all but the last: 3 * 40 + 56 = 176; at 24 + 8: 2 * 32 + 2 * 56 = 176.
+    # All four in one: 224 tokens. Cut at 16 + 16 for the first and the third: 2 * 32 + 2 * 56 =
+    # 176; at 24 + 16 for all but the last: 3 * 40 + 56 = 176; at 24 + 8: 2 * 32 + 2 * 56 = 176.
     assert make_buckets(lengths, 2)[-1] == Bucket(24, 32)
     # Cut twice, at 8 + 16 and 16 + 16: 24 + 32 + 2 * 56 = 168; at 16 + 8 and 24 + 16:
     # 24 + 2 * 40 + 56 = 160; at 16 + 16 and 24 + 16: 2 * 32 + 40 + 56 = 160.

@@ -6,8 +6,10 @@ import asyncio
 import contextlib
 import dataclasses
 import json
+import sys
 import threading
 import time
+import traceback
 from collections import deque
 
 import httpx2
