@@ -1,7 +1,8 @@
 """Real reports and a real pretrained model: impressions from findings, on Open-I.
 
     CHEXJAX_EXTRAS=gguf,smollm2 launch/local run --config=configs/openi_text.py \
-      --workdir=runs/openi --config.source.path=openi-reports --config.policy.tokenizer=smollm2-tokenizer \
+      --workdir=runs/openi --config.source.path=openi-reports \
+      --config.policy.tokenizer=smollm2-tokenizer \
       --config.judge.bertscore.encoder=all-minilm-l6-v2
 
 The folder of Open-I's reports, SmolLM2's tokenizer and a MiniLM have to be there; the weights of
