@@ -38,16 +38,14 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
     config.source.views.most = 0
     config.policy.update(preset="smollm2_135m", checkpoint=_weights())
 
-    config.sft.update(
-        batch_size=16, total_epochs=None, total_examples=1024, buckets=3, remat="none"
-    )
+    config.sft.update(batch_size=16, total_epochs=None, total_examples=1024, buckets=3)
     config.sft.lora.update(rank=16, alpha=32.0)
     config.sft.optimizer.learning_rate = 5e-4
 
     config.sample.update(studies=192, candidates=4, max_new_tokens=64, unit=32)
     config.judge.name = given.judge
 
-    config.align.update(batch_size=16, total_epochs=2.0, buckets=3, remat="none", freeze=())
+    config.align.update(batch_size=16, total_epochs=2.0, buckets=3, freeze=())
     config.align.lora.update(rank=16, alpha=32.0)
     config.align.optimizer.learning_rate = 3e-4
     config.evaluate.update(max_new_tokens=64)
