@@ -19,6 +19,8 @@ from chexjax.data.mix import Mix
 
 PADDING = -1
 """Row id that fills the last batch of an epoch; such a row has weight zero."""
+_MOST_CUTS = 24
+"""Lengths of prefix, or of response, at which buckets may end."""
 
 
 class Bucket(NamedTuple):
@@ -96,7 +98,7 @@ class Plan:
 
 
 def make_buckets(lengths: np.ndarray, count: int, multiple: int = 8) -> tuple[Bucket, ...]:
-    """At most `count` shapes, cut so that the response tokens to be padded are the fewest.
+    """At most `count` shapes, each within the next, cut so that rows are padded least.
 
     Args:
       lengths: `i32[M, 2]`, prefix and response.
@@ -108,9 +110,14 @@ def make_buckets(lengths: np.ndarray, count: int, multiple: int = 8) -> tuple[Bu
     """
     if not len(lengths):
         raise ValueError("no rows to make buckets for")
-    prefix = _round_up(lengths[:, 0].max(), multiple)
-    sizes, rows = np.unique(-(-lengths[:, 1] // multiple) * multiple, return_counts=True)
-    return tuple(Bucket(prefix, int(size)) for size in _best_cuts(sizes, rows, count))
+    rounded = -(-np.asarray(lengths, np.int64) // multiple) * multiple
+    axes = [_cuts(rounded[:, axis]) for axis in range(2)]
+    held = np.zeros([len(axis) for axis in axes], np.int64)
+    homes = [np.searchsorted(axis, rounded[:, k]) for k, axis in enumerate(axes)]
+    np.add.at(held, tuple(homes), 1)
+    shapes = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 2)
+    chosen = _best_chain(shapes, held.cumsum(0).cumsum(1).ravel(), count)
+    return tuple(Bucket(*shapes[k].tolist()) for k in chosen)
 
 
 def plan_by_images(
@@ -137,32 +144,40 @@ def plan_by_images(
     return planned
 
 
-def _best_cuts(sizes: np.ndarray, rows: np.ndarray, count: int) -> tuple[int, ...]:
-    """At most `count` of `sizes`, the last included, with the least padded total.
+def _cuts(values: np.ndarray) -> np.ndarray:
+    """Where an axis may be cut: at every value, or at some of very many; the largest included."""
+    found = np.unique(values)
+    if len(found) > _MOST_CUTS:
+        shares = np.linspace(0, 1, _MOST_CUTS)
+        found = np.unique(np.quantile(values, shares, method="higher"))
+    return found
 
-    Dynamic programming: `best[k]` is the cheapest way to hold all rows up to size k.
+
+def _best_chain(shapes: np.ndarray, held: np.ndarray, count: int) -> tuple[int, ...]:
+    """At most `count` of `shapes`, the last included, with the fewest padded tokens in all.
+
+    Dynamic programming: `best[k]` is the cheapest way to pad the rows that shape k holds, a row to
+    the first shape of a chain that holds it.
+
+    Args:
+      shapes: Prefix and response, `i64[S, 2]`; the last holds all rows.
+      held: Rows that each shape holds, `i64[S]`.
+      count: Most shapes.
     """
-    below = [0, *np.cumsum(rows).tolist()]
-    values = sizes.tolist()
-    best: list[tuple[int, tuple[int, ...]]]
-    best = [(value * below[k + 1], (value,)) for k, value in enumerate(values)]
+    size = shapes.sum(1)
+    within = (shapes[:, None] <= shapes[None]).all(-1)
+    rest = np.where(within, size * (held[None] - held[:, None]), np.inf)
+    best = (size * held).astype(np.float64)
+    chains = [(k,) for k in range(len(shapes))]
     for _ in range(count - 1):
-        before = best
-        best = [
-            min(
-                [before[k]]
-                + [
-                    (before[j][0] + value * (below[k + 1] - below[j + 1]), (*before[j][1], value))
-                    for j in range(k)
-                ]
-            )
-            for k, value in enumerate(values)
-        ]
-    return best[-1][1]
-
-
-def _round_up(value: float, multiple: int) -> int:
-    return -(-int(value) // multiple) * multiple
+        costs = best[:, None] + rest
+        before, least = costs.argmin(0), costs.min(0)
+        better = np.flatnonzero(least < best)
+        extended = {k: (*chains[before[k]], k) for k in better.tolist()}
+        best = np.minimum(best, least)
+        for k, chain in extended.items():
+            chains[k] = chain
+    return chains[-1]
 
 
 Collate = Callable[[PlannedBatch], dict[str, Any]]

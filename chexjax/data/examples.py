@@ -18,6 +18,7 @@ from chexjax.data.packing import Packer
 from chexjax.data.study import Study
 from chexjax.data.tokens import Tokens
 from chexjax.data.visual import VisualTokens
+from chexjax.families import Family
 
 Batch = dict[str, Any]
 
@@ -97,9 +98,13 @@ def check_context(example: Example, tokens: Tokens, room: int = 0) -> None:
         )
 
 
-def image_slots(examples: Sequence[Example]) -> int:
-    """Image slots that hold every study; one at least, so that shapes stay the same."""
-    return max(1, max(example.images for example in examples))
+def image_slots(examples: Sequence[Example], tokens: Tokens) -> int:
+    """Image slots that hold every study.
+
+    One at least, so that shapes stay the same, where the policy sees images at all.
+    """
+    least = min(1, tokens.family.max_images)
+    return max(least, max(example.images for example in examples))
 
 
 def response_lengths(examples: Sequence[Example]) -> np.ndarray:
@@ -116,10 +121,10 @@ def lengths_of(examples: Sequence[Example]) -> np.ndarray:
 class Collator:
     """Makes the arrays of planned batches.
 
-    The result holds `prefix` (images `u8[B, I, S, S, C]` or, from a cache, visual `[B, K, D]`;
-    tokens `i32[B, P]`, placeholder and valid `bool[B, P]`), `inputs` and `targets` `i32[B, N, R]`,
-    `mask` `bool[B, N, R]`, `real` `bool[B]`, one array per column, `f32[B, N]` or `f32[B, N, R]`,
-    and the packer's row indices.
+    The result holds `prefix` (tokens `i32[B, P]`, valid `bool[B, P]` and, for policies that see,
+    placeholder `bool[B, P]` with images `u8[B, I, S, S, C]` or, from a cache, visual `[B, K, D]`),
+    `inputs` and `targets` `i32[B, N, R]`, `mask` `bool[B, N, R]`, `real` `bool[B]`, one array per
+    column, `f32[B, N]` or `f32[B, N, R]`, and the packer's row indices.
     """
 
     examples: Sequence[Example]
@@ -147,6 +152,8 @@ class Collator:
         if self.visual is not None:
             return {"visual": self.visual([example.id for example in examples])}
         family = self.tokens.family
+        if not isinstance(family, Family):
+            return {}
         files = [self.studies[example.row]["images"] for example in examples]
         return {"images": pixel_stacks(files, self.slots, family.vision, family.image)}
 
@@ -179,11 +186,8 @@ def prompt_arrays(examples: Sequence[Example], length: int, tokens: Tokens) -> B
     """Prompts (all but the last token) of a batch, as `models.Prefix` takes them."""
     prompts = [example.prompt[:-1] for example in examples]
     ids = pad_rows(prompts, length, np.int32)
-    return {
-        "tokens": ids,
-        "placeholder": ids == tokens.placeholder,
-        "valid": valid_rows(prompts, length),
-    }
+    arrays = {"tokens": ids, "valid": valid_rows(prompts, length)}
+    return arrays | ({"placeholder": ids == tokens.placeholder} if tokens.family.max_images else {})
 
 
 def _response_arrays(examples: Sequence[Example], bucket: Bucket) -> Batch:

@@ -47,7 +47,8 @@ class Study:
       images: Encoded files (PNG or JPEG), frontal views first; none where only text is read.
       views: View of each image as the source names it, in upper case (`PA`, `AP`, `LATERAL`, ...)
         or `UNKNOWN`; a phantom's are `frontal` and `lateral`.
-      indication: The clinical question, without a label in front.
+      indication: The clinical question, without a label in front; with
+        `source.text.report=impression` the radiologist's findings, which then are what is asked.
       findings: The reference report.
       impression: The radiologist's conclusion; empty where the source has none.
       patient: Digest of the source's name for the patient, see `patient_digest`; empty where it

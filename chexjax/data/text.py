@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import re
 from collections.abc import Mapping
+from typing import Literal
 
 from chexjax.data.study import UnusableStudy
 
@@ -30,6 +31,8 @@ class TextRules:
       drop_again: Delete the word "again" in the findings.
       drop_new: Delete the word "new" in the findings, or write "present" for it at the end of a
         sentence.
+      report: The section that is the report to write. With `impression`, the findings stand where
+        else the indication does: they are what it is written from.
       missing_indication: What stands for an indication that is not given.
       max_words: A report with more words is rejected: it is no report, or several.
     """
@@ -37,6 +40,7 @@ class TextRules:
     drop_prior: bool = True
     drop_again: bool = True
     drop_new: bool = True
+    report: Literal["findings", "impression"] = "findings"
     missing_indication: str = "None"
     max_words: int = 2000
 
@@ -74,12 +78,16 @@ def clean(sections: Mapping[str, str], rules: TextRules) -> ReportText:
             )
     if not found["findings"]:
         raise UnusableStudy("it has no findings")
+    if rules.report == "impression":
+        found |= {"findings": found["impression"], "indication": found["findings"]}
+    if not found["findings"]:
+        raise UnusableStudy("it has no impression")
     edits: dict[str, int] = {}
     found["findings"] = without_comparisons(found["findings"], rules, edits)
     if not found["findings"]:
-        raise UnusableStudy("all its findings speak of an earlier examination")
+        raise UnusableStudy(f"its {rules.report} section is about an earlier examination alone")
     if not plain_findings(found["findings"]):
-        raise UnusableStudy("its findings are tags alone")
+        raise UnusableStudy(f"its {rules.report} section is tags alone")
     if not found["indication"]:
         found["indication"] = rules.missing_indication
         edits["missing_indication"] = 1

@@ -10,7 +10,7 @@ from pathlib import Path
 from transformers import PreTrainedTokenizerFast
 
 from chexjax.data.bpe import read_bpe, read_sentencepiece
-from chexjax.families import Chat, Family, Template
+from chexjax.families import Chat, PolicyFamily, Template
 
 _FILES = (
     "tokenizer.json",
@@ -64,10 +64,10 @@ class Tokens:
     """A tokenizer with a family's template around it."""
 
     tokenizer: PreTrainedTokenizerFast
-    family: Family
+    family: PolicyFamily
 
     @classmethod
-    def load(cls, folder: Path, family: Family) -> Tokens:
+    def load(cls, folder: Path, family: PolicyFamily) -> Tokens:
         """Reads a tokenizer folder: `tokenizer.json`, `vocab.json` or `tokenizer.model`.
 
         Raises:
@@ -126,6 +126,8 @@ class Tokens:
     def _prompt(self, text: str) -> list[int]:
         """Ids of a prompt: hundreds of placeholders are read as one, repeated in their place."""
         found = self.tokenizer.encode(text, add_special_tokens=False)
+        if not self.family.max_images:
+            return list(found)
         pixels = self.placeholder
         run = [pixels] * self.family.visual_tokens(1)
         return [k for one in found for k in (run if one == pixels else (one,))]

@@ -39,14 +39,15 @@ class Template:
     The prompt is `opening`, then for every image `image` (with `{number}` from 1, where it is
     asked for, and the placeholders in place of `{pixels}`), then `question` with `{indication}`,
     then `closing`. Where all images become one run of visual tokens, `{pixels}` is in `opening`.
+    A policy that sees no images has neither `image` nor `placeholder`.
     A report that is trained on stands between `answer` and, behind the end token, `after`.
     """
 
     opening: str
-    image: str
+    image: str = ""
     question: str
     closing: str
-    placeholder: str
+    placeholder: str = ""
     end: str
     special: tuple[str, ...]
     answer: str = ""
@@ -158,26 +159,39 @@ class TextFamily(AnyFamily):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Family(TextFamily):
-    """One vision-language model: a language model with an image tower in front.
+class PolicyFamily(TextFamily):
+    """One language model that writes reports of studies; as it stands here, of text alone.
 
     Attributes:
-      vision: The image encoder.
-      connector: What stands between encoder and decoder.
-      image: Pixel transform.
       template: Prompt texts and special tokens, in training as when the model is asked.
       reference_template: Those of preference training in CheXalign's code, where they are known.
       max_images: Images of a study that are used, in their order.
       frozen: Regexes of what alignment leaves untouched by default.
     """
 
+    template: Template
+    reference_template: Template | None = None
+    max_images: int = 0
+    frozen: tuple[str, ...] = ()
+
+    def visual_tokens(self, images: int) -> int:
+        """Visual tokens of a study that shows `images` images."""
+        return 0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Family(PolicyFamily):
+    """One vision-language model: a language model with an image tower in front.
+
+    Attributes:
+      vision: The image encoder.
+      connector: What stands between encoder and decoder.
+      image: Pixel transform.
+    """
+
     vision: VisionSpec
     connector: MLPSpec | QFormerSpec
     image: ImageSpec
-    template: Template
-    max_images: int
-    frozen: tuple[str, ...]
-    reference_template: Template | None = None
 
     def visual_tokens(self, images: int) -> int:
         """Visual tokens of a study that shows `images` images."""

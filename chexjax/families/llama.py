@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from chexjax.families.family import BLOCK_SHARDING, Chat, Names, TextFamily
+import dataclasses
+
+from chexjax.families.family import (
+    BLOCK_SHARDING,
+    Chat,
+    Names,
+    PolicyFamily,
+    Template,
+    TextFamily,
+)
 from chexjax.families.spec import BlockSpec, DecoderSpec
 
 SHARED = (
@@ -33,6 +42,16 @@ SHARDING = (
     (r"decoder/embed/embedding", ("tensor", "fsdp")),
     (r"decoder/head/kernel", ("fsdp", "tensor")),
 )
+
+
+_CONCLUDING = Template(
+    opening="<|im_start|>user\n",
+    question="Write the impression of these findings of a chest X-ray: {indication}",
+    closing="<|im_end|>\n<|im_start|>assistant\n",
+    end="<|im_end|>",
+    special=("<|im_start|>", "<|im_end|>"),
+)
+"""As SmolLM2 was tuned to be asked, without a system's turn; for the indication stand findings."""
 
 
 def llama(
@@ -84,6 +103,12 @@ def llama(
     )
 
 
+def concluding(model: TextFamily) -> PolicyFamily:
+    """A model in SmolLM2's turns that is asked for the impression of findings."""
+    own = {field.name: getattr(model, field.name) for field in dataclasses.fields(model)}
+    return PolicyFamily(**own, template=_CONCLUDING)
+
+
 def green_chat(start: str, end: str) -> Chat:
     """GREEN's turns. It is asked with an empty answer of its own in front of the one to write."""
     opening = "<|assistant|>\n"
@@ -118,17 +143,33 @@ PRESETS = (
         context=512,
         tied=True,
     ),
-    llama(
-        "smollm2_135m",
-        layers=30,
-        width=576,
-        heads=9,
-        kv_heads=3,
-        mlp=1536,
-        vocabulary=49_152,
-        context=8192,
-        theta=100_000.0,
-        tied=True,
+    concluding(
+        llama(
+            "smollm2_135m",
+            layers=30,
+            width=576,
+            heads=9,
+            kv_heads=3,
+            mlp=1536,
+            vocabulary=49_152,
+            context=8192,
+            theta=100_000.0,
+            tied=True,
+        )
+    ),
+    # Its shape at toy size.
+    concluding(
+        llama(
+            "smollm2_nano",
+            layers=2,
+            width=32,
+            heads=4,
+            kv_heads=2,
+            mlp=64,
+            vocabulary=768,
+            context=512,
+            tied=True,
+        )
     ),
     MISTRAL_7B,
     # The judge that is shipped with chexjax, and one of seconds, for tests.

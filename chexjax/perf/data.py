@@ -63,5 +63,5 @@ def batches(folder: Path, tokens: Tokens, seed: int) -> Iterator[Mapping[str, An
     )
     groups, parts = Groups(data_work.BATCH), {"rows": slice(None)}
     packer = Packer.of(plan.epoch(0), response_lengths(examples), groups, parts)
-    collate = Collator(examples, studies, tokens, image_slots(examples), packer)
+    collate = Collator(examples, studies, tokens, image_slots(examples, tokens), packer)
     return iterate(plan, collate, start=0, total=plan.batches_per_epoch)

@@ -37,14 +37,14 @@ class Work:
         return self.responses * self.response if self.rows is None else self.rows
 
 
-def forward(family: Family, work: Work) -> float:
+def forward(family: TextFamily, work: Work) -> float:
     """One forward pass: tower, connector, decoder over prompts and responses, head."""
     return images(family, work) + text(family, work)
 
 
-def images(family: Family, work: Work) -> float:
+def images(family: TextFamily, work: Work) -> float:
     """Tower and connector; neither runs without images."""
-    if not work.images:
+    if not work.images or not isinstance(family, Family):
         return 0.0
     vision = family.vision
     layers = vision.layers * (_linear(vision.block) + _attention(vision.block, vision.tokens))
@@ -78,7 +78,9 @@ def text(family: TextFamily, work: Work) -> float:
     return float(prompt * (in_prompt + last) + layers * in_answer) + head(family, work)
 
 
-def train_step(family: Family, work: Work, *, frozen_vision: bool, adapters: bool = False) -> float:
+def train_step(
+    family: TextFamily, work: Work, *, frozen_vision: bool, adapters: bool = False
+) -> float:
     """Forward and backward, layers not rematerialised.
 
     The backward pass costs twice the forward of what is trained, and one more head, whose logits
@@ -91,8 +93,9 @@ def train_step(family: Family, work: Work, *, frozen_vision: bool, adapters: boo
       frozen_vision: Nothing is trained in tower and connector.
       adapters: Nothing but adapters is trained; a tower that has some counts as trained whole.
     """
-    tower, patches = images(family, work), _patches(family, work.images)
-    seen = tower if frozen_vision else 3 * tower - patches
+    seen = images(family, work)
+    if isinstance(family, Family) and not frozen_vision:
+        seen = 3 * seen - _patches(family, work.images)
     return seen + text_step(family, work, adapters=adapters)
 
 

@@ -16,6 +16,7 @@ from chexjax.evaluate.metrics import METRICS
 from chexjax.evaluate.readers.drafting import DraftingConfig
 from chexjax.evaluate.readers.study import ReaderConfig
 from chexjax.evaluate.studies.analyses import AnalysisConfig
+from chexjax.families import PolicyFamily, preset
 from chexjax.judges import JudgeSettings, uncontrolled
 from chexjax.losses import PreferenceLoss
 from chexjax.mesh import MeshConfig
@@ -23,6 +24,8 @@ from chexjax.train import Reference, TrainConfig, WatchConfig
 
 POLICIES = ("SFT", "SFT continued", "aligned")
 """The policies of a run by the names that they have in reports."""
+NEIGHBOUR = "nearest-neighbour"
+"""A system that copies the report of the training study most like the one it is asked about."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -52,6 +55,11 @@ class PolicyConfig:
             raise ValueError(
                 f"compute_dtype={self.compute_dtype!r} is not auto, float32 or bfloat16"
             )
+
+    @property
+    def family(self) -> PolicyFamily:
+        """Its shapes and texts."""
+        return preset(self.preset, PolicyFamily)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -229,8 +237,9 @@ class EvaluateConfig:
       metrics: Judges whose means are reported beside the score, by their names.
       predictions: Anybody's reports, name of the system -> file of JSON lines, one
         `{"id": study, "report": text}` a study. What it holds counts, not its place.
-      systems: Policies and names of `predictions`, the baseline first, what is under test last; no
-        policy where there are only files. Empty for all policies, the files before the aligned one.
+      systems: Policies, `nearest-neighbour`, and names of `predictions`, the baseline first, what
+        is under test last; no policy where there are only files. Empty for all policies, the files
+        before the aligned one.
       elsewhere: Folder of the studies of another source, which `ingest` has made, on which the
         policies are evaluated too, to see what they keep there; empty for none.
       analysis: What is worked out of the scores beside their means.
@@ -256,10 +265,11 @@ class EvaluateConfig:
         """A metric has one column; a system is a policy or has a file, and a name of its own."""
         if len(set(self.metrics)) < len(self.metrics):
             raise ValueError(f"metrics={self.metrics}: one stands there twice; leave it in once")
-        if taken := set(self.predictions) & set(POLICIES):
-            raise ValueError(f"predictions.{min(taken)}: a policy has this name; give another")
-        if unknown := set(self.systems) - {*POLICIES, *self.predictions}:
-            known = nearest(min(unknown), [*POLICIES, *self.predictions])
+        own = (*POLICIES, NEIGHBOUR)
+        if taken := set(self.predictions) & set(own):
+            raise ValueError(f"predictions.{min(taken)}: a system has this name; give another")
+        if unknown := set(self.systems) - {*own, *self.predictions}:
+            known = nearest(min(unknown), [*own, *self.predictions])
             raise ValueError(f"systems: {min(unknown)!r} has no file in predictions{known}")
         if left := set(self.predictions) - set(self.names):
             raise ValueError(f"predictions.{min(left)} is not in systems; add it, or take it out")

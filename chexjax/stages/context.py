@@ -23,7 +23,7 @@ from chexjax import artefacts
 from chexjax.artefacts import ALONE, Artefact, Draft, Share, manifest
 from chexjax.config import ConfigError, content
 from chexjax.distributed import meet, spans_job
-from chexjax.families import Family, preset
+from chexjax.families import PolicyFamily
 from chexjax.mesh import local_mesh, make_mesh
 from chexjax.ops.attention import Backend, backend_for
 from chexjax.perf.chips import peak_flops
@@ -155,12 +155,12 @@ class Context:
         return inside
 
     @functools.cached_property
-    def family(self) -> Family:
+    def family(self) -> PolicyFamily:
         """The policy's shapes and texts."""
-        return preset(self.config.policy.preset, Family)
+        return self.config.policy.family
 
     @property
-    def pair_family(self) -> Family:
+    def pair_family(self) -> PolicyFamily:
         """The same with the template that pairs are laid out by.
 
         Raises:
@@ -199,7 +199,7 @@ class Context:
 
     @property
     def compute(self) -> dict[str, Any]:
-        """How the policy computes: options of `VLM` that do not change what it is."""
+        """How the policy computes: options of the model that do not change what it is."""
         return {"dtype": self.dtype, "attention": self.attention}
 
     def artefact(self, stage: Stage) -> Artefact:

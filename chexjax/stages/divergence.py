@@ -57,7 +57,7 @@ def divergence(policy: Stage) -> Stage:
             ]
             rows = np.arange(config.unit)
             planned = PlannedBatch(bucket, np.where(rows < len(examples), rows, PADDING))
-            collate = Collator(examples, studies, tokens, image_slots(asked))
+            collate = Collator(examples, studies, tokens, image_slots(asked, tokens))
             before = jax.device_get(score(place_batch(collate(planned), context.mesh)))
             made = [
                 {

@@ -21,9 +21,9 @@ from chexjax.data.given import count_rows
 from chexjax.data.preferences import holds_single
 from chexjax.data.sources.registry import open_source
 from chexjax.evaluate.measures import check_measures
-from chexjax.families import Family, TextFamily, preset
+from chexjax.families import Family, PolicyFamily, TextFamily, preset
 from chexjax.mesh import check_batch, parameter_names, parameter_shardings, path_name
-from chexjax.models import VLM, add_lora
+from chexjax.models import LanguageModel, add_lora, model_class
 from chexjax.perf.inventory import kept_whole
 from chexjax.stages.chexbench_answers import writes_answers
 from chexjax.stages.config import RunConfig
@@ -35,7 +35,7 @@ from chexjax.stages.mixture import MIXTURE, check_mixture, most_triplets
 from chexjax.stages.questions import QUESTIONS, check_questions, is_asked
 from chexjax.stages.start import check_start, is_trained
 from chexjax.stages.systems import check_files
-from chexjax.stages.visual import VISUAL, check_frozen, token_bytes
+from chexjax.stages.visual import VISUAL, check_frozen, seeing, token_bytes
 from chexjax.train import TrainConfig
 from chexjax.train.optimizer import make_optimizer
 from chexjax.train.step import init_state, split_params, state_shardings
@@ -79,6 +79,7 @@ def check(context: Context) -> None:
         for name, train in (("sft", config.sft), ("align", config.align)):
             _, trainable, _ = split_params(_model(context, name, train), train.freeze)
             if name == "align" and VISUAL.needed(config):
+                seeing(context)
                 check_batch(config.visual.unit, own, "visual.unit")
                 check_frozen(config, parameter_names(trainable))
             size, field = train.batch_size // train.accumulate, f"{name}.batch_size / accumulate"
@@ -139,7 +140,7 @@ def _check_questions(context: Context) -> None:
     check_batch(config.unit, context.within(QUESTIONS).mesh, "chexbench.unit")
 
 
-def _check_room(family: Family, name: str, report: int) -> None:
+def _check_room(family: PolicyFamily, name: str, report: int) -> None:
     context, image = family.decoder.context, family.visual_tokens(1)
     if report + image >= context:
         raise ValueError(
@@ -159,13 +160,14 @@ def check_selection(config: RunConfig) -> None:
 
 
 @functools.cache  # a sweep asks for it in each of its runs
-def _abstract(family: Family, dtype: Any) -> tuple[nnx.GraphDef, nnx.State]:
-    return VLM.abstract(family, dtype=dtype)
+def _abstract(family: PolicyFamily, dtype: Any) -> tuple[nnx.GraphDef, nnx.State]:
+    made: tuple[nnx.GraphDef, nnx.State] = model_class(family).abstract(family, dtype=dtype)
+    return made
 
 
-def _model(context: Context, name: str, config: TrainConfig) -> VLM:
+def _model(context: Context, name: str, config: TrainConfig) -> LanguageModel:
     """The abstract policy that a stage trains, adapters included."""
-    model: VLM = nnx.merge(*_abstract(context.family, context.dtype))
+    model: LanguageModel = nnx.merge(*_abstract(context.family, context.dtype))
     if config.lora.rank:
         try:
             add_lora(model, config.lora, seed=context.config.seed)
@@ -187,21 +189,30 @@ def _as_config_error() -> Iterator[None]:
 def dry_run(context: Context, console: Console) -> None:
     """Prints what a run with this config would be, from abstract shapes alone."""
     family = context.family
-    model = nnx.merge(*VLM.abstract(family, dtype=context.dtype))
+    model = nnx.merge(*_abstract(family, context.dtype))
     console.print(_parameters(context, model))
     count = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(nnx.state(model)))
     mesh = " x ".join(f"{axis}={size}" for axis, size in context.mesh.shape.items())
     console.print(f"{family.name}: {count:,} parameters; mesh {mesh}; compute {context.dtype}")
     say_whole(context, console)
     console.print(
-        f"images {family.vision.size} x {family.vision.size} x {family.vision.channels}, "
-        f"{family.visual_tokens(1)} tokens for one, at most {family.max_images}; "
-        f"context {family.decoder.context}; vocabulary {family.decoder.vocabulary}"
+        f"{_pictures(family)}; context {family.decoder.context}; "
+        f"vocabulary {family.decoder.vocabulary}"
     )
     console.print(f"starts from {_start(context.config)}")
     console.print(_training(context))
     if VISUAL.needed(context.config):
         console.print(_cache(context))
+
+
+def _pictures(family: PolicyFamily) -> str:
+    if not isinstance(family, Family):
+        return "text alone"
+    side = family.vision.size
+    return (
+        f"images {side} x {side} x {family.vision.channels}, {family.visual_tokens(1)} tokens for "
+        f"one, at most {family.max_images}"
+    )
 
 
 def say_whole(context: Context, console: Console) -> None:
@@ -217,7 +228,7 @@ def _start(config: RunConfig) -> str:
     return f"random parameters{wanted}"
 
 
-def _parameters(context: Context, model: VLM) -> Table:
+def _parameters(context: Context, model: LanguageModel) -> Table:
     table = Table("parameter", "shape", "placement", title="Parameters")
     state = nnx.state(model)
     placed = jax.tree.leaves(parameter_shardings(state, context.family.sharding, context.mesh))

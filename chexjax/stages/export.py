@@ -15,7 +15,7 @@ from chexjax.artefacts import Artefact, write_atomic
 from chexjax.config import ConfigError
 from chexjax.config.command import read_flags
 from chexjax.data.tokens import Tokens
-from chexjax.families import Family, preset
+from chexjax.families import PolicyFamily, preset
 from chexjax.mesh import MeshConfig, make_mesh
 from chexjax.stages.model_card import model_card
 from chexjax.stages.policies import load_tokens, place_policy, write_checkpoint
@@ -37,7 +37,7 @@ def export(argv: Sequence[str], console: Console) -> None:
     """
     policy, folder, dtype = _arguments(argv)
     artefact = artefacts.load(policy, "policy")
-    family = preset(json.loads((policy / "policy.json").read_text())["preset"], Family)
+    family = preset(json.loads((policy / "policy.json").read_text())["preset"], PolicyFamily)
     tokens = load_tokens(family, artefact)
     model = place_policy(artefact, family, make_mesh(MeshConfig()))
     write_checkpoint(folder, family, nnx.state(model), policy / "tokenizer", dtype=dtype)
@@ -61,7 +61,7 @@ def _arguments(argv: Sequence[str]) -> tuple[Path, Path, str]:
     return Path(str(own["policy"].value)), folder, str(own["dtype"].value)
 
 
-def _write_texts(folder: Path, artefact: Artefact, family: Family, tokens: Tokens) -> None:
+def _write_texts(folder: Path, artefact: Artefact, family: PolicyFamily, tokens: Tokens) -> None:
     generation = {
         "do_sample": False,
         "eos_token_id": tokens.end,

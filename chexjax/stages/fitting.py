@@ -29,9 +29,9 @@ from chexjax.data.packing import Groups, Packer
 from chexjax.data.study import Study
 from chexjax.data.tokens import Tokens
 from chexjax.data.visual import VisualTokens
-from chexjax.families import Family
+from chexjax.families import PolicyFamily
 from chexjax.mesh import batch_ways, parameter_names
-from chexjax.models import LORA_TRAINED, VLM, LoRAConfig, add_lora, merge_lora
+from chexjax.models import LORA_TRAINED, LanguageModel, LoRAConfig, add_lora, merge_lora
 from chexjax.perf import flops
 from chexjax.rows import Reject
 from chexjax.stages.context import Context
@@ -78,7 +78,7 @@ def fit(
     timer: StageTimer,
     *,
     label: str,
-    model: VLM,
+    model: LanguageModel,
     objective: Objective,
     config: TrainConfig,
     total: int | Callable[[float], int],
@@ -100,7 +100,7 @@ def fit(
         write_rejects(draft, rejects)
     if not examples:
         raise _nothing_left(draft, label, rejects)
-    plan, slots = _plan(examples, config, context.config.seed, mix), image_slots(examples)
+    plan, slots = _plan(examples, config, context.config.seed, mix), image_slots(examples, tokens)
     packer = functools.partial(_packer, plan, examples, context, config, objective.scored_only)
     if config.lora.rank:
         add_lora(model, config.lora, seed=context.config.seed)
@@ -210,13 +210,15 @@ def spent(cost: Callable[[int], float], slots: int, *, cached: bool) -> dict[str
     return {"flops": cost(0), "flops_spared": cost(slots) - cost(0)}
 
 
-def _merged(policy: VLM) -> nnx.State:
+def _merged(policy: LanguageModel) -> nnx.State:
     """The parameters with their adapters merged."""
     merge_lora(policy)
     return nnx.state(policy)
 
 
-def _write_adapter(draft: Draft, policy: VLM, family: Family, config: LoRAConfig) -> None:
+def _write_adapter(
+    draft: Draft, policy: LanguageModel, family: PolicyFamily, config: LoRAConfig
+) -> None:
     """Keeps the adapters, which the policy then has merged, where their format allows it."""
     try:
         save_adapter(
@@ -237,7 +239,7 @@ class StepCost:
       responses: Responses of a row.
     """
 
-    family: Family
+    family: PolicyFamily
     trained: Sequence[str]
     objective: Objective
     responses: int

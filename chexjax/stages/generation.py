@@ -12,7 +12,7 @@ from chexjax.data.batches import Bucket, PlannedBatch
 from chexjax.data.examples import Collator, Example, image_slots, lengths_of
 from chexjax.data.tokens import Tokens
 from chexjax.engine import Completion, Engine, EngineConfig, Images, Request, Sampler
-from chexjax.models import VLM
+from chexjax.models import LanguageModel
 from chexjax.perf import flops
 from chexjax.rng import row_keys
 from chexjax.stages.context import Context
@@ -30,7 +30,7 @@ class Writer:
         self,
         context: Context,
         stage: str,
-        model: VLM,
+        model: LanguageModel,
         tokens: Tokens,
         examples: Sequence[Example],
         studies: Sequence[Any],
@@ -57,7 +57,7 @@ class Writer:
         self._context, self._stage, self._tokens = context, stage, tokens
         self._examples, self._draws, self._limit, self._unit = examples, draws, limit, unit
         self._sampler = sampler
-        self._slots = image_slots(examples)
+        self._slots = image_slots(examples, tokens)
         self._prefix = int(lengths_of(examples)[:, 0].max())
         self._collate = Collator(examples, studies, tokens, self._slots)
         self._engine = Engine(model, batching(unit, draws))
@@ -108,7 +108,10 @@ class Writer:
 
     def _request(self, number: int, example: Example, seeds: list[int]) -> Request:
         bucket = Bucket(len(example.prompt) - 1, self._limit)
-        prefix = self._collate(PlannedBatch(bucket, np.asarray([number])))["prefix"]
+        shown = None
+        if self._context.family.max_images:
+            prefix = self._collate(PlannedBatch(bucket, np.asarray([number])))["prefix"]
+            shown = Images(pixels=prefix["images"][0], placeholder=prefix["placeholder"][0])
         return Request(
             prefix=example.prompt,
             rows=[()] * self._draws,
@@ -116,7 +119,7 @@ class Writer:
             sampler=self._sampler,
             seeds=seeds,
             end=(self._tokens.end,),
-            images=Images(pixels=prefix["images"][0], placeholder=prefix["placeholder"][0]),
+            images=shown,
         )
 
     def _row(self, written: Completion) -> Row:

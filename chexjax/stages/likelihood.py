@@ -15,14 +15,14 @@ from chexjax.artefacts import Artefact, ArtefactError, Draft
 from chexjax.config import ConfigError
 from chexjax.data.study import Study
 from chexjax.judges.edits import falsified
-from chexjax.models import VLM
+from chexjax.models import LanguageModel
 from chexjax.rng import hash_words
 from chexjax.rows import Reject, Rows, Unit, map_units
 from chexjax.stages.context import Context, Stage
 from chexjax.stages.fitting import Item, make_examples
 from chexjax.stages.ingest import INGEST
 from chexjax.stages.policies import KEPT, load_policy, load_tokens
-from chexjax.stages.sample import first_rows
+from chexjax.stages.sample import first_of
 from chexjax.stages.scoring import Scorer
 from chexjax.trackers import StageTimer
 from chexjax.weights import load_model
@@ -41,7 +41,7 @@ def likelihood(policy: Stage, step: int | None = None) -> Stage:
         config, studies = context.config.evaluate, context.artefact(INGEST).rows()
         source = context.artefact(policy)
         tokens = load_tokens(context.family, source)
-        held_out = first_rows(studies, config.split, config.studies)
+        held_out = first_of(studies, config.split, config.studies)
         items, rejects = twins(studies, held_out, context.config.seed)
         examples, unfit = make_examples(items, tokens)
         if not examples:
@@ -82,7 +82,7 @@ def twins(studies: Rows, held_out: Sequence[int], seed: int) -> tuple[list[Item]
     return items, rejects
 
 
-def _kept(context: Context, policy: Artefact, step: int) -> VLM:
+def _kept(context: Context, policy: Artefact, step: int) -> LanguageModel:
     """The policy as it was at a step on the way.
 
     Raises:
@@ -95,7 +95,7 @@ def _kept(context: Context, policy: Artefact, step: int) -> VLM:
             f"{policy.path} has kept steps {there}, not {step}; name one of these, or set "
             "config.sft.keep_every and delete the folder"
         )
-    model: VLM = load_model(
+    model: LanguageModel = load_model(
         folder / str(step), context.family, mesh=context.mesh, **context.compute
     )
     return model

@@ -10,7 +10,7 @@ from typing import Any
 from chexjax.artefacts import Artefact
 from chexjax.artefacts.manifest import Manifest, read
 from chexjax.evaluate.table import title
-from chexjax.families import Family
+from chexjax.families import PolicyFamily
 
 _HEAD = """---
 library_name: chexjax
@@ -30,7 +30,7 @@ licences, and so may bind these weights.
 """
 
 
-def model_card(artefact: Artefact, family: Family) -> str:
+def model_card(artefact: Artefact, family: PolicyFamily) -> str:
     """Markdown with what the policy is, how it was trained, and what it scored.
 
     Args:

@@ -18,9 +18,9 @@ from chexjax.artefacts import Artefact, Draft, write_atomic
 from chexjax.checkpoint import load_params, save_params
 from chexjax.data.tokens import Tokens
 from chexjax.distributed import is_first, meet
-from chexjax.families import Family
+from chexjax.families import PolicyFamily
 from chexjax.mesh import parameter_shardings
-from chexjax.models import VLM
+from chexjax.models import LanguageModel, model_class
 from chexjax.stages.context import Context
 from chexjax.weights import save
 from chexjax.weights.config import describe
@@ -29,14 +29,16 @@ KEPT = "kept"
 """Folder in a policy's artefact of the steps that stay, see `TrainConfig.keep_every`."""
 
 
-def load_policy(context: Context, artefact: Artefact, *, remat: str = "none") -> VLM:
+def load_policy(context: Context, artefact: Artefact, *, remat: str = "none") -> LanguageModel:
     """The model of a policy artefact, on the mesh."""
     return place_policy(artefact, context.family, context.mesh, remat=remat, **context.compute)
 
 
-def place_policy(artefact: Artefact, family: Family, mesh: Mesh, **options: Any) -> VLM:
-    """The model of a policy artefact of `family`, on any mesh, with options of `VLM`."""
-    graph, shapes = VLM.abstract(family, **options)
+def place_policy(
+    artefact: Artefact, family: PolicyFamily, mesh: Mesh, **options: Any
+) -> LanguageModel:
+    """The model of a policy artefact of `family`, on any mesh, with options of its class."""
+    graph, shapes = model_class(family).abstract(family, **options)
     places = parameter_shardings(shapes, family.sharding, mesh)
     like = jax.tree.map(
         lambda leaf, place: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place),
@@ -48,14 +50,14 @@ def place_policy(artefact: Artefact, family: Family, mesh: Mesh, **options: Any)
     return nnx.merge(graph, shapes)
 
 
-def load_tokens(family: Family, artefact: Artefact) -> Tokens:
+def load_tokens(family: PolicyFamily, artefact: Artefact) -> Tokens:
     """The tokenizer of a policy artefact."""
     return Tokens.load(artefact.path / "tokenizer", family)
 
 
 def save_policy(
     draft: Draft,
-    family: Family,
+    family: PolicyFamily,
     params: nnx.State,
     statistics: Mapping[str, Any],
     rejects: int,
@@ -68,7 +70,7 @@ def save_policy(
 
 
 def write_checkpoint(
-    folder: Path, family: Family, params: nnx.State, tokenizer: Path, *, dtype: str
+    folder: Path, family: PolicyFamily, params: nnx.State, tokenizer: Path, *, dtype: str
 ) -> None:
     """Writes a policy in Hugging Face's layout: shards and their index, config, tokenizer."""
     if is_first():
@@ -83,7 +85,7 @@ def write_checkpoint(
     )
 
 
-def write_kept(draft: Draft, step: int, family: Family, params: nnx.State) -> None:
+def write_kept(draft: Draft, step: int, family: PolicyFamily, params: nnx.State) -> None:
     """Gives a draft the policy of a step on the way, as a checkpoint that any command starts from.
 
     What an earlier attempt has left of it is replaced.

@@ -24,7 +24,7 @@ from chexjax.stages.sft import SFT
 from chexjax.trackers import StageTimer
 
 
-def first_rows(studies: Rows, split: str, count: int | None) -> list[int]:
+def first_of(studies: Rows, split: str, count: int | None) -> list[int]:
     """Rows of a split's first studies; all where `count` is None."""
     return [row for row, study in enumerate(studies) if study["split"] == split][:count]
 
@@ -34,7 +34,7 @@ def prompts(
 ) -> tuple[list[Example], list[Reject]]:
     """Prompts of a split's first studies, and those that leave no room for a report."""
     examples, rejects = [], []
-    for row in first_rows(studies, split, count):
+    for row in first_of(studies, split, count):
         study = Study.from_row(studies[row])
         try:
             example = make_example(study, row, [], tokens)
@@ -55,7 +55,7 @@ def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
 def _given(context: Context, draft: Draft) -> Artefact:
     config, file = context.config.sample, Path(context.config.sample.source)
     studies = context.artefact(INGEST).rows()
-    wanted = {studies[row]["id"]: row for row in first_rows(studies, "train", config.studies)}
+    wanted = {studies[row]["id"]: row for row in first_of(studies, "train", config.studies)}
     found, rejects = read_candidates(file, wanted, config.candidates)
     if not found:
         first = f": {rejects[0].reason}" if rejects else ""

@@ -14,7 +14,7 @@ from chexjax.data.packing import Groups, Packer
 from chexjax.data.tokens import Tokens
 from chexjax.data.visual import VisualTokens
 from chexjax.mesh import batch_ways, place_batch
-from chexjax.models import VLM
+from chexjax.models import LanguageModel
 from chexjax.perf import flops
 from chexjax.stages.context import Context
 from chexjax.train import make_scorer
@@ -26,7 +26,7 @@ class Scorer:
     def __init__(
         self,
         context: Context,
-        model: VLM,
+        model: LanguageModel,
         examples: Sequence[Example],
         studies: Sequence[Any],
         tokens: Tokens,
@@ -48,8 +48,8 @@ class Scorer:
         self._context, self._examples, self._size = context, examples, unit
         [self._bucket] = make_buckets(lengths_of(examples), 1)
         self._planned = _units(len(examples), unit, self._bucket)
-        self._slots, groups = image_slots(examples), Groups(unit // batch_ways(context.mesh))
-        lengths = response_lengths(examples)
+        self._slots, lengths = image_slots(examples, tokens), response_lengths(examples)
+        groups = Groups(unit // batch_ways(context.mesh))
         self._packer = Packer.of(self._planned, lengths, groups, {"rows": slice(None)})
         self._collate = Collator(examples, studies, tokens, self._slots, self._packer, visual)
         self._score = make_scorer(model)

@@ -10,7 +10,7 @@ from flax import nnx
 
 from chexjax.artefacts import Artefact, Draft
 from chexjax.data.study import Study
-from chexjax.models import VLM
+from chexjax.models import LanguageModel
 from chexjax.rows import Rows
 from chexjax.stages.context import Context, Stage
 from chexjax.stages.fitting import Item, fit, length_in_steps, make_examples
@@ -64,7 +64,7 @@ def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
     )
 
 
-def _untrained(context: Context, draft: Draft, model: VLM) -> Artefact:
+def _untrained(context: Context, draft: Draft, model: LanguageModel) -> Artefact:
     """The policy as it starts, which needs no moments beside it."""
     params = nnx.state(model)
     count = sum(leaf.size for leaf in jax.tree.leaves(params))

@@ -30,12 +30,12 @@ from chexjax.data.bpe import train_bpe
 from chexjax.data.tokens import Tokens, prompt_text, tokenizer_files
 from chexjax.families import Template
 from chexjax.mesh import parameter_shardings
-from chexjax.models import VLM, random_params
+from chexjax.models import LanguageModel, model_class, random_params
 from chexjax.stages.config import PolicyConfig, RunConfig
 from chexjax.stages.context import Context
 from chexjax.stages.fitting import length_in_steps
 from chexjax.stages.policies import keep_tokenizer
-from chexjax.weights import check_model, load_model, open_checkpoint
+from chexjax.weights import check_model, checkpoint_files, load_model
 
 
 def check_start(context: Context) -> None:
@@ -79,9 +79,7 @@ def start_content(config: RunConfig) -> Mapping[str, Any]:
     policy = config.policy
     found: dict[str, Any] = {}
     if policy.checkpoint:
-        found["checkpoint"] = [
-            sha256(file) for file in open_checkpoint(Path(policy.checkpoint)).files
-        ]
+        found["checkpoint"] = [sha256(file) for file in checkpoint_files(Path(policy.checkpoint))]
     if folder := _tokenizer(policy):
         found["tokenizer"] = {file.name: sha256(file) for file in tokenizer_files(folder)}
     return {"start": found} if found else {}
@@ -113,13 +111,15 @@ def report_texts(studies: Iterable[Mapping[str, Any]], template: Template) -> It
             yield prompt_text(template, 0, 0, row["indication"])
 
 
-def new_model(context: Context, *, remat: str) -> VLM:
+def new_model(context: Context, *, remat: str) -> LanguageModel:
     """A policy on the mesh: the config's checkpoint, or random parameters."""
     family, mesh = context.family, context.mesh
     if path := context.config.policy.checkpoint:
-        model: VLM = load_model(Path(path), family, mesh=mesh, remat=remat, **context.compute)
+        model: LanguageModel = load_model(
+            Path(path), family, mesh=mesh, remat=remat, **context.compute
+        )
         return model
-    graph, shapes = VLM.abstract(family, remat=remat, **context.compute)
+    graph, shapes = model_class(family).abstract(family, remat=remat, **context.compute)
     params = random_params(shapes, layers=family.decoder.layers, seed=context.config.seed)
     places = parameter_shardings(shapes, family.sharding, mesh)
     return nnx.merge(graph, jax.device_put(params, places))

@@ -14,29 +14,46 @@ from chexjax.config import ConfigError, nearest
 from chexjax.data.study import Study
 from chexjax.evaluate.metrics import System
 from chexjax.evaluate.predictions import matched, read_predictions
-from chexjax.rows import Reject
+from chexjax.rows import Reject, Rows
 from chexjax.stages.align import ALIGN
-from chexjax.stages.config import POLICIES, RunConfig
+from chexjax.stages.config import NEIGHBOUR, POLICIES, RunConfig
 from chexjax.stages.context import Context, Stage
 from chexjax.stages.control import CONTROL
 from chexjax.stages.divergence import divergence
 from chexjax.stages.ingest import INGEST
+from chexjax.stages.neighbour import COPIED
 from chexjax.stages.predict import predict, studies_elsewhere
 from chexjax.stages.sft import SFT
 
 MADE_BY = dict(zip(POLICIES, (SFT, CONTROL, ALIGN), strict=True))
 """Name of a policy -> the stage that makes it."""
 
+IN_TRAINING = "prompt in training"
+"""Attribute of held-out studies of policies of text, see `_sliced_by_prompt`."""
+_YES_NO = {True: "yes", False: "no"}
+
 ENDS = (POLICIES[0], POLICIES[-1])
 """The policy before alignment, and the aligned one."""
 
-_NOTES = {"SFT continued": "more SFT, for the compute that alignment took"}
+_NOTES = {
+    "SFT continued": "more SFT, for the compute that alignment took",
+    NEIGHBOUR: "the report of the training study most like it",
+}
 
 
-def _written(name: str, *, shuffled: bool) -> Stage:
+def _written(name: str) -> Stage:
     return dataclasses.replace(
-        predict(MADE_BY[name], shuffled=shuffled),
-        needed=lambda config: name in config.evaluate.names,
+        predict(MADE_BY[name]), needed=lambda config: name in config.evaluate.names
+    )
+
+
+def _written_swapped(name: str) -> Stage:
+    """Of a policy that sees."""
+    return dataclasses.replace(
+        predict(MADE_BY[name], shuffled=True),
+        needed=lambda config: (
+            bool(config.policy.family.max_images) and name in config.evaluate.names
+        ),
     )
 
 
@@ -54,8 +71,8 @@ def _divergence(name: str) -> Stage:
     )
 
 
-OWN = {name: _written(name, shuffled=False) for name in POLICIES}
-SWAPPED = {name: _written(name, shuffled=True) for name in ENDS}
+OWN = {name: _written(name) for name in POLICIES} | {NEIGHBOUR: COPIED}
+SWAPPED = {name: _written_swapped(name) for name in ENDS}
 ELSEWHERE = {name: _written_elsewhere(name) for name in POLICIES}
 DIVERGENCE = {name: _divergence(name) for name in POLICIES if name != ENDS[0]}
 
@@ -209,7 +226,24 @@ def _asked(context: Context) -> tuple[dict[str, Study], dict[str, int]]:
             f"config.evaluate.split={config.split!r} has no study of {len(rows):,}; name another"
         )
     studies = {name: study for name, (_, study) in found.items()}
+    if not context.family.max_images:
+        studies = _sliced_by_prompt(studies, rows)
     return studies, {name: place for name, (place, _) in found.items()}
+
+
+def _sliced_by_prompt(studies: Mapping[str, Study], rows: Rows) -> dict[str, Study]:
+    """Studies that say whether a training study asks the same, word for word.
+
+    A policy of text may know their answers by heart: they are a slice of their own.
+    """
+    known = {row["indication"] for row in rows if row["split"] == "train"}
+    return {
+        name: dataclasses.replace(
+            study,
+            attributes={**study.attributes, IN_TRAINING: _YES_NO[study.indication in known]},
+        )
+        for name, study in studies.items()
+    }
 
 
 def _without_images(row: Mapping[str, Any]) -> Study:
@@ -220,7 +254,9 @@ def _without_images(row: Mapping[str, Any]) -> Study:
 def _system(
     context: Context, name: str, reports: Mapping[str, str], studies: Sequence[Study]
 ) -> System:
-    swapped = _rows(context, SWAPPED[name]) if name in SWAPPED else None
+    swapped = None
+    if name in SWAPPED and SWAPPED[name].needed(context.config):
+        swapped = _rows(context, SWAPPED[name])
     return System(
         name=name,
         reports=[reports[study.id] for study in studies],

@@ -19,6 +19,7 @@ from chexjax.artefacts import Artefact, ArtefactError, Draft
 from chexjax.config import ConfigError
 from chexjax.data.images import pixel_stacks
 from chexjax.data.visual import VisualTokens, VisualWriter
+from chexjax.families import Family
 from chexjax.mesh import place_batch
 from chexjax.perf import flops
 from chexjax.rows import Unit, map_units
@@ -31,6 +32,20 @@ from chexjax.stages.sft import SFT
 from chexjax.trackers import StageTimer
 
 _TOKENS = "tokens"
+
+
+def seeing(context: Context) -> Family:
+    """The policy's family, if it sees images.
+
+    Raises:
+      ConfigError: it does not.
+    """
+    family = context.family
+    if not isinstance(family, Family):
+        raise ConfigError(
+            f"config.visual.cache=True, but {family.name} is shown no images: set it to False"
+        )
+    return family
 
 
 def check_frozen(config: RunConfig, trained: Iterable[str]) -> None:
@@ -82,7 +97,7 @@ def cached_tokens(context: Context) -> VisualTokens | None:
 
 
 def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
-    size, family = context.config.visual.unit, context.family
+    size, family = context.config.visual.unit, seeing(context)
     studies, pairs = context.artefact(INGEST).rows(), list(context.artefact(PAIR).rows())
     shown = [min(len(studies[pair["row"]]["images"]), family.max_images) for pair in pairs]
     slots, units = max(1, *shown), -(-len(pairs) // size)
@@ -135,7 +150,8 @@ def _announce(context: Context, draft: Draft, shown: Sequence[int]) -> None:
 
 def _encoder(context: Context) -> Callable[[np.ndarray], np.ndarray]:
     """Tower and connector of the policy: `u8[B, I, S, S, C] -> [B, K, D]`."""
-    graph, params = nnx.split(load_policy(context, context.artefact(SFT)))
+    policy: Any = load_policy(context, context.artefact(SFT))
+    graph, params = nnx.split(policy)
 
     @jax.jit
     def run(params: nnx.State, images: jax.Array) -> jax.Array:

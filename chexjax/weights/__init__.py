@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from chexjax.weights.adapter import load_adapter, save_adapter
 from chexjax.weights.gguf import read_gguf
-from chexjax.weights.load import check_model, load, load_model, place_model
+from chexjax.weights.load import check_model, checkpoint_files, load, load_model, place_model
 from chexjax.weights.save import save
 from chexjax.weights.store import Checkpoint, CheckpointError, Store
 from chexjax.weights.torch_file import open_checkpoint
@@ -14,6 +14,7 @@ __all__ = [
     "CheckpointError",
     "Store",
     "check_model",
+    "checkpoint_files",
     "load",
     "load_adapter",
     "load_model",

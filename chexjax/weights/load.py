@@ -93,6 +93,15 @@ def _opened(path: Path, family: AnyFamily) -> Checkpoint:
     return open_checkpoint(path)
 
 
+def checkpoint_files(path: Path) -> list[Path]:
+    """The files that the numbers of a checkpoint lie in, of whatever kind `load_model` reads.
+
+    Raises:
+      CheckpointError: nothing readable is there.
+    """
+    return [path] if path.suffix == SUFFIX else list(open_checkpoint(path).files)
+
+
 def _heads(family: AnyFamily) -> int:
     return family.decoder.block.heads if isinstance(family, TextFamily) else 1
 

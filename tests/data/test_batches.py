@@ -117,34 +117,55 @@ def test_a_batch_that_processes_cannot_share_is_an_error():
 
 
 def test_buckets_by_hand():
-    """Responses of 3, 8, 9 and 30 tokens: 8, 8, 16, 32 when rounded up."""
+    """Rounded up: 16 + 8, 24 + 8, 8 + 16 and 8 + 32 tokens of prompt and response."""
     lengths = np.asarray([[10, 3], [17, 8], [2, 9], [5, 30]])
     assert make_buckets(lengths, 1) == (Bucket(24, 32),)
-    # Cut at 8: 8 + 8 + 32 + 32 = 80 tokens; at 16: 16 + 16 + 16 + 32 = 80; at both: 64.
+    # All four in one: 224 tokens. Cut at 16 + 16 for the first and the third: 2 * 32 + 2 * 56 =
+    # 176; at 24 + 16 for all but the last: 3 * 40 + 56 = 176; at 24 + 8: 2 * 32 + 2 * 56 = 176.
     assert make_buckets(lengths, 2)[-1] == Bucket(24, 32)
-    assert make_buckets(lengths, 3) == (Bucket(24, 8), Bucket(24, 16), Bucket(24, 32))
-    assert make_buckets(lengths, 9) == make_buckets(lengths, 3)
+    # Cut twice, at 8 + 16 and 16 + 16: 24 + 32 + 2 * 56 = 168; at 16 + 8 and 24 + 16:
+    # 24 + 2 * 40 + 56 = 160; at 16 + 16 and 24 + 16: 2 * 32 + 40 + 56 = 160.
+    assert padded(make_buckets(lengths, 3), lengths) == 160
     assert make_buckets(lengths, 1, multiple=5) == (Bucket(20, 30),)
 
 
-@pytest.mark.parametrize("count", [1, 2, 3, 4])
+def test_responses_alone_are_cut_where_all_prompts_are_alike():
+    """Responses of 8, 8, 16 and 32 tokens behind 24: nothing is padded from three shapes on."""
+    lengths = np.asarray([[17, 3], [20, 8], [24, 9], [18, 30]])
+    exact = (Bucket(24, 8), Bucket(24, 16), Bucket(24, 32))
+    assert make_buckets(lengths, 3) == make_buckets(lengths, 9) == exact
+
+
+def padded(buckets, lengths):
+    """Tokens of all rows, each padded to the first bucket that holds it."""
+    first = [next(b for b in buckets if b.prefix >= p and b.response >= r) for p, r in lengths]
+    return sum(sum(bucket) for bucket in first)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
 def test_no_other_cuts_pad_less(count):
-    """Against all ways to cut."""
+    """Against all chains of shapes."""
     rng = np.random.default_rng(count)
-    lengths = np.stack([rng.integers(1, 50, 60), rng.geometric(0.03, 60)], 1)
-    sizes = sorted({-(-int(length) // 8) * 8 for length in lengths[:, 1]})
-
-    def padded(cuts):
-        return sum(min(cut for cut in cuts if cut >= length) for length in lengths[:, 1])
-
+    lengths = np.stack([rng.integers(1, 40, 60), rng.geometric(0.05, 60).clip(max=48)], 1)
+    sizes = [sorted({-(-int(one) // 8) * 8 for one in lengths[:, axis]}) for axis in range(2)]
+    shapes = [Bucket(*shape) for shape in itertools.product(*sizes)]
     best = min(
-        padded((*cuts, sizes[-1]))
+        padded((*chain, shapes[-1]), lengths)
         for chosen in range(count)
-        for cuts in itertools.combinations(sizes[:-1], chosen)
+        for chain in itertools.combinations(shapes[:-1], chosen)
+        if all(a.response <= b.response for a, b in itertools.pairwise(chain))
     )
     buckets = make_buckets(lengths, count)
     assert len(buckets) <= count
-    assert padded([bucket.response for bucket in buckets]) == best
+    assert padded(buckets, lengths) == best
+
+
+def test_very_many_lengths_are_cut_at_some():
+    rng = np.random.default_rng(0)
+    lengths = rng.integers(1, 4000, (3000, 2))
+    buckets = make_buckets(lengths, 4)
+    assert buckets[-1] == tuple(-(-lengths.max(0) // 8) * 8)
+    assert padded(buckets, lengths) < 0.9 * padded(buckets[-1:], lengths)
 
 
 def test_no_rows_make_no_buckets():

@@ -55,7 +55,9 @@ def tokens():
 
 
 def collated(examples, tokens, rows, bucket=BUCKET):
-    collator = Collator(examples, [s.to_row() for s in STUDIES], tokens, image_slots(examples))
+    collator = Collator(
+        examples, [s.to_row() for s in STUDIES], tokens, image_slots(examples, tokens)
+    )
     return collator(PlannedBatch(bucket, np.asarray(rows)))
 
 
@@ -142,7 +144,7 @@ def test_further_images_than_the_policy_takes_are_left_out(tokens):
 
 
 def test_shapes_do_not_depend_on_whether_a_study_has_images(tokens):
-    assert image_slots([make_example(make_study(1, images=0), 0, REPORTS, tokens)]) == 1
+    assert image_slots([make_example(make_study(1, images=0), 0, REPORTS, tokens)], tokens) == 1
 
 
 def short_of(tokens, positions):

@@ -86,7 +86,9 @@ def test_a_report_without_findings_is_refused(findings):
 
 
 def test_a_report_of_which_nothing_is_left_is_refused_and_says_so():
-    with pytest.raises(UnusableStudy, match="all its findings speak of an earlier examination"):
+    with pytest.raises(
+        UnusableStudy, match="its findings section is about an earlier examination alone"
+    ):
         cleaned("Unchanged since the prior study.")
 
 

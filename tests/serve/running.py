@@ -6,8 +6,10 @@ import asyncio
 import contextlib
 import dataclasses
 import json
+import sys
 import threading
 import time
+import traceback
 from collections import deque
 
 import httpx2
@@ -197,5 +199,14 @@ def running(engine, *, limits=None, judge=0, secret="", depth=1024, model=None, 
             if isinstance(engine, Scripted):
                 engine.go.set()
             server.should_exit = True
-            thread.join(30)
-            assert not thread.is_alive()
+            thread.join(60)
+            assert not thread.is_alive(), where(thread)
+
+
+def where(thread):
+    """What a thread does that should have ended, and the engine's beside it."""
+    frames = sys._current_frames()
+    named = {one.ident: one.name for one in threading.enumerate()}
+    told = (thread.ident, *(ident for ident, name in named.items() if name == "engine"))
+    stacks = ("".join(traceback.format_stack(frames[one])) for one in told if one in frames)
+    return "\n".join(stacks)

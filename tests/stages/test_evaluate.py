@@ -133,7 +133,7 @@ def test_readers_compare_a_policy_with_a_file(workdir, tmp_path, capsys):
             "predictions.x: {bad}, row 1: its line is no JSON",
         ),
         (["--config.evaluate.predictions.x=none.jsonl"], "there is no file none.jsonl"),
-        (["--config.evaluate.predictions.SFT={bad}"], "predictions.SFT: a policy has this name"),
+        (["--config.evaluate.predictions.SFT={bad}"], "predictions.SFT: a system has this name"),
         (["--config.evaluate.elsewhere=nowhere"], "elsewhere=nowhere holds no studies"),
         (["--config.evaluate.systems=('SFT','alined')"], "did you mean aligned?"),
         (["--config.evaluate.systems=('SFT','SFT')"], "one stands there twice"),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from chexjax.families import Family
+from chexjax.families import PolicyFamily
 from chexjax.judges.answer import LONGEST
 from chexjax.perf import judge_work
 from chexjax.perf.planning.bulk import Program
@@ -51,7 +51,7 @@ class Counts:
         """Pairs, at most one a study."""
         return round(self.studies * self.kept)
 
-    def sampled(self, family: Family) -> Asked:
+    def sampled(self, family: PolicyFamily) -> Asked:
         """What the policy's engine is asked for a study."""
         return Asked(
             shared=family.visual_tokens(self.images) + self.prompt,
@@ -73,7 +73,7 @@ class Counts:
             written=question.new,
         )
 
-    def pair(self, family: Family, rows: int) -> StepShape:
+    def pair(self, family: PolicyFamily, rows: int) -> StepShape:
         """So many pairs, as `reference` scores them and `align` learns from them."""
         return StepShape(
             rows=rows,

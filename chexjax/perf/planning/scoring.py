@@ -8,9 +8,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from chexjax.families import Family
+from chexjax.families import PolicyFamily
 from chexjax.mesh import batch_sharding, batch_ways, parameter_shardings
-from chexjax.models import VLM
+from chexjax.models import model_class
 from chexjax.ops.attention import Backend
 from chexjax.perf.planning.bulk import Program, largest_power, parameters_read, planned
 from chexjax.perf.planning.step import StepShape, batch_shapes
@@ -25,7 +25,7 @@ _MOST = 32
 
 
 def plan_scoring(
-    family: Family,
+    family: PolicyFamily,
     shape: StepShape,
     place: Topology,
     *,
@@ -44,7 +44,7 @@ def plan_scoring(
     Raises:
       ConfigError: it does not fit (TPU only; on GPUs `fits` is False).
     """
-    graph, shapes = VLM.abstract(family, dtype=dtype, attention=attention)
+    graph, shapes = model_class(family).abstract(family, dtype=dtype, attention=attention)
     places = parameter_shardings(shapes, family.sharding, place.mesh)
     params = jax.tree.map(lambda x, where: x.update(sharding=where), shapes, places)
     rows = batch_sharding(place.mesh)
@@ -62,7 +62,7 @@ def plan_scoring(
     )
 
 
-def most_rows(family: Family, shape: StepShape, place: Topology, **options: Any) -> Program:
+def most_rows(family: PolicyFamily, shape: StepShape, place: Topology, **options: Any) -> Program:
     """The same with the most rows that fit, by powers of two of each device's.
 
     Args:

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from chexjax.config import ConfigError
 from chexjax.engine import EngineConfig
-from chexjax.families import Family, TextFamily, preset
+from chexjax.families import PolicyFamily, TextFamily, preset
 from chexjax.judges.trained import told
 from chexjax.mesh import batch_ways
 from chexjax.ops.attention import Backend
@@ -42,7 +42,7 @@ class BulkPlan:
     """
 
     config: RunConfig
-    family: Family
+    family: PolicyFamily
     place: Topology
     attention: Backend
     images: int

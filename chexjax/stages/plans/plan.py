@@ -20,7 +20,7 @@ from rich.console import Console
 from chexjax.config import ConfigError, freeze, nearest
 from chexjax.config.command import parse, read_flags, split_overrides
 from chexjax.mesh import AXES, MeshConfig, batch_ways, check_batch, parameter_names
-from chexjax.models import VLM
+from chexjax.models import model_class
 from chexjax.ops.attention import Backend, backend_for
 from chexjax.perf.planning import search
 from chexjax.perf.planning import step as planning
@@ -31,8 +31,8 @@ from chexjax.stages.align import make_objective
 from chexjax.stages.config import RunConfig
 from chexjax.stages.context import Context
 from chexjax.stages.fitting import StepCost
-from chexjax.stages.plan_bulk import BulkPlan
-from chexjax.stages.plan_page import Estimate, Tried, show, tried_table
+from chexjax.stages.plans.bulk import BulkPlan
+from chexjax.stages.plans.page import Estimate, Tried, show, tried_table
 from chexjax.trackers import StageClock
 from chexjax.train import SFT, Load, Objective, TrainConfig
 from chexjax.train.step import split_params
@@ -143,7 +143,8 @@ class _Plan:
         if self.stage == "align":
             self.objective = make_objective(config, single=False)
         self.name, self.mesh = str(given["topology"]), config.mesh
-        self.images, self.response = int(given["images"]), int(given["response"])
+        self.response = int(given["response"])
+        self.images = int(given["images"]) if self.family.max_images else 0
         self.prompt = int(given["prompt"])
         self.prefix = self.family.visual_tokens(self.images) + self.prompt
         if (total := self.prefix + self.response) > self.family.decoder.context:
@@ -243,7 +244,7 @@ class _Plan:
 
     @functools.cached_property
     def _trained(self) -> nnx.State:
-        model = nnx.merge(*VLM.abstract(self.family))
+        model = nnx.merge(*model_class(self.family).abstract(self.family))
         _, trainable, _ = split_params(model, self.train.freeze)
         return trainable
 

@@ -1,0 +1,90 @@
+"""A policy that sees nothing writes impressions from findings, through the whole method."""
+
+import json
+
+import pytest
+
+from chexjax.__main__ import main
+from chexjax.artefacts import load
+from chexjax.stages.config import NEIGHBOUR
+from tests.stages.conftest import CONFIG
+
+ORGANS = ("heart", "left lung", "right lung", "mediastinum", "spine", "diaphragm")
+STATES = ("is large", "is normal", "is clear", "is hazy")
+SAYS = {
+    "is large": "Enlargement.",
+    "is normal": "Normal.",
+    "is clear": "No finding.",
+    "is hazy": "",
+}
+
+
+def studies():
+    """All 24 pairs of organ and state to learn from, and three to test with."""
+    for organ in ORGANS:
+        for state in STATES:
+            yield f"{organ} {state}", "train", f"The {organ} {state}.", f"{SAYS[state]} {organ}."
+    yield "copied", "test", "The spine is clear.", "No finding. spine."
+    yield "copied too", "test", "The heart is large.", "Enlargement. heart."
+    yield "new", "test", "Today the left lung is hazy, I think.", "Opacity."
+    yield "other", "test", "The heart and the spine.", "Nothing."
+    yield "silent", "test", "The heart is large.", ""
+    yield "unseen", "train", "", "Normal."
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("text")
+    rows = [
+        {"id": name, "split": split, "findings": findings, "impression": impression}
+        for name, split, findings, impression in studies()
+    ]
+    table = workdir / "reports.jsonl"
+    table.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    flags = [CONFIG, f"--workdir={workdir}", "--config.policy.preset=smollm2_nano"]
+    flags += ["--source=table", f"--path={table}", "--config.source.views.most=0"]
+    flags += ["--config.source.text.report=impression", "--config.align.freeze=()"]
+    flags += [f"--config.evaluate.systems={(NEIGHBOUR, 'SFT', 'aligned')}"]
+    flags += ["--config.evaluate.analysis.slices.smallest=2"]
+    return workdir, flags
+
+
+def test_dry_run_says_that_it_sees_nothing(run, capsys):
+    _, flags = run
+    assert main(["run", *flags, "--dry_run"]) == 0
+    assert "text alone" in capsys.readouterr().out
+
+
+def test_the_whole_method_runs_on_text(run, capsys):
+    workdir, flags = run
+    assert main(["run", *flags]) == 0, capsys.readouterr().err
+    rejects = [json.loads(line) for line in (workdir / "studies" / "rejects.jsonl").open()]
+    assert {one["id"]: one["reason"] for one in rejects} == {
+        "silent": "it has no impression",
+        "unseen": "it has no findings",
+    }
+    kept = {row["id"]: row for row in load(workdir / "studies", "studies").rows()}
+    assert kept["new"]["findings"] == "Opacity."  # what is to be written
+    assert kept["new"]["indication"] == "Today the left lung is hazy, I think."  # what is asked
+    assert (workdir / "aligned" / "params").is_dir()
+    assert not (workdir / "predictions" / "sft_shuffled").exists()
+
+
+def test_the_nearest_neighbour_is_copied(run):
+    workdir, _ = run
+    rows = load(workdir / "predictions" / "neighbour", "predictions").rows()
+    copied = {row["id"]: row["candidates"][0]["report"] for row in rows}
+    assert copied["copied"] == "No finding. spine."
+    assert copied["new"] == "left lung."
+
+
+def test_studies_whose_prompt_was_trained_on_are_a_slice(run):
+    workdir, _ = run
+    page = (workdir / "report" / "report.html").read_text()
+    assert "Prompt in training" in page
+
+
+def test_visual_tokens_cannot_be_cached(run, capsys):
+    _, flags = run
+    assert main(["run", *flags, "--config.visual.cache=True"]) == 2
+    assert "smollm2_nano is shown no images" in capsys.readouterr().err
