@@ -18,6 +18,8 @@ population, and 600 questions. Three seeds are 36 runs, 1.5 to 2 hours on two sl
 
 from __future__ import annotations
 
+import re
+
 import ml_collections
 import quickstart
 
@@ -139,7 +141,7 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
     sweep.claims = tuple(
         f"{sentence}: of={of} minus={minus} measure={measure} expect={expect} margin={margin}"
         for sentence, of, minus, measure, expect, margin in _CLAIMS
-        if {of.partition("@")[0], minus.partition("@")[0]} <= {*names, "SFT"}
+        if {re.split("[/@]", side)[0] for side in (of, minus)} <= {*names, "SFT"}
     )
     if given.small:
         sweep.claims = tuple(claim.replace(f"@{_KEPT}", "@4") for claim in sweep.claims)
