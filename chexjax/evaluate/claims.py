@@ -16,7 +16,14 @@ import numpy as np
 from scipy.special import stdtr, stdtrit
 
 from chexjax.config import ConfigError, nearest
-from chexjax.evaluate.significance import Array, Interval, holm, interval, resampled_means
+from chexjax.evaluate.significance import (
+    Array,
+    Interval,
+    holm,
+    interval,
+    mean_intervals,
+    resampled_means,
+)
 
 Verdict = Literal["seen", "not seen", "can't tell"]
 
@@ -230,8 +237,19 @@ class Column:
     @property
     def mean(self) -> float:
         """Of the studies that have a value; NaN where there are none."""
-        found = [value for value in self.values.values() if math.isfinite(value)]
-        return float(np.mean(found)) if found else math.nan
+        found = self._finite
+        return float(found.mean()) if len(found) else math.nan
+
+    def interval(self, seed: int) -> Interval:
+        """The same with the interval of bootstrap draws of the studies."""
+        if not len(found := self._finite):
+            return Interval(math.nan, math.nan, math.nan)
+        return mean_intervals({"": found}, seed=seed)[""]
+
+    @property
+    def _finite(self) -> Array:
+        values = np.asarray([*self.values.values()], np.float64)
+        return values[np.isfinite(values)]
 
 
 def paired(of: Column, minus: Column) -> Array:

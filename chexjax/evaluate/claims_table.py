@@ -31,8 +31,9 @@ _NOTE = (
 )
 
 LEVELS_LEAD = (
-    "Means over the repetitions, with 95 % intervals of Student\u2019s t; they say how repetitions "
-    "differ, and less of differences between policies than the claims above, which pair them."
+    "Means over the repetitions, with 95 % intervals of Student\u2019s t, or of bootstrap draws of "
+    "the studies where nothing was repeated; they say less of differences between policies than "
+    "the claims above, which pair them."
 )
 
 _HEADINGS = ("Claim", "Answer", "Difference", "Claimed", "Could show", "p by Holm")

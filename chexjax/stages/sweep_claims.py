@@ -15,6 +15,7 @@ from chexjax.evaluate import claims
 from chexjax.evaluate.claims import Answer, Claim, Column, student
 from chexjax.evaluate.claims_table import Levels
 from chexjax.evaluate.significance import Interval
+from chexjax.stages.config import NEIGHBOUR
 from chexjax.stages.context import Context, Stage
 from chexjax.stages.judge import judge_of
 from chexjax.stages.sft import SFT
@@ -152,6 +153,8 @@ class Asked:
             *inside, _ = run.folder(SFT).split("/")
             named = [one for one in inside if one != run.points.get(self._sweep.repeat)]
             found.setdefault("/".join([*named, _START]), _Policy(point, Subject(_START)))
+        if NEIGHBOUR in self._context.config.evaluate.names:
+            found[NEIGHBOUR] = _Policy(next(iter(self._points)), Subject(NEIGHBOUR))
         return found | {point: _Policy(point, Subject(_END)) for point in self._points}
 
     def _wanted(self) -> Iterator[tuple[_Policy, str]]:
@@ -179,8 +182,10 @@ class Asked:
     def _level(self, policy: _Policy, measure: str) -> Interval:
         if self._refused(policy, measure):
             return Interval(np.nan, np.nan, np.nan)
-        means = [column.mean for column in self._each(policy, measure)]
-        return student(np.asarray(means))
+        columns = self._each(policy, measure)
+        if len(columns) == 1:
+            return columns[0].interval(self._context.config.seed)
+        return student(np.asarray([column.mean for column in columns]))
 
 
 def _where(claim: Claim) -> str:
@@ -189,6 +194,8 @@ def _where(claim: Claim) -> str:
 
 def _side(text: str) -> tuple[str | None, Subject]:
     """The point that one side of a claim names, if it does, and which of its policies is meant."""
+    if text == NEIGHBOUR:
+        return None, Subject(NEIGHBOUR)
     if (start := _STARTS.fullmatch(text)) is None:
         return text, Subject(_END)
     step = start["step"]

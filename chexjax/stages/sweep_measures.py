@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Protocol
 
@@ -30,12 +30,12 @@ from chexjax.stages.questions import is_asked
 from chexjax.stages.systems import ELSEWHERE, ENDS, MADE_BY, OWN
 
 _ALIGNED = ENDS[-1]
-_AWAY = "elsewhere_"
+_AWAY, _FRESH = "elsewhere_", "fresh_"
 
 
 @dataclasses.dataclass(frozen=True)
 class Subject:
-    """A policy of a run: "SFT" or "aligned", at its end or as it was at a step on the way."""
+    """A system of a run: a policy, at its end or as it was at a step on the way, or who copies."""
 
     system: str
     step: int | None = None
@@ -62,16 +62,34 @@ class Measure(Protocol):
         ...
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Known:
+    """What is asked for in measures of studies.
+
+    Attributes:
+      findings: References by study.
+      fresh: Studies whose prompt is that of no training study.
+    """
+
+    findings: Mapping[str, str]
+    fresh: Set[str]
+
+
 @functools.lru_cache(maxsize=16)
-def _findings(folder: Path, identity: str) -> Mapping[str, str]:
-    """References by study; read once, though many policies are held against them."""
+def _known(folder: Path, identity: str) -> _Known:
+    """Read once, though many policies are held against it."""
     rows = Rows(sorted(folder.glob("*.arrayrecord")))
-    return {row["id"]: row["findings"] for row in rows}
+    asked = {row["id"]: row["indication"] for row in rows}
+    trained = {row["indication"] for row in rows if row["split"] == "train"}
+    return _Known(
+        findings={row["id"]: row["findings"] for row in rows},
+        fresh={name for name, prompt in asked.items() if prompt not in trained},
+    )
 
 
 def reports(context: Context, stage: Stage, studies: Artefact) -> dict[str, tuple[str, str]]:
     """Study id -> its reference, and the report that a stage has written about it."""
-    known = _findings(studies.path, studies.identity)
+    known = _known(studies.path, studies.identity).findings
     return {
         row["id"]: (known[row["id"]], row["candidates"][0]["report"])
         for row in context.artefact(stage).rows()
@@ -84,13 +102,23 @@ Judged = Callable[[Sequence[str], Sequence[str]], Sequence[float]]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _OfReports:
-    """Something about held-out reports, here or on the studies of another source."""
+    """Something about held-out reports: all, those of fresh prompts, or those elsewhere."""
 
     scale: Scale
     judged: Judged
-    away: bool
+    among: str
+
+    @property
+    def away(self) -> bool:
+        return self.among == _AWAY
 
     def refuses(self, config: RunConfig, subject: Subject) -> str:
+        if subject.system not in config.evaluate.names:
+            return f"it writes no reports; name {subject.system} in config.evaluate.systems"
+        if self.away and subject.system not in ELSEWHERE:
+            return f"{subject.system} copies from the run's own studies alone"
+        if self.among == _FRESH and config.policy.family.max_images:
+            return "prompts are told apart by their text, and this policy is shown images"
         if subject.step is not None:
             return "a step on the way has written no reports; set its likelihoods against the end's"
         if self.away and not (config.sweep.elsewhere or config.evaluate.elsewhere):
@@ -104,6 +132,9 @@ class _OfReports:
         away, [stage] = self.away, self.stages(subject)
         studies = studies_elsewhere(context.config.evaluate) if away else context.artefact(INGEST)
         found = reports(context, stage, studies)
+        if self.among == _FRESH:
+            fresh = _known(studies.path, studies.identity).fresh
+            found = {name: pair for name, pair in found.items() if name in fresh}
         references, told = ([pair[k] for pair in found.values()] for k in range(2))
         values = dict(zip(found, self.judged(references, told), strict=True))
         return Column(values=values, texts=dict(zip(found, references, strict=True)))
@@ -117,6 +148,8 @@ class _OfLikelihood:
     value: Callable[[Mapping[str, float]], float]
 
     def refuses(self, config: RunConfig, subject: Subject) -> str:
+        if subject.system not in MADE_BY:
+            return f"{subject.system} gives no text a likelihood"
         every, step = config.sft.keep_every, subject.step
         if step is not None and not (every and step and step % every == 0):
             return (
@@ -141,8 +174,8 @@ class _OfQuestions:
     scale = Scale(unit="share of answers")
 
     def refuses(self, config: RunConfig, subject: Subject) -> str:
-        if subject.step is not None:
-            return "a step on the way has answered no questions; name the policy at its end"
+        if subject.step is not None or subject.system not in MADE_BY:
+            return "it has answered no questions; name a policy at its end"
         return "" if is_asked(config) else "no questions are asked; set config.chexbench.questions"
 
     def stages(self, subject: Subject) -> Sequence[Stage]:
@@ -218,7 +251,8 @@ def make_measure(
 
     `score` is by the judge that compares the runs and `lc_score` by that controlled for length; any
     judge's name is a measure, as are `words` and `length`, the words over those of the reference.
-    All of these can have `elsewhere_` before them, for the other source. `accuracy`, or
+    All of these can have `elsewhere_` before them, for the other source, or `fresh_`, for studies
+    whose prompt is that of no training study. `accuracy`, or
     `accuracy_TASK`, is that of the alignment tax. `logp_true` and `logp_false` are of held-out
     references, as they are and with an error put in, `logp_gap` is what lies between, and with
     `_per_token` behind them both are divided by their tokens. `tau` is of the ranking that a run's
@@ -241,18 +275,17 @@ def make_measure(
         return _OfQuestions(tasks=_TASKS[name])
     if name == "tau":
         return _OfRanking(judged=_scores(judge, build))
-    own = name.removeprefix(_AWAY)
+    among = next((prefix for prefix in (_AWAY, _FRESH) if name.startswith(prefix)), "")
+    own = name.removeprefix(among)
     if own in _LENGTHS:
         unit, count = _LENGTHS[own]
-        return _OfReports(scale=unit, judged=_each(count), away=own != name)
+        return _OfReports(scale=unit, judged=_each(count), among=among)
     known = [*_OWN_JUDGE, *JUDGES, *_LENGTHS, *_LIKELIHOODS, *_TASKS, "tau"]
     if uncontrolled(own) not in (*_OWN_JUDGE, *JUDGES):
         raise ConfigError(f"no measure {name!r}{nearest(name, known)}")
     asked = _OWN_JUDGE[own] + judge if own in _OWN_JUDGE else own
     judges.build(asked, settings)
-    return _OfReports(
-        scale=Scale(unit=f"by {asked}"), judged=_scores(asked, build), away=own != name
-    )
+    return _OfReports(scale=Scale(unit=f"by {asked}"), judged=_scores(asked, build), among=among)
 
 
 def _scores(name: str, build: Callable[[str], Judge]) -> Judged:

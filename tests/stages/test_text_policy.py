@@ -20,7 +20,7 @@ SAYS = {
 
 
 def studies():
-    """All 24 pairs of organ and state to learn from, and three to test with."""
+    """All 24 pairs of organ and state to learn from, four to test with, and some that cannot be."""
     for organ in ORGANS:
         for state in STATES:
             yield f"{organ} {state}", "train", f"The {organ} {state}.", f"{SAYS[state]} {organ}."
@@ -28,6 +28,7 @@ def studies():
     yield "copied too", "test", "The heart is large.", "Enlargement. heart."
     yield "new", "test", "Today the left lung is hazy, I think.", "Opacity."
     yield "other", "test", "The heart and the spine.", "Nothing."
+    yield "between", "validate", "The lungs.", "Lungs."
     yield "silent", "test", "The heart is large.", ""
     yield "unseen", "train", "", "Normal."
 
@@ -82,6 +83,33 @@ def test_studies_whose_prompt_was_trained_on_are_a_slice(run):
     workdir, _ = run
     page = (workdir / "report" / "report.html").read_text()
     assert "Prompt in training" in page
+
+
+def test_a_sweep_holds_the_neighbour_and_fresh_prompts_against_each_other(run, capsys):
+    workdir, flags = run
+    axes = {"loss": ["ipo: loss.name=ipo"]}
+    claims = [
+        f"it copies: of=SFT minus={NEIGHBOUR} measure=fresh_words expect=same margin=100",
+        f"all of it: of=SFT minus={NEIGHBOUR} measure=words expect=same margin=100",
+    ]
+    asked = [f"--config.sweep.axes={axes}", f"--config.sweep.claims={claims}"]
+    asked += ["--config.sweep.measures=('fresh_rouge_l',)"]
+    assert main(["run", *flags, *asked]) == 0, capsys.readouterr().err
+    found = json.loads((workdir / "comparison" / "comparison.json").read_text())
+    fresh, every = found["claims"]
+    assert (fresh["studies"], every["studies"]) == ([2], [4])  # without the two that are copied
+    # `new` and `other` have `left lung.` and `The heart is large.` nearest to them.
+    assert fresh["minus"] == 2 and every["minus"] == (2 * 2 + 3 + 2) / 4
+    assert found["levels"]["policies"][NEIGHBOUR]["fresh_rouge_l"]["low"] >= 0
+
+
+def test_the_neighbour_is_asked_for_nothing_but_its_reports(run, capsys):
+    _, flags = run
+    claim = f"it is: of=SFT minus={NEIGHBOUR} measure=logp_gap expect=more margin=1"
+    axes = {"loss": ["ipo: loss.name=ipo"]}
+    asked = [f"--config.sweep.axes={axes}", f"--config.sweep.claims={[claim]}"]
+    assert main(["run", *flags, *asked]) == 2
+    assert f"{NEIGHBOUR} gives no text a likelihood" in capsys.readouterr().err
 
 
 def test_visual_tokens_cannot_be_cached(run, capsys):
