@@ -11,6 +11,7 @@ from chexjax.config import freeze
 from chexjax.config.command import parse
 from chexjax.data.phantom.source import PhantomSource
 from chexjax.stages.config import RunConfig
+from tests.judges.encoders import word_encoder
 
 FOLDER = Path(__file__).parents[1] / "configs"
 SERVER = FOLDER / "serve.py"  # of a server, not of a run; see tests/serve
@@ -28,7 +29,8 @@ BROUGHT = {
     "cxr_real": lambda folder: [f"--path={folder / 'manifest.jsonl'}"],
     "openi_text": lambda folder: [
         f"--path={folder}",
-        *("--config.policy.checkpoint=", "--config.judge.name=rouge_l"),
+        "--config.policy.checkpoint=",
+        f"--config.judge.bertscore.encoder={word_encoder(folder / 'encoder', positions=64)}",
     ],
 }
 """Flags of configs that read what users bring."""
