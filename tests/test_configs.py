@@ -30,6 +30,7 @@ BROUGHT = {
     "openi_text": lambda folder: [
         f"--path={folder}",
         "--config.policy.checkpoint=",
+        "--config.judge.bertscore.layer=1",
         f"--config.judge.bertscore.encoder={word_encoder(folder / 'encoder', positions=64)}",
     ],
 }
