@@ -1,0 +1,35 @@
+"""The machine is said to be what it is."""
+
+import os
+import platform
+
+import jax
+
+from chexjax.perf import installed, machine
+
+
+def test_the_machine_is_described(monkeypatch):
+    monkeypatch.setenv("PJRT_NPROC", "3")
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1")
+    said = machine.describe({"torch": "2.13"})
+    assert said["processor"].startswith(f"{os.cpu_count()}, ")
+    assert said["processor"].endswith(platform.machine())
+    assert said["devices"] == f"{jax.device_count()} x cpu (cpu)"
+    assert said["threads"] == "XLA 3, OpenMP all"
+    assert f"jax {jax.__version__}" in said["versions"] and said["peers"] == "torch 2.13"
+    assert said["malloc's huge pages"] == "on"
+    monkeypatch.delenv("GLIBC_TUNABLES")
+    assert machine.huge_pages().startswith("off; start by launch/local")
+
+
+def test_peers_that_are_not_installed_have_no_version(monkeypatch):
+    brought = {"torch": ["torch"], "transformers": ["transformers"]}
+    monkeypatch.setattr("chexjax.perf.installed.packages_distributions", lambda: brought)
+    monkeypatch.setattr("chexjax.perf.installed.version", lambda name: f"{name}'s")
+    monkeypatch.setattr(
+        "chexjax.perf.installed.importlib.util.find_spec", lambda name: brought.get(name)
+    )
+    found = {"torch": "torch's", "transformers": "transformers's"}
+    assert installed.versions(["hf", "trl", "vllm"]) == found
+    assert installed.absent(["hf", "trl"]) == {"trl": "CHEXJAX_EXTRAS=bench"}
