@@ -35,8 +35,9 @@ def absent(names: Iterable[str]) -> dict[str, str]:
 
 
 def versions(names: Iterable[str]) -> dict[str, str]:
-    """Versions of what peers are made of, by the names that it was installed by."""
-    packages = sorted({package for name in names for package in PEERS[name][0]})
+    """Versions of what the peers that are here are made of, by what it was installed as."""
+    names = list(names)
+    here = [name for name in names if name not in absent(names)]
     brought = packages_distributions()
-    distributions = [brought[package][0] for package in packages if package in brought]
-    return {distribution: version(distribution) for distribution in distributions}
+    found = sorted({brought[package][0] for name in here for package in PEERS[name][0]})
+    return {distribution: version(distribution) for distribution in found}

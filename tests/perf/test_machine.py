@@ -24,7 +24,7 @@ def test_the_machine_is_described(monkeypatch):
 
 
 def test_peers_that_are_not_installed_have_no_version(monkeypatch):
-    brought = {"torch": ["torch"], "transformers": ["transformers"]}
+    brought = {name: [name] for name in ("torch", "transformers", "gguf")}
     monkeypatch.setattr("chexjax.perf.installed.packages_distributions", lambda: brought)
     monkeypatch.setattr("chexjax.perf.installed.version", lambda name: f"{name}'s")
     monkeypatch.setattr(
