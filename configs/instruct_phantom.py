@@ -18,7 +18,8 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
     # Views to tell apart, and devices; few enough kinds, still, to be learnt in minutes.
     config.source.phantom.lateral = 0.3
     config.source.phantom.kinds = (*config.source.phantom.kinds, "tube")
-    config.mixture.tasks = dict.fromkeys(TASKS, 1.0) | {"report": 6.0}
+    tasks = [name for name in TASKS if name != "age_group"]  # phantoms have no age
+    config.mixture.tasks = dict.fromkeys(tasks, 1.0) | {"report": 6.0}
     config.mixture.per_study = 4
     config.sft.total_epochs = 1.0
     # Answers are short and reports are not.

@@ -1,7 +1,8 @@
 """Real reports and a real pretrained model: impressions from findings, on Open-I.
 
     CHEXJAX_EXTRAS=gguf,smollm2 launch/local run --config=configs/openi_text.py \
-      --workdir=runs/openi --config.source.path=openi-reports --config.policy.tokenizer=smollm2-tokenizer \
+      --workdir=runs/openi --config.source.path=openi-reports \
+      --config.policy.tokenizer=smollm2-tokenizer \
       --config.judge.bertscore.encoder=all-minilm-l6-v2
 
 The folder of Open-I's reports, SmolLM2's tokenizer and a MiniLM have to be there; the weights of
@@ -37,18 +38,16 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
     config.source.views.most = 0
     config.policy.update(preset="smollm2_135m", checkpoint=_weights())
 
-    config.sft.update(
-        batch_size=16, total_epochs=None, total_examples=1536, buckets=3, remat="none"
-    )
+    config.sft.update(batch_size=16, total_epochs=None, total_examples=1024, buckets=3)
     config.sft.lora.update(rank=16, alpha=32.0)
     config.sft.optimizer.learning_rate = 5e-4
 
-    config.sample.update(studies=512, candidates=4, max_new_tokens=64)
+    config.sample.update(studies=192, candidates=4, max_new_tokens=64, unit=32)
     config.judge.name = given.judge
 
-    config.align.update(batch_size=16, total_epochs=1.0, buckets=3, remat="none", freeze=())
+    config.align.update(batch_size=16, total_epochs=2.0, buckets=3, freeze=())
     config.align.lora.update(rank=16, alpha=32.0)
-    config.align.optimizer.learning_rate = 1e-4
+    config.align.optimizer.learning_rate = 3e-4
     config.evaluate.update(max_new_tokens=64)
     return config
 

@@ -1,8 +1,10 @@
 """Every config is built and walked through its shapes, without memory for it or work done."""
 
+import json
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from chexjax.__main__ import main
 from chexjax.config import freeze
@@ -21,17 +23,39 @@ SIZES = {
 RECIPES = [FOLDER / f"{name}.py" for name in SIZES]
 
 
-def dry_run(config, tmp_path, capsys):
-    command = ["run", f"--config={config}", f"--workdir={tmp_path / 'none'}", "--dry_run"]
+BROUGHT = {
+    "cxr_real": lambda folder: [f"--path={folder / 'manifest.jsonl'}"],
+    "openi_text": lambda folder: [
+        f"--path={folder}",
+        *("--config.policy.checkpoint=", "--config.judge.name=rouge_l"),
+    ],
+}
+"""Flags of configs that read what users bring."""
+
+
+@pytest.fixture
+def brought(tmp_path):
+    folder = tmp_path / "brought"
+    (folder / "ecgen-radiology").mkdir(parents=True)
+    (folder / "ecgen-radiology" / "1.xml").write_text("<eCitation/>")
+    Image.effect_noise((32, 32), 64).save(folder / "a.png")
+    row = {"file": "a.png", "view": "PA", "findings": ["Edema"], "age": "40"}
+    rows = [json.dumps(row | {"id": split, "split": split}) for split in ("train", "test")]
+    (folder / "manifest.jsonl").write_text("\n".join(rows))
+    return folder
+
+
+def dry_run(config, tmp_path, capsys, *flags):
+    command = ["run", f"--config={config}", f"--workdir={tmp_path / 'none'}", "--dry_run", *flags]
     assert main(command) == 0, capsys.readouterr().err
     assert not (tmp_path / "none").exists()
     return capsys.readouterr().out
 
 
 @pytest.mark.parametrize("file", CONFIGS, ids=lambda file: file.stem)
-def test_a_config_can_be_run_dry(file, tmp_path, capsys, monkeypatch):
+def test_a_config_can_be_run_dry(file, tmp_path, capsys, monkeypatch, brought):
     monkeypatch.delattr(PhantomSource, "__getitem__")  # no study is read
-    shown = dry_run(file, tmp_path, capsys)
+    shown = dry_run(file, tmp_path, capsys, *BROUGHT.get(file.stem, lambda _: ())(brought))
     for words in ["parameters", *SIZES.get(file.stem, [])]:
         assert words in shown
 

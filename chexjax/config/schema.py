@@ -12,13 +12,15 @@ import ast
 import contextlib
 import dataclasses
 import difflib
+import functools
 import hashlib
+import inspect
 import json
 import math
 import re
 import types
 import typing
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import ml_collections
@@ -233,6 +235,16 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {str(k): _plain(v) for k, v in value.items()}
     return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def own_source(made: Callable[..., Any]) -> str | None:
+    """The text of a class or function that a user has written; None of chexjax's own.
+
+    It is what an artefact's content knows it by.
+    """
+    while isinstance(made, functools.partial):
+        made = made.func
+    return None if made.__module__.startswith("chexjax.") else inspect.getsource(made)
 
 
 def digest(value: Any) -> str:

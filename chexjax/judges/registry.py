@@ -8,7 +8,7 @@ import functools
 from collections.abc import Callable, Mapping
 from typing import Any, Generic, TypeVar
 
-from chexjax.config import content, local
+from chexjax.config import content, local, own_source
 from chexjax.judges.base import Judge
 from chexjax.judges.bertscore import BertScoreConfig
 from chexjax.judges.chexbert import CheXbertConfig
@@ -139,12 +139,16 @@ def build_labeler(name: str, settings: JudgeSettings | None = None) -> Labeling:
 def identity(name: str, settings: JudgeSettings) -> dict[str, dict[str, Any]]:
     """What decides what a judge or labeler says beside its name: settings, and bytes of its files.
 
+    One that is not chexjax's own is known by its text, too.
+
     Raises:
       ValueError: there is no such thing, or a file cannot be read.
     """
     kind = _kind(uncontrolled(name), {**LABELERS, **JUDGES}, "judge")
     read = {field: getattr(settings, field) for field in kind.reads}
-    return {field: {**content(one), **one.files()} for field, one in read.items()}
+    found = {field: {**content(one), **one.files()} for field, one in read.items()}
+    text = own_source(kind.build)
+    return found if text is None else {**found, "source": {"text": text}}
 
 
 def _kind(name: str, table: Mapping[str, Kind[Made]], what: str) -> Kind[Made]:

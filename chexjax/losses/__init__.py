@@ -27,7 +27,7 @@ from chexjax.losses.lc_dpo import LCDPO, LDDPO, LNDPO
 from chexjax.losses.mixture import Mixture
 from chexjax.losses.nll import NLL
 from chexjax.losses.orpo import ORPO
-from chexjax.losses.registry import LOSSES, build, choice, number, own_source, register
+from chexjax.losses.registry import LOSSES, build, choice, number, register
 from chexjax.losses.simpo import CPO, SimPO
 
 __all__ = [
@@ -63,7 +63,6 @@ __all__ = [
     "margin",
     "missing",
     "number",
-    "own_source",
     "pair_metrics",
     "pair_rows",
     "register",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import inspect
 import math
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, dataclass_transform
@@ -67,12 +66,6 @@ def _check(loss: Any) -> None:
 def _words(above: float, least: float, most: float) -> str:
     limits = (("above", above), ("at least", least), ("at most", most))
     return " and ".join(f"{word} {limit:g}" for word, limit in limits if math.isfinite(limit))
-
-
-def own_source(name: str) -> str | None:
-    """The text of a loss that is not chexjax's own: what its content is known by."""
-    cls = LOSSES[name]
-    return None if cls.__module__.startswith("chexjax.") else inspect.getsource(cls)
 
 
 def build(name: str, options: Mapping[str, float | str]) -> PreferenceLoss:

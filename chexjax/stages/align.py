@@ -6,8 +6,9 @@ from collections.abc import Iterable, Set
 from typing import Any
 
 from chexjax.artefacts import Artefact, Draft
+from chexjax.config import own_source
 from chexjax.data.preferences import SINGLE, texts_of
-from chexjax.losses import LOSSES, PreferenceLoss, build, own_source
+from chexjax.losses import LOSSES, PreferenceLoss, build
 from chexjax.rows import Rows
 from chexjax.stages.config import LossConfig, RunConfig
 from chexjax.stages.context import Context, Stage
@@ -99,7 +100,7 @@ def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
 
 def _extra(config: RunConfig) -> dict[str, Any]:
     """The text of a user's own loss, and of which kind the reference is that a step runs."""
-    source, reference = own_source(config.loss.name), config.reference
+    source, reference = own_source(LOSSES[config.loss.name]), config.reference
     extra: dict[str, Any] = {} if source is None else {"own_loss": source}
     if reference.mode != "cached":
         moving = {"mode": reference.mode, "every": reference.every, "decay": reference.decay}

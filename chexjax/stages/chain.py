@@ -7,13 +7,13 @@ from chexjax.stages.align import ALIGN
 from chexjax.stages.answers import ANSWERS
 from chexjax.stages.context import Stage
 from chexjax.stages.control import CONTROL
-from chexjax.stages.drafting import DRAFTING
 from chexjax.stages.evaluate import EVALUATE
 from chexjax.stages.ingest import INGEST
 from chexjax.stages.judge import JUDGE
 from chexjax.stages.mixture import MIXTURE
 from chexjax.stages.pair import PAIR
-from chexjax.stages.reader import READER
+from chexjax.stages.readers.drafting import DRAFTING
+from chexjax.stages.readers.reader import READER
 from chexjax.stages.reference import REFERENCE
 from chexjax.stages.sample import SAMPLE
 from chexjax.stages.sft import SFT

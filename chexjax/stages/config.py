@@ -24,7 +24,7 @@ from chexjax.train import Reference, TrainConfig, WatchConfig
 
 POLICIES = ("SFT", "SFT continued", "aligned")
 """The policies of a run by the names that they have in reports."""
-NEIGHBOUR = "nearest neighbour"
+NEIGHBOUR = "nearest-neighbour"
 """A system that copies the report of the training study most like the one it is asked about."""
 
 
@@ -232,7 +232,7 @@ class EvaluateConfig:
       metrics: Judges whose means are reported beside the score, by their names.
       predictions: Anybody's reports, name of the system -> file of JSON lines, one
         `{"id": study, "report": text}` a study. What it holds counts, not its place.
-      systems: Policies, `nearest neighbour`, and names of `predictions`, the baseline first, what
+      systems: Policies, `nearest-neighbour`, and names of `predictions`, the baseline first, what
         is under test last; no policy where there are only files. Empty for all policies, the files
         before the aligned one.
       elsewhere: Folder of the studies of another source, which `ingest` has made, on which the

@@ -23,8 +23,8 @@ from chexjax.stages.doctor import doctor
 from chexjax.stages.dry_run import check, check_selection, dry_run, say_whole
 from chexjax.stages.export import export
 from chexjax.stages.generalisation import generalisation
-from chexjax.stages.plan import plan as plan_step
-from chexjax.stages.readings import readings
+from chexjax.stages.plans.plan import plan as plan_step
+from chexjax.stages.readers.readings import readings
 from chexjax.stages.serve import serve
 from chexjax.stages.sft import SFT
 from chexjax.stages.start import require_start

@@ -1,11 +1,13 @@
 """The registry: every judge by its name, with its settings and the bytes of its files."""
 
 import dataclasses
+import functools
 
 import pytest
 
 from chexjax.config import content
 from chexjax.judges import JUDGES, GreenConfig, JudgeSettings, build, identity, uncontrolled
+from chexjax.judges.registry import Kind
 from chexjax.judges.remote import Endpoint
 
 
@@ -45,6 +47,23 @@ def test_settings_count_where_their_judge_is_asked():
 def test_a_judge_without_settings_is_its_name():
     assert identity("rouge_l", JudgeSettings()) == {}
     assert uncontrolled("lc_rouge_l") == uncontrolled("rouge_l") == "rouge_l"
+
+
+class Own:
+    name = "own"
+
+
+class Other(Own):
+    name = "other"
+
+
+def test_a_judge_of_a_user_s_own_is_known_by_its_text(monkeypatch):
+    def found(made):
+        monkeypatch.setitem(JUDGES, "own", Kind(made))
+        return identity("lc_own", JudgeSettings())
+
+    assert found(Own) == found(functools.partial(Own)) != found(Other)
+    assert 'name = "own"' in found(Own)["source"]["text"]
 
 
 def test_an_unknown_judge_is_named_with_the_nearest():

@@ -64,6 +64,7 @@ def test_a_mixture_asks_them_what_sections_views_labels_and_terms_say(ingested):
     for row in load(workdir / "mixture", "mixture").rows():
         asked[row["task"]].append((studies[row["studies"][0]], row))
     assert {name for name, rows in asked.items() if not rows} == {
+        "age_group",
         "anatomy_findings",
         "report_evaluation",
         "explanation",

@@ -21,6 +21,18 @@ INSTRUCTIONS: Mapping[str, tuple[str, ...]] = {
         "Is this film frontal or lateral? Give its view.",
         "State the projection of this chest film.",
     ),
+    "age_group": (
+        "How old is this patient?",
+        "Which age group does this chest belong to?",
+        "Estimate the age of the patient.",
+        "Tell from the film how old its patient is, roughly.",
+        "Give the age group.",
+        "Is this a child, a younger, an older or an old adult?",
+        "Judge the age of this chest by what the picture shows.",
+        "Name the span of years that the patient's age falls into.",
+        "About what age is the person in this X-ray?",
+        "Sort this picture by the age of its patient.",
+    ),
     "disease": (
         "Which labels apply to this study?",
         "List the labels of this chest X-ray.",

@@ -1,13 +1,14 @@
 """The tasks of the instruction mixture: what can be asked about a study, and what is right.
 
 A task looks at nothing but what the source knows: of phantoms their scenes, of other sources
-sections, views, labels and Open-I's MeSH terms. Where that is not enough for an answer it asks
-nothing, so that all tasks come of phantoms alone.
+sections, views, labels, ages and Open-I's MeSH terms. Where that is not enough for an answer it
+asks nothing. Phantoms answer all tasks but the age group, since they have no age.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, TypeVar
 
@@ -85,6 +86,22 @@ def _view(study: Study, other: Study, rng: np.random.Generator) -> Asked | None:
 def _spoken(view: str) -> str:
     """`AP axial` for `AP AXIAL`: what is no abbreviation in small letters."""
     return " ".join(word if len(word) <= len("LPO") else word.lower() for word in view.split())
+
+
+def _age_group(study: Study, other: Study, rng: np.random.Generator) -> Asked | None:
+    age = study.attributes.get("age")
+    if not isinstance(age, float | int):
+        return None
+    return Asked(next(words for below, words in _AGE_GROUPS if age < below))
+
+
+_AGE_GROUPS = (
+    (18, "Under 18 years."),
+    (40, "18 to 39 years."),
+    (60, "40 to 59 years."),
+    (math.inf, "60 years or more."),
+)
+"""Ages below which a group ends, and what it is called."""
 
 
 def _disease(study: Study, other: Study, rng: np.random.Generator) -> Asked | None:
@@ -248,6 +265,7 @@ def _pick(options: Sequence[_T], rng: np.random.Generator) -> _T:
 
 TASKS: Mapping[str, Task] = {
     "view": Task("coarse", _view),
+    "age_group": Task("coarse", _age_group),
     "disease": Task("coarse", _disease),
     "abnormality_detection": Task("fine", _abnormality_detection),
     "abnormality_localisation": Task("fine", _abnormality_localisation),

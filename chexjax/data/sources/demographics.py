@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 
 _SEXES = {"f": "F", "female": "F", "m": "M", "male": "M"}
@@ -25,7 +26,8 @@ def attributes(said: Mapping[str, str], edits: dict[str, int]) -> dict[str, str 
     """What `Study.attributes` keeps of a patient; what a source doesn't say is left out.
 
     Args:
-      said: `sex`, `age` in years (`61`, or `061Y` as in DICOM), and others, as the source writes
+      said: `sex`, `age` in years (`61`, `061Y` as in DICOM, or `1-5 years`, of which
+        the middle is kept), and others, as the source writes
         them.
       edits: Counts cells of sex and age that cannot be read as `demographics_unreadable`.
 
@@ -56,8 +58,10 @@ def _sex(text: str) -> str | None:
 
 
 def _age(text: str) -> float | None:
+    plain = re.sub(r"\s*Y(EARS?)?$", "", text.upper())
     try:
-        years = float(text.upper().removesuffix("Y"))
+        ends = [float(end) for end in plain.split("-", 1)]
     except ValueError:
         return None
+    years = sum(ends) / len(ends)
     return years if math.isfinite(years) and 0 <= years <= _OLDEST else None

@@ -253,6 +253,8 @@ DEMOGRAPHICS = [
     ("cells", "expected", "unreadable"),
     [
         ({"sex": "female ", "age": "061Y"}, {"sex": "F", "age": 61.0}, 0),
+        ({"age": "1-5 years"}, {"age": 3.0}, 0),
+        ({"age": "5-"}, {}, 1),
         ({"gender": "M", "age": 45}, {"sex": "M", "age": 45.0}, 0),
         ({"gender": "Male", "sex": "", "race": "Unknown"}, {"sex": "M"}, 0),
         ({"gender": "M", "sex": "F"}, {"sex": "F"}, 0),

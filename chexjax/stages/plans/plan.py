@@ -31,8 +31,8 @@ from chexjax.stages.align import make_objective
 from chexjax.stages.config import RunConfig
 from chexjax.stages.context import Context
 from chexjax.stages.fitting import StepCost
-from chexjax.stages.plan_bulk import BulkPlan
-from chexjax.stages.plan_page import Estimate, Tried, show, tried_table
+from chexjax.stages.plans.bulk import BulkPlan
+from chexjax.stages.plans.page import Estimate, Tried, show, tried_table
 from chexjax.trackers import StageClock
 from chexjax.train import SFT, Load, Objective, TrainConfig
 from chexjax.train.step import split_params

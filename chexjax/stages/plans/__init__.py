@@ -1,0 +1,1 @@
+"""`plan`: what steps and bulk work of a config would need on machines that are not here."""

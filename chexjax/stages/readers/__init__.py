@@ -1,0 +1,1 @@
+"""Studies with people who read: their pages, and what they said."""
