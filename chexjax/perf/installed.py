@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Iterable, Mapping
 from importlib.metadata import packages_distributions, version
 
@@ -26,18 +25,18 @@ PEERS: Mapping[str, tuple[tuple[str, ...], str]] = {
 
 def absent(names: Iterable[str]) -> dict[str, str]:
     """Peers that lack a package, and how to install them."""
+    brought = packages_distributions()  # a folder of that name does not count
     return {
         name: how
         for name in names
         for packages, how in [PEERS[name]]
-        if any(importlib.util.find_spec(package) is None for package in packages)
+        if set(packages) - set(brought)
     }
 
 
 def versions(names: Iterable[str]) -> dict[str, str]:
     """Versions of what the peers that are here are made of, by what it was installed as."""
-    names = list(names)
-    here = [name for name in names if name not in absent(names)]
     brought = packages_distributions()
-    found = sorted({brought[package][0] for name in here for package in PEERS[name][0]})
+    parts = [PEERS[name][0] for name in names if set(PEERS[name][0]) <= set(brought)]
+    found = sorted({brought[package][0] for packages in parts for package in packages})
     return {distribution: version(distribution) for distribution in found}

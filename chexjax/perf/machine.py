@@ -41,7 +41,8 @@ def processor() -> str:
     lines = info.read_text().splitlines() if info.is_file() else []
     models = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     kind = next(models, platform.processor())
-    return ", ".join(filter(None, (f"{os.cpu_count()}", kind, platform.machine())))
+    cores = " x ".join(filter(None, (f"{os.cpu_count()}", kind)))
+    return f"{cores}, {platform.machine()}"
 
 
 def versions() -> str:

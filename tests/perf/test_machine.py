@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 
 import jax
 
@@ -13,8 +14,7 @@ def test_the_machine_is_described(monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1")
     said = machine.describe({"torch": "2.13"})
-    assert said["processor"].startswith(f"{os.cpu_count()}, ")
-    assert said["processor"].endswith(platform.machine())
+    assert re.match(rf"{os.cpu_count()}( x .+)?, {platform.machine()}$", said["processor"])
     assert said["devices"] == f"{jax.device_count()} x cpu (cpu)"
     assert said["threads"] == "XLA 3, OpenMP all"
     assert f"jax {jax.__version__}" in said["versions"] and said["peers"] == "torch 2.13"
@@ -27,9 +27,6 @@ def test_peers_that_are_not_installed_have_no_version(monkeypatch):
     brought = {name: [name] for name in ("torch", "transformers", "gguf")}
     monkeypatch.setattr("chexjax.perf.installed.packages_distributions", lambda: brought)
     monkeypatch.setattr("chexjax.perf.installed.version", lambda name: f"{name}'s")
-    monkeypatch.setattr(
-        "chexjax.perf.installed.importlib.util.find_spec", lambda name: brought.get(name)
-    )
     found = {"torch": "torch's", "transformers": "transformers's"}
     assert installed.versions(["hf", "trl", "vllm"]) == found
     assert installed.absent(["hf", "trl"]) == {"trl": "CHEXJAX_EXTRAS=bench"}

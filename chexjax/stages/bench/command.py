@@ -8,7 +8,6 @@ from rich.console import Console
 
 from chexjax.config import ConfigError, nearest
 from chexjax.stages.bench import every
-from chexjax.stages.bench.every import BENCHES
 
 
 def bench(argv: Sequence[str], console: Console) -> None:
@@ -20,7 +19,7 @@ def bench(argv: Sequence[str], console: Console) -> None:
       SystemExit: something else failed.
     """
     what, *rest = argv or ["nothing"]
-    commands = {one.name: (one.run, one.form) for one in BENCHES}
+    commands = {one.name: (one.run, one.form) for one in every.BENCHES}
     commands[every.NAME] = (every.run, every.FORM)
     if what not in commands:
         forms = " or ".join(form for _, form in commands.values())

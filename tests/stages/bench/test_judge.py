@@ -13,7 +13,7 @@ from chexjax.perf.judges import answers_file, keep
 
 
 def test_a_missing_peer_is_named_with_how_to_install_it(monkeypatch, capsys):
-    monkeypatch.setattr("chexjax.perf.installed.importlib.util.find_spec", lambda _: None)
+    monkeypatch.setattr("chexjax.perf.installed.packages_distributions", dict)
     assert main(["bench", "judge", "--against=hf"]) == 2
     message = capsys.readouterr().err
     assert "--against=hf is not installed" in message and "CHEXJAX_EXTRAS=bench" in message
