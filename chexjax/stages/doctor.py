@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import platform
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 
 import jax
@@ -23,7 +21,7 @@ from chexjax.distributed import is_first
 from chexjax.families import AnyFamily, preset
 from chexjax.mesh import AXES, MeshConfig, make_mesh
 from chexjax.ops.attention import Backend, backend_for
-from chexjax.perf import inventory, speed
+from chexjax.perf import inventory, machine, speed
 from chexjax.perf.chips import chip_of, wire_along
 from chexjax.perf.planning import aot
 from chexjax.perf.planning.topology import topology
@@ -142,18 +140,12 @@ def _described(mesh: Mesh) -> Iterator[tuple[str, str]]:
     yield "devices", f"{mesh.size} x {device.device_kind} ({device.platform}){several}"
     if limit := (device.memory_stats() or {}).get("bytes_limit"):
         yield "memory of each", f"{limit / 2**30:.2f} GiB for programs"
-    yield "processors", f"{os.cpu_count()}, {platform.machine()}"
-    packages = ("chexjax", "jax", "jaxlib", "flax")
-    versions = ", ".join(f"{name} {version(name)}" for name in packages)
-    yield "versions", f"{versions}, Python {platform.python_version()}"
+    yield "processors", machine.processor()
+    yield "versions", machine.versions()
     yield "mesh", " x ".join(f"{axis}={size}" for axis, size in mesh.shape.items())
     own = backend_for("auto", device.platform)
     yield "attention", "xla" if own == "xla" else f"{own}, and xla for what it does not take"
-    huge = "malloc.hugetlb" in os.environ.get("GLIBC_TUNABLES", "")
-    yield (
-        "malloc's huge pages",
-        "on" if huge else "off; start by launch/local, or set GLIBC_TUNABLES",
-    )
+    yield "malloc's huge pages", machine.huge_pages()
     yield "freed memory", "kept" if malloc.keep_freed() else "goes back to the kernel"
 
 

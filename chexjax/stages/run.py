@@ -13,7 +13,7 @@ from chexjax.artefacts.workdir import opened
 from chexjax.config import ConfigError, freeze, render
 from chexjax.config.command import Command, parse
 from chexjax.distributed import in_job, is_first
-from chexjax.stages.bench import bench
+from chexjax.stages.bench.command import bench
 from chexjax.stages.chain import BEFORE_CONTROL, COMMANDS
 from chexjax.stages.compare import plan, prepare, sweep
 from chexjax.stages.config import RunConfig

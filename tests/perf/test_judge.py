@@ -1,19 +1,17 @@
 """Judges are measured on the same work, and what each of them writes is kept beside its time."""
 
-import functools
 import importlib
-import json
 
 import jax
 import numpy as np
 import pytest
 from flax import nnx
 
-from chexjax.__main__ import main
 from chexjax.mesh import MeshConfig, make_mesh
 from chexjax.perf import flops, jax_judge, judge_work
+from chexjax.perf.installed import absent
 from chexjax.perf.judge_work import SIZES, WORKS, Size, Work
-from chexjax.perf.judges import PEERS, absent, answers_file, keep
+from chexjax.perf.judges import PEERS
 from chexjax.weights import load_model
 
 TOY = Size(layers=2, width=64, heads=2, mlp=96, vocabulary=96)
@@ -145,51 +143,3 @@ def test_bytes_are_parameters_and_what_is_looked_back_on():
 def test_groups_are_whole():
     with pytest.raises(ValueError, match=r"requests=6 must be a multiple of candidates=4"):
         Work(requests=6, preamble=1, reference=1, candidate=1, new=1)
-
-
-def test_a_missing_peer_is_named_with_how_to_install_it(monkeypatch, capsys):
-    monkeypatch.setattr("chexjax.perf.judges.importlib.util.find_spec", lambda _: None)
-    assert main(["bench", "judge", "--against=hf"]) == 2
-    message = capsys.readouterr().err
-    assert "--against=hf is not installed" in message and "CHEXJAX_EXTRAS=bench" in message
-
-
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [(["--size=X"], "size"), (["--against=trl"], "against"), (["--work=x"], "work")],
-)
-def test_a_wrong_command_is_told_the_right_one(arguments, words, capsys):
-    assert main(["bench", "judge", *arguments]) == 2
-    message = capsys.readouterr().err
-    assert words in message and "chexjax bench judge" in message
-
-
-def scribe(file, tokens):
-    """A judge that writes what it is told to."""
-    return keep(lambda: np.asarray(tokens), file)
-
-
-def test_numbers_are_written_as_json(tmp_path, monkeypatch, capsys):
-    said = {"chexjax": [[5, 6, 7, 8]], "hf": [[5, 6, 9, 9]]}
-
-    def peers(folder, *_):
-        return {
-            name: functools.partial(scribe, answers_file(folder, name), tokens)
-            for name, tokens in said.items()
-        }
-
-    monkeypatch.setattr("chexjax.stages.bench_judge._peers", peers)
-    monkeypatch.setattr("chexjax.stages.bench_judge._prepare", lambda *_: None)
-    nothing = functools.partial(scribe, tmp_path / "matmul", [0])
-    monkeypatch.setattr("chexjax.stages.timing.matmul_step", nothing)
-    file = tmp_path / "bench.json"
-    given = ["--size=M", "--work=green", "--rounds=2", "--threads=1", f"--json={file}"]
-    assert main(["bench", "judge", *given]) == 0
-    numbers = json.loads(file.read_text())
-    ours, theirs = (numbers["peers"][name] for name in said)
-    assert ours["times_ours"] == 1 and (ours["same_tokens"], theirs["same_tokens"]) == (1, 0.5)
-    assert theirs["requests_per_second"] == pytest.approx(32 / theirs["seconds"])
-    counted = judge_work.useful_flops(SIZES["M"], WORKS["green"])
-    assert numbers["counted_gflop"] == pytest.approx(counted / 1e9)
-    shown = capsys.readouterr().out
-    assert "prompt tokens / s" in shown and "load average before" in shown

@@ -28,45 +28,10 @@ import trl
 from torch import Tensor
 
 from chexjax.perf import work as work_of
+from chexjax.perf.peers.llava import IMAGE, make_model, pixels
 from chexjax.perf.work import Work
 
-_PAD, _IMAGE = 0, 4  # ids that no text of the work has
-
-
-def make_model(work: Work) -> transformers.LlavaForConditionalGeneration:
-    """The policy of a size with random numbers, its tower frozen."""
-    layers, width, heads, size, patch = work.vision
-    depth, inner, count, rotary = work.decoder
-    vision = transformers.SiglipVisionConfig(
-        num_hidden_layers=layers,
-        hidden_size=width,
-        intermediate_size=4 * width,
-        num_attention_heads=heads,
-        image_size=size,
-        patch_size=patch,
-        vision_use_head=False,
-    )
-    share = (rotary + 0.5) / (inner // count)  # transformers rounds its product down
-    text = transformers.PhiConfig(
-        vocab_size=work_of.VOCABULARY,
-        hidden_size=inner,
-        intermediate_size=4 * inner,
-        num_hidden_layers=depth,
-        num_attention_heads=count,
-        max_position_embeddings=4096,
-        rope_parameters={"rope_type": "default", "rope_theta": 1e4, "partial_rotary_factor": share},
-    )
-    config = transformers.LlavaConfig(
-        vision_config=vision,
-        text_config=text,
-        image_token_index=_IMAGE,
-        image_seq_length=work.prefix - work_of.PROMPT,
-        vision_feature_layer=-1,  # of SigLIP's, the one before the last norm
-        vision_feature_select_strategy="full",
-    )
-    model = transformers.LlavaForConditionalGeneration(config)
-    model.model.vision_tower.requires_grad_(False)
-    return model
+_PAD = 0  # an id that no text of the work has
 
 
 def make_trainer(work: Work, *, compact: bool) -> trl.DPOTrainer:
@@ -124,25 +89,24 @@ def prepare(batch: dict[str, Any]) -> dict[str, Tensor]:
     """A batch of `work.batch` as TRL's vision collator lays it out; its rows are `2 * pairs`."""
     prefix, inputs = batch["prefix"], batch["inputs"]
     # Ours counts the prompt's last token as the first input of the responses.
-    visual = np.where(prefix["placeholder"], _IMAGE, prefix["tokens"])
+    visual = np.where(prefix["placeholder"], IMAGE, prefix["tokens"])
     prompt = np.concatenate([visual, inputs[:, 0, :1]], axis=1)
     answers = batch["targets"].swapaxes(0, 1).reshape(-1, inputs.shape[2])
     real = batch["mask"].swapaxes(0, 1).reshape(answers.shape)
     prompts = np.concatenate([prompt, prompt])
     seen = np.concatenate([np.ones_like(prompts), real], axis=1)
     scored = np.concatenate([np.zeros_like(prompts), real], axis=1)
-    images = np.concatenate([batch["prefix"]["images"][:, 0]] * 2).transpose(0, 3, 1, 2)
     return {
         "input_ids": torch.tensor(np.concatenate([prompts, answers], axis=1)).long(),
         "attention_mask": torch.tensor(seen).long(),
         "completion_mask": torch.tensor(scored).long(),
-        "pixel_values": (torch.tensor(images).float() / 255 - 0.5) / 0.5,
+        "pixel_values": pixels(np.concatenate([prefix["images"][:, 0]] * 2)),
     }
 
 
 def _processor() -> transformers.LlavaProcessor:
     """What tells TRL that the policy sees images; batches come prepared, so it is not called."""
-    words = tokenizers.models.WordLevel({"<pad>": _PAD, "<image>": _IMAGE}, unk_token="<pad>")
+    words = tokenizers.models.WordLevel({"<pad>": _PAD, "<image>": IMAGE}, unk_token="<pad>")
     tokenizer = transformers.PreTrainedTokenizerFast(
         tokenizer_object=tokenizers.Tokenizer(words), pad_token="<pad>"
     )

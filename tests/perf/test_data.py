@@ -1,13 +1,8 @@
 """Both input pipelines make the same batches, and what is measured is what training has."""
 
-import functools
-import json
-import time
-
 import numpy as np
 import pytest
 
-from chexjax.__main__ import main
 from chexjax.data.tokens import Tokens
 from chexjax.perf import data_work
 from chexjax.perf.data import batches
@@ -69,28 +64,3 @@ def test_torch_batches_are_padded_and_whole(folder):
     assert tuple(batch["images"].shape) == (3, 3, 384, 384)
     longest = max(len(records[k]["rejected"]) for k in range(3))
     assert tuple(batch["rejected"].shape) == (3, longest)
-
-
-def sleeper(seconds):
-    return lambda _: time.sleep(seconds)
-
-
-def test_throughput_and_wait_are_told(tmp_path, monkeypatch, capsys):
-    """A pass of 0.2 s over 80 records in 10 batches, the consumer busy for 5 ms each."""
-    fixed = {name: functools.partial(sleeper, 0.2) for name in ("chexjax", "other")}
-    monkeypatch.setitem(data_work.SIZES, "S", 80)
-    monkeypatch.setattr("chexjax.perf.data_work.write", lambda folder, records: None)
-    monkeypatch.setattr("chexjax.stages.bench_data._peers", lambda folder, against, pause: fixed)
-    monkeypatch.setattr("chexjax.stages.timing.matmul_step", functools.partial(sleeper, 0.01))
-    file = tmp_path / "bench.json"
-    command = ["bench", "data", "--size=S", "--rounds=2", "--step_ms=5", f"--json={file}"]
-    assert main(command) == 0
-    peer = json.loads(file.read_text())["peers"]["other"]
-    assert peer["examples_per_second"] == pytest.approx(80 / peer["seconds"])
-    assert peer["wait_ms_per_batch"] == pytest.approx(100 * peer["seconds"] - 5)
-    assert "wait for a batch" in capsys.readouterr().out
-
-
-def test_a_wrong_command_is_told_the_right_one(capsys):
-    assert main(["bench", "data", "--against=grain"]) == 2
-    assert "chexjax bench data" in capsys.readouterr().err

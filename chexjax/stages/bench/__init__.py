@@ -1,0 +1,1 @@
+"""Throughput on this machine, beside peers on the same work."""
