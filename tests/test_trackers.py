@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
+import types
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,12 @@ from chexjax.trackers import JsonlTracker, Progress, StageClock, clock, progress
 
 @pytest.fixture
 def now(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """A clock that moves only when told to: `now[0] += 5`."""
+    """A clock that moves only when told to: `now[0] += 5`.
+
+    It is the trackers' alone: threads of other tests may be waiting by the one of the process.
+    """
     seconds = [100.0]
-    monkeypatch.setattr(trackers.time, "monotonic", lambda: seconds[0])
+    monkeypatch.setattr(trackers, "time", types.SimpleNamespace(monotonic=lambda: seconds[0]))
     return seconds
 
 

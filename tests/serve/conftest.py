@@ -9,7 +9,7 @@ def model():
     return random_model(FAMILY)
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def real(model):
     """A server around the real engine, with a judge's question, for all tests that can share it."""
     with running(model, judge=24) as server:

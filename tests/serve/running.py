@@ -199,7 +199,7 @@ def running(engine, *, limits=None, judge=0, secret="", depth=1024, model=None, 
             if isinstance(engine, Scripted):
                 engine.go.set()
             server.should_exit = True
-            thread.join(60)
+            thread.join(30)
             assert not thread.is_alive(), where(thread)
 
 

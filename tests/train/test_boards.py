@@ -2,13 +2,13 @@
 
 import struct
 import sys
-import time
 import types
 
 import pytest
 
 from chexjax.config import ConfigError
 from chexjax.trackers import JsonlTracker
+from chexjax.train import boards
 from chexjax.train.boards import TensorBoard, Trackers, Wandb
 
 WRITTEN = bytes.fromhex(
@@ -42,7 +42,7 @@ def board(tmp_path):
 
 def test_the_bytes_are_those_of_another_writer(tmp_path, monkeypatch):
     clock = iter([1.7e9, 1.7e9 + 0.5])
-    monkeypatch.setattr(time, "time", lambda: next(clock))
+    monkeypatch.setattr(boards, "time", types.SimpleNamespace(time=lambda: next(clock)))
     TensorBoard(tmp_path).log(300, {"rewards/margins": -0.25})
     assert events(tmp_path) == WRITTEN
 
