@@ -45,6 +45,11 @@ def processor() -> str:
     return f"{cores}, {platform.machine()}"
 
 
+def cores() -> int:
+    """That a process is to compute with: as many as it was told, or all."""
+    return int(os.environ.get(_THREADS["XLA"]) or os.cpu_count() or 1)
+
+
 def versions() -> str:
     """Of chexjax, of what it computes with, and of Python."""
     packages = ", ".join(f"{name} {version(name)}" for name in _PACKAGES)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from absl import flags
 
-from chexjax.perf import jax_judge, judge_work
+from chexjax.perf import jax_judge, judge_work, machine
 from chexjax.perf.bench import OURS, Step
 from chexjax.perf.judge_work import SIZES, WORKS, Size, Work
 from chexjax.perf.judges import PEERS, answers_file, peer_step
@@ -23,7 +23,9 @@ from chexjax.stages.bench.timing import COST, TIME, USE, Bench, Measured, Times,
 
 def _define(own: flags.FlagValues) -> None:
     flags.DEFINE_enum("work", "prefix", list(WORKS), "Lengths of texts.", flag_values=own)
-    flags.DEFINE_integer("threads", 2, "Of each peer.", lower_bound=1, flag_values=own)
+    flags.DEFINE_integer(
+        "threads", machine.cores(), "Of each peer.", lower_bound=1, flag_values=own
+    )
 
 
 def _measure(given: Mapping[str, Any]) -> Measured:
