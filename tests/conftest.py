@@ -23,7 +23,7 @@ _LONGEST = (
     "stages/test_share.py",
     "judges/test_trained.py",
     "test_mesh.py",
-    "stages/test_sweep.py",
+    "stages/sweeps/test_sweep.py",
 )
 
 

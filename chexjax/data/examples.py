@@ -98,15 +98,6 @@ def check_context(example: Example, tokens: Tokens, room: int = 0) -> None:
         )
 
 
-def image_slots(examples: Sequence[Example], tokens: Tokens) -> int:
-    """Image slots that hold every study.
-
-    One at least, so that shapes stay the same, where the policy sees images at all.
-    """
-    least = min(1, tokens.family.max_images)
-    return max(least, max(example.images for example in examples))
-
-
 def response_lengths(examples: Sequence[Example]) -> np.ndarray:
     """Tokens of each response, `i32[M, N]`."""
     return np.asarray([[len(r) for r in e.responses] for e in examples], np.int32)
@@ -118,76 +109,88 @@ def lengths_of(examples: Sequence[Example]) -> np.ndarray:
 
 
 @dataclasses.dataclass(frozen=True)
-class Collator:
-    """Makes the arrays of planned batches.
+class Pictures:
+    """What a policy that sees is shown of examples.
 
-    The result holds `prefix` (tokens `i32[B, P]`, valid `bool[B, P]` and, for policies that see,
-    placeholder `bool[B, P]` with images `u8[B, I, S, S, C]` or, from a cache, visual `[B, K, D]`),
-    `inputs` and `targets` `i32[B, N, R]`, `mask` `bool[B, N, R]`, `real` `bool[B]`, one array per
-    column, `f32[B, N]` or `f32[B, N, R]`, and the packer's row indices.
+    Attributes:
+      studies: Rows with the images, found by `Example.row`.
+      tokens: The policy's tokenizer.
+      family: Its shapes.
+      slots: Image slots of each example.
+      visual: What a cache has of the images, in their place.
     """
 
-    examples: Sequence[Example]
     studies: Sequence[Mapping[str, Any]]
     tokens: Tokens
+    family: Family
     slots: int
-    packer: Packer | None = None
     visual: VisualTokens | None = None
 
-    def __call__(self, planned: PlannedBatch) -> Batch:
-        """Pads and stacks; a padding row repeats row 0 with nothing to learn."""
-        real = planned.rows != PADDING
-        examples = [self.examples[k] for k in np.where(real, planned.rows, 0)]
-        prompts = prompt_arrays(examples, planned.bucket.prefix, self.tokens)
-        batch = {"prefix": prompts | self._pictures(examples), "real": real}
-        if examples[0].responses:
-            batch |= _response_arrays(examples, planned.bucket)
-            batch["mask"] &= real[:, None, None]
-            if self.packer is not None:
-                batch |= self.packer(batch["mask"], planned.bucket)
-        return batch
-
-    def _pictures(self, examples: Sequence[Example]) -> Batch:
-        """Decoded images, or what the cache has of them."""
+    def __call__(self, examples: Sequence[Example], ids: np.ndarray) -> Batch:
+        """Images `u8[B, I, S, S, C]` or visual tokens `[B, K, D]`, and where in `ids` they go."""
+        placed = {"placeholder": ids == self.tokens.placeholder}
         if self.visual is not None:
-            return {"visual": self.visual([example.id for example in examples])}
-        family = self.tokens.family
-        if not isinstance(family, Family):
-            return {}
+            return placed | {"visual": self.visual([example.id for example in examples])}
         files = [self.studies[example.row]["images"] for example in examples]
-        return {"images": pixel_stacks(files, self.slots, family.vision, family.image)}
+        stacks = pixel_stacks(files, self.slots, self.family.vision, self.family.image)
+        return placed | {"images": stacks}
+
+
+def pictures_of(
+    examples: Sequence[Example],
+    studies: Sequence[Mapping[str, Any]],
+    tokens: Tokens,
+    visual: VisualTokens | None = None,
+) -> Pictures | None:
+    """Pictures with slots that hold every example; None for a policy that sees nothing.
+
+    There is one slot at least, so that shapes stay the same where no study has an image.
+    """
+    if not isinstance(tokens.family, Family):
+        return None
+    slots = max(1, max(example.images for example in examples))
+    return Pictures(studies, tokens, tokens.family, slots, visual)
+
+
+def image_slots(pictures: Pictures | None) -> int:
+    """Image slots of each example."""
+    return 0 if pictures is None else pictures.slots
 
 
 @dataclasses.dataclass(frozen=True)
-class TextCollator:
-    """Makes the arrays of planned batches for a language model that is shown no images.
+class Collator:
+    """Makes the arrays of planned batches.
 
-    The result is that of `Collator` with nothing but tokens and validity in its `prefix`.
+    The result holds `prefix` (tokens `i32[B, P]`, valid `bool[B, P]`, and what `pictures` add),
+    `inputs` and `targets` `i32[B, N, R]`, `mask` `bool[B, N, R]`, `real` `bool[B]`, one array per
+    column, `f32[B, N]` or `f32[B, N, R]`, and the packer's row indices.
+
+    Attributes:
+      examples: What batches are made of.
+      pictures: What they show; None for text alone.
+      packer: Packs the responses; without one there are no row indices.
     """
 
     examples: Sequence[Example]
-    packer: Packer
+    pictures: Pictures | None = None
+    packer: Packer | None = None
 
     def __call__(self, planned: PlannedBatch) -> Batch:
         """Pads and stacks; a padding row repeats row 0 with nothing to learn."""
         real = planned.rows != PADDING
         examples = [self.examples[k] for k in np.where(real, planned.rows, 0)]
         prompts, length = [example.prompt[:-1] for example in examples], planned.bucket.prefix
-        prefix = {
-            "tokens": pad_rows(prompts, length, np.int32),
-            "valid": valid_rows(prompts, length),
-        }
-        batch = {"prefix": prefix, "real": real, **_response_arrays(examples, planned.bucket)}
-        batch["mask"] &= real[:, None, None]
-        return batch | self.packer(batch["mask"], planned.bucket)
-
-
-def prompt_arrays(examples: Sequence[Example], length: int, tokens: Tokens) -> Batch:
-    """Prompts (all but the last token) of a batch, as `models.Prefix` takes them."""
-    prompts = [example.prompt[:-1] for example in examples]
-    ids = pad_rows(prompts, length, np.int32)
-    arrays = {"tokens": ids, "valid": valid_rows(prompts, length)}
-    return arrays | ({"placeholder": ids == tokens.placeholder} if tokens.family.max_images else {})
+        ids = pad_rows(prompts, length, np.int32)
+        prefix = {"tokens": ids, "valid": valid_rows(prompts, length)}
+        if self.pictures is not None:
+            prefix |= self.pictures(examples, ids)
+        batch: Batch = {"prefix": prefix, "real": real}
+        if examples[0].responses:
+            batch |= _response_arrays(examples, planned.bucket)
+            batch["mask"] &= real[:, None, None]
+            if self.packer is not None:
+                batch |= self.packer(batch["mask"], planned.bucket)
+        return batch
 
 
 def _response_arrays(examples: Sequence[Example], bucket: Bucket) -> Batch:

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from chexjax.data.batches import Plan, iterate, make_buckets
-from chexjax.data.examples import Collator, image_slots, lengths_of, make_example, response_lengths
+from chexjax.data.examples import Collator, lengths_of, make_example, pictures_of, response_lengths
 from chexjax.data.packing import Groups, Packer
 from chexjax.data.study import Study
 from chexjax.data.tokens import Tokens
@@ -63,5 +63,5 @@ def batches(folder: Path, tokens: Tokens, seed: int) -> Iterator[Mapping[str, An
     )
     groups, parts = Groups(data_work.BATCH), {"rows": slice(None)}
     packer = Packer.of(plan.epoch(0), response_lengths(examples), groups, parts)
-    collate = Collator(examples, studies, tokens, image_slots(examples, tokens), packer)
+    collate = Collator(examples, pictures_of(examples, studies, tokens), packer)
     return iterate(plan, collate, start=0, total=plan.batches_per_epoch)

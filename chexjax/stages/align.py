@@ -12,7 +12,7 @@ from chexjax.losses import LOSSES, PreferenceLoss, build
 from chexjax.rows import Rows
 from chexjax.stages.config import LossConfig, RunConfig
 from chexjax.stages.context import Context, Stage
-from chexjax.stages.fitting import Item, fit, length_in_steps, make_examples
+from chexjax.stages.fitting import Item, Lessons, fit, length_in_steps, make_examples
 from chexjax.stages.ingest import INGEST
 from chexjax.stages.pair import PAIR
 from chexjax.stages.policies import copy_tokenizer, load_policy, load_tokens
@@ -81,6 +81,7 @@ def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
     copy_tokenizer(draft, policy)
     tokens = load_tokens(context.pair_family, policy)
     examples, rejects = make_examples(_items(context, objective.loss.needs), tokens)
+    studies = context.artefact(INGEST).rows()
     return fit(
         context,
         draft,
@@ -90,11 +91,7 @@ def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
         objective=objective,
         config=config,
         total=length_in_steps(config, "align", len(examples)),
-        examples=examples,
-        rejects=rejects,
-        studies=context.artefact(INGEST).rows(),
-        tokens=tokens,
-        visual=cached_tokens(context),
+        lessons=Lessons(examples, rejects, studies, tokens, cached_tokens(context)),
     )
 
 

@@ -17,6 +17,7 @@ from chexjax.data.examples import (
     Example,
     UnusableExample,
     lengths_of,
+    pictures_of,
     response_lengths,
 )
 from chexjax.data.packing import Groups, Packer
@@ -67,12 +68,13 @@ def option_scores(policy: Stage) -> Stage:
         groups = Groups(size // batch_ways(context.mesh))
         lengths = response_lengths(examples)
         packer = Packer.of([one for one, _ in planned], lengths, groups, {"rows": slice(None)})
-        collate = Collator(examples, questions, tokens, 1, packer)
+        pictures = pictures_of(examples, questions, tokens)
         score = make_scorer(load_policy(context, source))
 
         def unit(number: int) -> Unit:
             batch, slots = planned[number]
-            arrays = dataclasses.replace(collate, slots=slots)(batch)
+            shown = pictures and dataclasses.replace(pictures, slots=slots)
+            arrays = Collator(examples, shown, packer)(batch)
             logps = np.asarray(jax.device_get(score(place_batch(arrays, context.mesh))))
             rows = [k for k in batch.rows if k != PADDING]
             made = [_scored(examples[k], logps[i]) for i, k in enumerate(rows)]

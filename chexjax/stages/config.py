@@ -302,7 +302,7 @@ class SweepConfig:
         `minus` are points of the axes but `repeat`, joined by `/` where there are several. `SFT` is
         the policy that the other side's run started from, `POINT/SFT` that of a point's, and behind
         either `@STEP` is how it was on the way, see `sft.keep_every`. For measures see
-        `stages.sweep_measures.make_measure`, for expectations and margins `evaluate.claims`.
+        `stages.sweeps.measures.make_measure`, for expectations and margins `evaluate.claims`.
       measures: Measures of which a table says the value of every policy.
       elsewhere: Fields of the other source on whose held-out studies measures that begin with
         `elsewhere_` are taken, as in a point; empty for `evaluate.elsewhere`, if that names one.

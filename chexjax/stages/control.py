@@ -15,7 +15,7 @@ import math
 from chexjax.artefacts import Artefact, Draft
 from chexjax.stages.align import ALIGN
 from chexjax.stages.context import Context, Stage
-from chexjax.stages.fitting import fit, make_examples
+from chexjax.stages.fitting import Lessons, fit, make_examples
 from chexjax.stages.ingest import INGEST
 from chexjax.stages.policies import copy_tokenizer, load_policy, load_tokens
 from chexjax.stages.reference import REFERENCE
@@ -47,10 +47,7 @@ def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
         objective=Supervised(),
         config=dataclasses.replace(context.config.sft, optimizer=optimizer),
         total=lambda cost: math.ceil(extra / cost),
-        examples=examples,
-        rejects=rejects,
-        studies=studies,
-        tokens=tokens,
+        lessons=Lessons(examples, rejects, studies, tokens),
     )
 
 

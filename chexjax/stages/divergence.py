@@ -11,7 +11,7 @@ import numpy as np
 
 from chexjax.artefacts import Artefact, Draft
 from chexjax.data.batches import PADDING, Bucket, PlannedBatch
-from chexjax.data.examples import Collator, image_slots, lengths_of
+from chexjax.data.examples import Collator, lengths_of, pictures_of
 from chexjax.engine import Sampler
 from chexjax.evaluate.significance import Interval
 from chexjax.evaluate.studies.divergence import estimate
@@ -49,6 +49,7 @@ def divergence(policy: Stage) -> Stage:
         )
         bucket = Bucket(int(lengths_of(asked)[:, 0].max()), limit)
         score = make_scorer(load_policy(context, sft))
+        pictures = pictures_of(asked, studies, tokens)
 
         def unit(number: int) -> Unit:
             drawn = writer.draw(number)
@@ -57,7 +58,7 @@ def divergence(policy: Stage) -> Stage:
             ]
             rows = np.arange(config.unit)
             planned = PlannedBatch(bucket, np.where(rows < len(examples), rows, PADDING))
-            collate = Collator(examples, studies, tokens, image_slots(asked, tokens))
+            collate = Collator(examples, pictures)
             before = jax.device_get(score(place_batch(collate(planned), context.mesh)))
             made = [
                 {

@@ -7,7 +7,7 @@ import functools
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 from flax import nnx
@@ -22,6 +22,7 @@ from chexjax.data.examples import (
     image_slots,
     lengths_of,
     make_example,
+    pictures_of,
     response_lengths,
 )
 from chexjax.data.mix import Mix
@@ -72,6 +73,26 @@ def length_in_steps(config: TrainConfig, field: str, rows: int) -> int:
         raise ConfigError(f"config.{field}: {error}") from error
 
 
+class Lessons(NamedTuple):
+    """What a policy learns from.
+
+    Attributes:
+      examples: One row of a batch each.
+      rejects: What does not fit the policy.
+      studies: Rows with the `images` that examples show.
+      tokens: The policy's tokenizer.
+      visual: What a cache has of the images.
+      mix: Shares of an epoch; None for every example once.
+    """
+
+    examples: list[Example]
+    rejects: list[Reject]
+    studies: Sequence[Mapping[str, Any]]
+    tokens: Tokens
+    visual: VisualTokens | None = None
+    mix: Mix | None = None
+
+
 def fit(
     context: Context,
     draft: Draft,
@@ -82,51 +103,29 @@ def fit(
     objective: Objective,
     config: TrainConfig,
     total: int | Callable[[float], int],
-    examples: Sequence[Example],
-    rejects: Sequence[Reject],
-    studies: Sequence[Mapping[str, Any]],
-    tokens: Tokens,
-    visual: VisualTokens | None = None,
-    mix: Mix | None = None,
+    lessons: Lessons,
 ) -> Artefact:
-    """Trains on examples, or on what a cache has of their images, and finishes the policy artefact.
+    """Trains a policy and finishes its artefact.
 
     Its length `total` is in steps, or made from the floating-point operations of one.
 
     Raises:
       ArtefactError: no example is left to train on.
     """
-    if draft.share.first:
-        write_rejects(draft, rejects)
-    if not examples:
-        raise _nothing_left(draft, label, rejects)
-    plan, slots = _plan(examples, config, context.config.seed, mix), image_slots(examples, tokens)
+    examples = _usable(draft, label, lessons)
+    plan = _plan(examples, config, context.config.seed, lessons.mix)
+    pictures = pictures_of(examples, lessons.studies, lessons.tokens, lessons.visual)
     packer = functools.partial(_packer, plan, examples, context, config, objective.scored_only)
     if config.lora.rank:
         add_lora(model, config.lora, seed=context.config.seed)
     graph, trainable, _ = split_params(model, config.freeze)
-    cost = StepCost(
-        family=context.family,
-        trained=parameter_names(trainable),
-        objective=objective,
-        responses=len(examples[0].responses),
-    )
-    executed = functools.partial(cost.executed, plan, packer(1))
+    cost = StepCost.of(context.family, trainable, objective, examples)
+    executed, slots = functools.partial(cost.executed, plan, packer(1)), image_slots(pictures)
     length = total if isinstance(total, int) else total(executed(slots))
-    shown = sum(example.images for example in examples) / len(examples)
-    data = TrainingData(
-        plan=plan,
-        collate=Collator(examples, studies, tokens, slots, packer(length), visual),
-        ids=[example.id for example in examples],
-        prefix=lengths_of(examples)[:, 0],
-        responses=response_lengths(examples),
-        useful=functools.partial(cost.useful, images=shown if visual is None else 0.0),
-    )
     kept: dict[str, Sequence[str]] = {}
 
     def keep(step: int, because: Sequence[str], params: nnx.State) -> None:
-        if config.lora.rank:
-            params = _merged(nnx.merge(graph, params))
+        params = _merged(nnx.merge(graph, params)) if config.lora.rank else params
         write_kept(draft, step, context.family, params)
         kept[str(step)] = because
 
@@ -134,7 +133,7 @@ def fit(
         model,
         context.family,
         objective,
-        data,
+        _data(plan, lessons, Collator(examples, pictures, packer(length)), cost),
         config=config,
         steps=length,
         mesh=context.mesh,
@@ -155,16 +154,34 @@ def fit(
         "buckets": [list(bucket) for bucket in plan.buckets],
         "parameters": sum(leaf.size for leaf in jax.tree.leaves(params)),
         **({"kept": kept} if kept else {}),
-        **spent(lambda images: length * executed(images), slots, cached=visual is not None),
+        **spent(lambda i: length * executed(i), slots, cached=lessons.visual is not None),
     }
-    return save_policy(draft, context.family, params, statistics, len(rejects))
+    return save_policy(draft, context.family, params, statistics, len(lessons.rejects))
 
 
-def _nothing_left(draft: Draft, label: str, rejects: Sequence[Reject]) -> ArtefactError:
-    return ArtefactError(
-        f"{label}: no usable example is left of {len(rejects)}; "
-        f"see {draft.path / 'rejects.jsonl'} and the rejects of the stages before"
+def _data(plan: Plan, lessons: Lessons, collate: Collator, cost: StepCost) -> TrainingData:
+    examples = lessons.examples
+    shown = sum(example.images for example in examples) / len(examples)
+    return TrainingData(
+        plan=plan,
+        collate=collate,
+        ids=[example.id for example in examples],
+        prefix=lengths_of(examples)[:, 0],
+        responses=response_lengths(examples),
+        useful=functools.partial(cost.useful, images=shown if lessons.visual is None else 0.0),
     )
+
+
+def _usable(draft: Draft, label: str, lessons: Lessons) -> list[Example]:
+    """The examples, when what cannot be used stands in its file."""
+    if draft.share.first:
+        write_rejects(draft, lessons.rejects)
+    if not lessons.examples:
+        raise ArtefactError(
+            f"{label}: no usable example is left of {len(lessons.rejects)}; "
+            f"see {draft.path / 'rejects.jsonl'} and the rejects of the stages before"
+        )
+    return lessons.examples
 
 
 def _packer(
@@ -243,6 +260,18 @@ class StepCost:
     trained: Sequence[str]
     objective: Objective
     responses: int
+
+    @classmethod
+    def of(
+        cls,
+        family: PolicyFamily,
+        trainable: nnx.State,
+        objective: Objective,
+        examples: Sequence[Example],
+    ) -> StepCost:
+        """Of training these parameters on such examples."""
+        responses, names = len(examples[0].responses), parameter_names(trainable)
+        return cls(family=family, trained=names, objective=objective, responses=responses)
 
     def executed(self, plan: Plan, packer: Packer, images: int) -> float:
         """Of a step with so many images a row, padding included: the mean over an epoch."""

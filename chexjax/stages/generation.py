@@ -8,8 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from chexjax.data.batches import Bucket, PlannedBatch
-from chexjax.data.examples import Collator, Example, image_slots, lengths_of
+from chexjax.data.examples import Example, image_slots, lengths_of, pictures_of
 from chexjax.data.tokens import Tokens
 from chexjax.engine import Completion, Engine, EngineConfig, Images, Request, Sampler
 from chexjax.models import LanguageModel
@@ -57,9 +56,9 @@ class Writer:
         self._context, self._stage, self._tokens = context, stage, tokens
         self._examples, self._draws, self._limit, self._unit = examples, draws, limit, unit
         self._sampler = sampler
-        self._slots = image_slots(examples, tokens)
+        self._pictures = pictures_of(examples, studies, tokens)
+        self._slots = image_slots(self._pictures)
         self._prefix = int(lengths_of(examples)[:, 0].max())
-        self._collate = Collator(examples, studies, tokens, self._slots)
         self._engine = Engine(model, batching(unit, draws))
 
     @property
@@ -92,8 +91,7 @@ class Writer:
         examples = self._examples[first : first + self._unit]
         seeds = self._seeds(examples)
         requests = [
-            self._request(first + k, example, row)
-            for k, (example, row) in enumerate(zip(examples, seeds, strict=True))
+            self._request(example, row) for example, row in zip(examples, seeds, strict=True)
         ]
         drawn = dict(self._engine.run(requests))
         return [(example, drawn[k]) for k, example in enumerate(examples)]
@@ -106,12 +104,7 @@ class Writer:
         seeds: list[list[int]] = ((words[..., 0] << 32) | words[..., 1]).tolist()
         return seeds
 
-    def _request(self, number: int, example: Example, seeds: list[int]) -> Request:
-        bucket = Bucket(len(example.prompt) - 1, self._limit)
-        shown = None
-        if self._context.family.max_images:
-            prefix = self._collate(PlannedBatch(bucket, np.asarray([number])))["prefix"]
-            shown = Images(pixels=prefix["images"][0], placeholder=prefix["placeholder"][0])
+    def _request(self, example: Example, seeds: list[int]) -> Request:
         return Request(
             prefix=example.prompt,
             rows=[()] * self._draws,
@@ -119,8 +112,14 @@ class Writer:
             sampler=self._sampler,
             seeds=seeds,
             end=(self._tokens.end,),
-            images=shown,
+            images=self._shown(example),
         )
+
+    def _shown(self, example: Example) -> Images | None:
+        if self._pictures is None:
+            return None
+        shown = self._pictures([example], np.asarray([example.prompt[:-1]]))
+        return Images(pixels=shown["images"][0], placeholder=shown["placeholder"][0])
 
     def _row(self, written: Completion) -> Row:
         return {

@@ -6,7 +6,7 @@ import collections
 import functools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -26,6 +26,7 @@ from chexjax.data.tokens import Tokens
 from chexjax.rows import Reject, Rows, map_units
 from chexjax.stages.config import RunConfig
 from chexjax.stages.context import Context, Stage
+from chexjax.stages.fitting import Lessons
 from chexjax.stages.ingest import INGEST, sort_out
 from chexjax.trackers import StageTimer
 
@@ -120,22 +121,6 @@ def _files(config: RunConfig) -> dict[str, Any] | None:
     return {name: held for name, held in found.items() if held}
 
 
-class Lessons(NamedTuple):
-    """What `sft` learns from.
-
-    Attributes:
-      examples: One answer each.
-      rejects: What does not fit the policy.
-      pictures: Rows with the `images` that examples show.
-      mix: Shares of an epoch; None for every example once.
-    """
-
-    examples: list[Example]
-    rejects: list[Reject]
-    pictures: Sequence[Mapping[str, Any]]
-    mix: Mix | None = None
-
-
 def mixture_texts(mixture: Iterable[Mapping[str, Any]]) -> Iterator[str]:
     """Everything that a policy reads and writes when it learns from a mixture."""
     for row in mixture:
@@ -164,7 +149,7 @@ def mixture_lessons(config: RunConfig, mixture: Rows, studies: Rows, tokens: Tok
             groups[group].append(len(examples))
             examples.append(example)
     mix = _mix(config, groups)
-    return Lessons(examples, rejects, Shown(mixture, studies), mix)
+    return Lessons(examples, rejects, Shown(mixture, studies), tokens, mix=mix)
 
 
 def _mix(config: RunConfig, groups: Mapping[Group, Sequence[int]]) -> Mix:

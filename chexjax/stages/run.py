@@ -15,7 +15,6 @@ from chexjax.config.command import Command, parse
 from chexjax.distributed import in_job, is_first
 from chexjax.stages.bench.command import bench
 from chexjax.stages.chain import BEFORE_CONTROL, COMMANDS
-from chexjax.stages.compare import plan, prepare, sweep
 from chexjax.stages.config import RunConfig
 from chexjax.stages.context import Context
 from chexjax.stages.datasets import datasets
@@ -28,6 +27,7 @@ from chexjax.stages.readers.readings import readings
 from chexjax.stages.serve import serve
 from chexjax.stages.sft import SFT
 from chexjax.stages.start import require_start
+from chexjax.stages.sweeps.compare import plan, prepare, sweep
 from chexjax.trackers import StageClock
 
 _TOOLS = {

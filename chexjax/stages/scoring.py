@@ -9,7 +9,14 @@ import jax
 import numpy as np
 
 from chexjax.data.batches import PADDING, Bucket, PlannedBatch, make_buckets
-from chexjax.data.examples import Collator, Example, image_slots, lengths_of, response_lengths
+from chexjax.data.examples import (
+    Collator,
+    Example,
+    image_slots,
+    lengths_of,
+    pictures_of,
+    response_lengths,
+)
 from chexjax.data.packing import Groups, Packer
 from chexjax.data.tokens import Tokens
 from chexjax.data.visual import VisualTokens
@@ -48,10 +55,11 @@ class Scorer:
         self._context, self._examples, self._size = context, examples, unit
         [self._bucket] = make_buckets(lengths_of(examples), 1)
         self._planned = _units(len(examples), unit, self._bucket)
-        self._slots, lengths = image_slots(examples, tokens), response_lengths(examples)
+        pictures = pictures_of(examples, studies, tokens, visual)
+        self._slots, lengths = image_slots(pictures), response_lengths(examples)
         groups = Groups(unit // batch_ways(context.mesh))
         self._packer = Packer.of(self._planned, lengths, groups, {"rows": slice(None)})
-        self._collate = Collator(examples, studies, tokens, self._slots, self._packer, visual)
+        self._collate = Collator(examples, pictures, self._packer)
         self._score = make_scorer(model)
 
     @property

@@ -13,9 +13,9 @@ from chexjax.data.study import Study
 from chexjax.models import LanguageModel
 from chexjax.rows import Rows
 from chexjax.stages.context import Context, Stage
-from chexjax.stages.fitting import Item, fit, length_in_steps, make_examples
+from chexjax.stages.fitting import Item, Lessons, fit, length_in_steps, make_examples
 from chexjax.stages.ingest import INGEST
-from chexjax.stages.mixture import MIXTURE, Lessons, mixture_lessons, mixture_texts
+from chexjax.stages.mixture import MIXTURE, mixture_lessons, mixture_texts
 from chexjax.stages.policies import save_policy
 from chexjax.stages.start import (
     is_trained,
@@ -44,7 +44,7 @@ def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
     if not is_trained(context.config):
         return _untrained(context, draft, model)
     if mixture is None:
-        lessons = Lessons(*make_examples(references(studies), tokens), studies)
+        lessons = Lessons(*make_examples(references(studies), tokens), studies, tokens)
     else:
         lessons = mixture_lessons(context.config, mixture, studies, tokens)
     return fit(
@@ -56,11 +56,7 @@ def _work(context: Context, draft: Draft, timer: StageTimer) -> Artefact:
         objective=Supervised(keep=config.keep_exponentials),
         config=config,
         total=length_in_steps(config, "sft", len(lessons.examples)),
-        examples=lessons.examples,
-        rejects=lessons.rejects,
-        studies=lessons.pictures,
-        tokens=tokens,
-        mix=lessons.mix,
+        lessons=lessons,
     )
 
 

@@ -19,7 +19,7 @@ from chexjax.artefacts import Artefact, ArtefactError, Draft, write_atomic
 from chexjax.artefacts.files import sha256
 from chexjax.config import ConfigError
 from chexjax.data.batches import Plan, make_buckets
-from chexjax.data.examples import Example, TextCollator, lengths_of, response_lengths
+from chexjax.data.examples import Collator, Example, lengths_of, response_lengths
 from chexjax.data.packing import Groups, Packer
 from chexjax.families import TextFamily, preset
 from chexjax.judges import Judgement, PhantomOracle, parse_judgement
@@ -252,7 +252,7 @@ def _fit(
     packer = Packer.of(batches, response_lengths(examples), groups, {"rows": slice(None)})
     data = TrainingData(
         plan=plan,
-        collate=TextCollator(examples, packer),
+        collate=Collator(examples, packer=packer),
         ids=[one.id for one in examples],
         prefix=lengths[:, 0],
         responses=response_lengths(examples),

@@ -10,12 +10,11 @@ from chexjax.data.bpe import train_bpe
 from chexjax.data.examples import (
     Collator,
     Example,
-    TextCollator,
     UnusableExample,
     check_context,
-    image_slots,
     lengths_of,
     make_example,
+    pictures_of,
 )
 from chexjax.data.images import pixel_stacks
 from chexjax.data.packing import Groups, Packer
@@ -55,9 +54,7 @@ def tokens():
 
 
 def collated(examples, tokens, rows, bucket=BUCKET):
-    collator = Collator(
-        examples, [s.to_row() for s in STUDIES], tokens, image_slots(examples, tokens)
-    )
+    collator = Collator(examples, pictures_of(examples, [s.to_row() for s in STUDIES], tokens))
     return collator(PlannedBatch(bucket, np.asarray(rows)))
 
 
@@ -144,7 +141,8 @@ def test_further_images_than_the_policy_takes_are_left_out(tokens):
 
 
 def test_shapes_do_not_depend_on_whether_a_study_has_images(tokens):
-    assert image_slots([make_example(make_study(1, images=0), 0, REPORTS, tokens)], tokens) == 1
+    example = make_example(make_study(1, images=0), 0, REPORTS, tokens)
+    assert pictures_of([example], [], tokens).slots == 1
 
 
 def short_of(tokens, positions):
@@ -202,7 +200,7 @@ def test_text_is_collated_as_studies_are_but_for_images():
     planned = PlannedBatch(Bucket(4, 4), np.array([1, 0, PADDING]))
     counts = np.array([[2, 1], [3, 1]])
     packer = Packer.of([planned], counts, Groups(3), {"rows": slice(None)}, multiple=1)
-    batch = TextCollator(examples, packer)(planned)
+    batch = Collator(examples, packer=packer)(planned)
     assert batch["prefix"]["tokens"].tolist()[:2] == [[5, 0, 0, 0], [7, 8, 0, 0]]
     assert batch["prefix"]["valid"].sum(1).tolist() == [1, 2, 2]
     assert batch["inputs"][0].tolist() == [[6, 4, 4, 0], [6, 0, 0, 0]]

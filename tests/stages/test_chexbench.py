@@ -13,7 +13,6 @@ from PIL import Image
 from chexjax import artefacts
 from chexjax.__main__ import main
 from chexjax.data.chexbench.questions import FINDINGS, SUMMARY, Question, scored_example
-from chexjax.data.examples import prompt_arrays
 from chexjax.data.images import pixel_stacks
 from chexjax.data.study import Study
 from chexjax.families import Family, preset
@@ -67,9 +66,13 @@ def test_scores_are_log_likelihoods_computed_by_hand(workdir):
     scores = rows(folder / "scores_sft", "option scores")
     question = Question.from_row(list(rows(folder / "questions", "questions").values())[-1])
     example = scored_example(question, 0, tokens)
-    arrays = prompt_arrays([example], len(example.prompt) - 1, tokens)
-    images = pixel_stacks([question.images], 1, FAMILY.vision, FAMILY.image)
-    prefix = Prefix(images=images, **arrays)
+    ids = np.asarray([example.prompt[:-1]])
+    prefix = Prefix(
+        tokens=ids,
+        valid=ids >= 0,
+        images=pixel_stacks([question.images], 1, FAMILY.vision, FAMILY.image),
+        placeholder=ids == tokens.placeholder,
+    )
     logits_of = nnx.jit(lambda model, x: model.logits(model.score(prefix, x, x >= 0)))
     assert len(question.options) == 2
     for k, option in enumerate(example.responses[:2]):

@@ -10,7 +10,7 @@ from chexjax import artefacts
 from chexjax.__main__ import main
 from chexjax.config import config_dict, freeze
 from chexjax.data.batches import Bucket, PlannedBatch
-from chexjax.data.examples import Collator, image_slots, lengths_of
+from chexjax.data.examples import Collator, lengths_of, pictures_of
 from chexjax.data.instruct.asking import StudyTriplets
 from chexjax.data.instruct.tasks import TASKS
 from chexjax.data.tokens import Tokens
@@ -153,7 +153,7 @@ def test_an_epoch_has_the_planned_shares(made, triplets):
 def test_the_loss_is_on_the_answer_only(made, triplets):
     found, tokens = lessons(made)
     of = {row["id"]: row for row in triplets}
-    collate = Collator(found.examples, found.pictures, tokens, image_slots(found.examples, tokens))
+    collate = Collator(found.examples, pictures_of(found.examples, found.studies, tokens))
     chosen = {of[example.id]["task"]: k for k, example in enumerate(found.examples)}
     rows = list(chosen.values())
     bucket = Bucket(*lengths_of(found.examples).max(0).tolist())
@@ -181,7 +181,7 @@ def test_pictures_of_a_difference_are_those_of_two_studies(made, triplets):
     [number, *_] = [k for k, row in enumerate(triplets) if row["task"] == "difference"]
     first, second = triplets[number]["studies"]
     expected = [studies[name]["images"][0] for name in (first, second)]
-    assert found.pictures[number]["images"] == expected
+    assert found.studies[number]["images"] == expected
 
 
 def test_triplets_without_an_image_train_by_themselves(made, tmp_path):

@@ -15,18 +15,18 @@ from chexjax.evaluate.studies.divergence import NONE
 from chexjax.judges import build
 from chexjax.rows import Rows
 from chexjax.stages.align import ALIGN
-from chexjax.stages.compare import prepare
 from chexjax.stages.config import RunConfig, SweepConfig
 from chexjax.stages.context import Context
 from chexjax.stages.ingest import INGEST
 from chexjax.stages.pair import PAIR
 from chexjax.stages.reference import REFERENCE
 from chexjax.stages.sample import SAMPLE
-from chexjax.stages.sweep import runs
+from chexjax.stages.sweeps.compare import prepare
+from chexjax.stages.sweeps.runs import runs
 from chexjax.trackers import StageClock
 from tests.stages.conftest import ROOT
 
-CONFIG = Path(__file__).parents[2] / "configs" / "sweep.py"
+CONFIG = Path(__file__).parents[3] / "configs" / "sweep.py"
 LOSSES = ("dpo-0.1: loss.name=dpo loss.options.beta=0.1", "orpo: loss.name=orpo")
 
 

@@ -24,9 +24,9 @@ from chexjax.stages.ingest import INGEST
 from chexjax.stages.judge import JUDGE, files_of, judge_of
 from chexjax.stages.predict import predict
 from chexjax.stages.sft import SFT
-from chexjax.stages.sweep import Run, elsewhere, runs
-from chexjax.stages.sweep_claims import Asked
-from chexjax.stages.sweep_measures import reports
+from chexjax.stages.sweeps.claims import Asked
+from chexjax.stages.sweeps.measures import reports
+from chexjax.stages.sweeps.runs import Run, elsewhere, runs
 from chexjax.stages.systems import DIVERGENCE, OWN
 
 _VALIDATION = predict(ALIGN, split="validate")

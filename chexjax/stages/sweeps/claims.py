@@ -19,8 +19,8 @@ from chexjax.stages.config import NEIGHBOUR
 from chexjax.stages.context import Context, Stage
 from chexjax.stages.judge import judge_of
 from chexjax.stages.sft import SFT
-from chexjax.stages.sweep import Run
-from chexjax.stages.sweep_measures import Measure, Subject, make_measure
+from chexjax.stages.sweeps.measures import Measure, Subject, make_measure
+from chexjax.stages.sweeps.runs import Run
 from chexjax.stages.systems import ENDS
 
 _START, _END = ENDS
