@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -231,12 +231,17 @@ def _asked(context: Context) -> tuple[dict[str, Study], dict[str, int]]:
     return studies, {name: place for name, (place, _) in found.items()}
 
 
+def trained_prompts(studies: Iterable[Mapping[str, Any]]) -> set[str]:
+    """What is asked about the training studies."""
+    return {row["indication"] for row in studies if row["split"] == "train"}
+
+
 def _sliced_by_prompt(studies: Mapping[str, Study], rows: Rows) -> dict[str, Study]:
     """Studies that say whether a training study asks the same, word for word.
 
     A policy of text may know their answers by heart: they are a slice of their own.
     """
-    known = {row["indication"] for row in rows if row["split"] == "train"}
+    known = trained_prompts(rows)
     return {
         name: dataclasses.replace(
             study,

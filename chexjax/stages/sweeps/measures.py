@@ -27,7 +27,7 @@ from chexjax.stages.judge import JUDGE
 from chexjax.stages.likelihood import likelihood
 from chexjax.stages.predict import studies_elsewhere
 from chexjax.stages.questions import is_asked
-from chexjax.stages.systems import ELSEWHERE, ENDS, MADE_BY, OWN
+from chexjax.stages.systems import ELSEWHERE, ENDS, MADE_BY, OWN, trained_prompts
 
 _ALIGNED = ENDS[-1]
 _AWAY, _FRESH = "elsewhere_", "fresh_"
@@ -79,11 +79,10 @@ class _Known:
 def _known(folder: Path, identity: str) -> _Known:
     """Read once, though many policies are held against it."""
     rows = Rows(sorted(folder.glob("*.arrayrecord")))
-    asked = {row["id"]: row["indication"] for row in rows}
-    trained = {row["indication"] for row in rows if row["split"] == "train"}
+    trained = trained_prompts(rows)
     return _Known(
         findings={row["id"]: row["findings"] for row in rows},
-        fresh={name for name, prompt in asked.items() if prompt not in trained},
+        fresh={row["id"] for row in rows if row["indication"] not in trained},
     )
 
 

@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -26,7 +25,7 @@ from chexjax.stages.sweeps.runs import runs
 from chexjax.trackers import StageClock
 from tests.stages.conftest import ROOT
 
-CONFIG = Path(__file__).parents[3] / "configs" / "sweep.py"
+CONFIG = ROOT / "configs" / "sweep.py"
 LOSSES = ("dpo-0.1: loss.name=dpo loss.options.beta=0.1", "orpo: loss.name=orpo")
 
 
