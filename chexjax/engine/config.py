@@ -20,6 +20,8 @@ class EngineConfig:
       chunk: Tokens of a prompt that are read at once.
       bucket: Lengths are rounded up to a multiple of it, at least: the larger, the fewer programs
         are compiled, and the more is computed for nothing.
+      room: Memory of prompts is rounded up to a multiple of it, at least: the larger, the more
+        requests are decoded together, and the more keys are looked at for nothing.
       chunks: Chunks that are read before rows are written to again; few for an even flow of tokens,
         many for the most of them.
       memory: Bytes for keys and values; None for what requests need, and a little more.
@@ -37,6 +39,7 @@ class EngineConfig:
     steps: int = local(8)
     chunk: int = local(256)
     bucket: int = local(16)
+    room: int = local(16)
     chunks: int = local(64)
     memory: int | None = local(None)
     depth: int = local(1024)
@@ -46,7 +49,7 @@ class EngineConfig:
 
     def __post_init__(self) -> None:
         """Checks ranges."""
-        for name in ("slots", "lanes", "steps", "bucket", "chunks", "depth"):
+        for name in ("slots", "lanes", "steps", "bucket", "room", "chunks", "depth"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)} must be 1 or more")
         if self.chunk < 1 or self.chunk % self.bucket:

@@ -162,6 +162,7 @@ class Engine:
             rows=rows,
             chunk=self._config.chunk,
             least=self._config.bucket,
+            room=self._config.room,
             spare=self._config.draft,
         )
 

@@ -20,6 +20,7 @@ class Job:
       rows: Ids of each row, at least one.
       chunk: Tokens of a prompt that are read at once.
       least: Its lengths are rounded up to a multiple of it.
+      room: Memory of its prompt is, too.
       spare: Columns that a step may write behind the last token.
       tokens: What has been written to each row.
       logps: With these log-probabilities.
@@ -35,6 +36,7 @@ class Job:
     rows: list[list[int]]
     chunk: int
     least: int
+    room: int
     spare: int
 
     def __post_init__(self) -> None:
@@ -47,7 +49,7 @@ class Job:
         longest = max(map(len, self.rows)) - 1 + self.request.limit + self.spare
         self.shape = Shape(
             rows=4 ** (((count - 1).bit_length() + 1) // 2),  # few programs for all numbers
-            prefix=sum(self.plan.prefix),
+            prefix=bucket(sum(self.plan.prefix), self.room),
             own=bucket(max(longest, sum(self.plan.rows)), self.least),
             preamble=self.preamble,
         )

@@ -71,7 +71,7 @@ class SampleConfig:
       candidates: Reports a study, N.
       sampler: How tokens are drawn.
       max_new_tokens: Longest report.
-      unit: Studies decoded together: one unit of work, one commit.
+      unit: Studies of one unit of work, one commit; an accelerator decodes them together.
       source: File or data set on disk of candidates made elsewhere, which the run's own judge
         scores; see `data.candidates`. Empty for the policy's. Its content counts, not its place.
     """
@@ -230,7 +230,7 @@ class EvaluateConfig:
       judge: Who scores the reports, where that is another than the one that scored candidates: a
         policy may please the judge that it learnt from.
       long_ratio: A report with more than this times its reference's words is over-long.
-      unit: Studies decoded together.
+      unit: Studies of one unit of work; an accelerator decodes them together.
       labeler: Who reads the 14 labels from reports: "chexbert", with its settings in `judge`;
         "rule_labels", which needs no weights; the "grammar" of phantoms; or "none". Where it is
         empty, phantoms have their grammar, and other sources the rules.
@@ -243,6 +243,8 @@ class EvaluateConfig:
       elsewhere: Folder of the studies of another source, which `ingest` has made, on which the
         policies are evaluated too, to see what they keep there; empty for none.
       analysis: What is worked out of the scores beside their means.
+      divergence: Studies by which a policy's divergence from SFT is measured, from the first of
+        `studies`; None for all of them.
     """
 
     split: str = "test"
@@ -260,6 +262,7 @@ class EvaluateConfig:
     systems: tuple[str, ...] = local(())
     elsewhere: str = local("")
     analysis: AnalysisConfig = local(AnalysisConfig())
+    divergence: int | None = local(None)
 
     def __post_init__(self) -> None:
         """A metric has one column; a system is a policy or has a file, and a name of its own."""
@@ -277,6 +280,8 @@ class EvaluateConfig:
             raise ValueError(f"elsewhere={self.elsewhere} is for policies, and systems has none")
         if len(set(self.systems)) < len(self.systems):
             raise ValueError(f"systems={self.systems}: one stands there twice; leave it in once")
+        if self.divergence is not None and self.divergence < 1:
+            raise ValueError(f"divergence={self.divergence} must be 1 or more, or None for all")
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -34,7 +34,8 @@ def divergence(policy: Stage) -> Stage:
         config, studies = context.config.evaluate, context.artefact(INGEST).rows()
         own, sft = context.artefact(policy), context.artefact(SFT)
         tokens, limit = load_tokens(context.family, own), config.max_new_tokens
-        asked, rejects = prompts(studies, config.split, config.studies, tokens, limit)
+        counts = [count for count in (config.studies, config.divergence) if count is not None]
+        asked, rejects = prompts(studies, config.split, min(counts, default=None), tokens, limit)
         writer = Writer(
             context,
             "divergence",
@@ -86,6 +87,7 @@ def divergence(policy: Stage) -> Stage:
         reads=(INGEST, SFT, policy),
         work=work,
         shared=True,
+        extra=lambda config: {"studies": config.evaluate.divergence},
     )
 
 

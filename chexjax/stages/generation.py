@@ -19,7 +19,15 @@ from chexjax.stages.context import Context
 Row = dict[str, Any]
 
 _LANES = 8
-"""Prompts that are read together, at least: enough rows for a matmul to be fast."""
+"""Prompts that an accelerator reads together: enough rows for a matmul to be fast."""
+
+_CPU_SLOTS = 32
+"""Rows that a CPU decodes together: from there on a step takes as long as it has rows, so it is
+better to fill a row that has ended than to have one for each report.
+"""
+
+_ROOM = 128
+"""Prompts whose lengths lie between two multiples of it are decoded together."""
 
 
 class Writer:
@@ -51,7 +59,7 @@ class Writer:
           sampler: How tokens are drawn.
           draws: Reports a study.
           limit: Most tokens of a report.
-          unit: Studies of one unit of work; as many are decoded together.
+          unit: Studies of one unit of work.
         """
         self._context, self._stage, self._tokens = context, stage, tokens
         self._examples, self._draws, self._limit, self._unit = examples, draws, limit, unit
@@ -59,7 +67,8 @@ class Writer:
         self._pictures = pictures_of(examples, studies, tokens)
         self._slots = image_slots(self._pictures)
         self._prefix = int(lengths_of(examples)[:, 0].max())
-        self._engine = Engine(model, batching(unit, draws))
+        platform = context.mesh.devices.flat[0].platform
+        self._engine = Engine(model, batching(unit, draws, platform))
 
     @property
     def units(self) -> int:
@@ -130,6 +139,9 @@ class Writer:
         }
 
 
-def batching(unit: int, draws: int) -> EngineConfig:
+def batching(unit: int, draws: int, platform: str) -> EngineConfig:
     """How an engine batches the reports of so many studies, `draws` of each."""
-    return EngineConfig(slots=unit * draws, lanes=min(_LANES, unit), bucket=32)
+    slots, lanes = unit * draws, min(_LANES, unit)
+    if platform == "cpu":
+        slots, lanes = min(slots, _CPU_SLOTS), 1  # a prompt alone keeps it busy, and pads no other
+    return EngineConfig(slots=slots, lanes=lanes, bucket=32, room=_ROOM)

@@ -278,6 +278,7 @@ def test_a_full_queue_is_said(model):
         (lambda: Request(prefix=[1], limit=0), "limit=0"),
         (lambda: Request(prefix=[1], limit=3, sampler=Sampler()), "1 rows are drawn, with 0 seeds"),
         (lambda: EngineConfig(slots=0), "slots=0"),
+        (lambda: EngineConfig(room=0), "room=0"),
         (lambda: EngineConfig(chunk=40), "chunk=40"),
         (lambda: EngineConfig(kv="fp8"), "kv='fp8'"),
     ],
@@ -306,6 +307,16 @@ def test_float_results_do_not_depend_on_lanes(model, engine):
         for left, right in zip(one, other, strict=True):
             assert left.tokens == right.tokens
             assert_close(np.asarray(left.logps), np.asarray(right.logps), rtol=1e-5)
+
+
+def test_prompts_of_unlike_lengths_stand_in_one_pool_where_it_has_the_room(model, engine):
+    asked = [request(seed, prefix=length) for seed, length in enumerate((5, 20, 60, 70))]
+    roomy = Engine(model, dataclasses.replace(CONFIG, room=64), PREAMBLE)
+    for one, other in zip(written(engine, *asked), written(roomy, *asked), strict=True):
+        for left, right in zip(one, other, strict=True):
+            assert left.tokens == right.tokens
+            assert_close(np.asarray(left.logps), np.asarray(right.logps), rtol=1e-5)
+    assert sorted(pool.shape.prefix for pool in roomy._pools) == [64, 128]
 
 
 @pytest.mark.parametrize("sampler", [Sampler(temperature=0.0), Sampler(temperature=0.7, top_k=9)])

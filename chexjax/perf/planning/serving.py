@@ -176,6 +176,7 @@ def _job(family: TextFamily, asked: Asked, config: EngineConfig) -> Job:
         rows=rows,
         chunk=config.chunk,
         least=config.bucket,
+        room=config.room,
         spare=0,
     )
 

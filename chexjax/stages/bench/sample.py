@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
+
 from chexjax.perf import sample_work
 from chexjax.perf.bench import OURS, Step
 from chexjax.perf.sample import hf_step, jax_step, write_checkpoint
@@ -44,7 +46,7 @@ _PEERS: Mapping[str, Mapping[str, Callable[[Path, Work], Step]]] = {
 
 
 def _peers(folder: Path, work: Work, against: Sequence[str]) -> dict[str, Callable[[], Step]]:
-    config = batching(work.studies, work.candidates)
+    config = batching(work.studies, work.candidates, jax.default_backend())
     steps: dict[str, Callable[[Path, Work], Step]] = {
         OURS: functools.partial(jax_step, config=config)
     }

@@ -66,7 +66,8 @@ class BulkPlan:
     @functools.cached_property
     def sample(self) -> Served:
         """The policy's engine, with as many slots as fit."""
-        batched = batching(self.config.sample.unit, self.counts.candidates)
+        platform = self.place.mesh.devices.flat[0].platform
+        batched = batching(self.config.sample.unit, self.counts.candidates, platform)
         # A lane of each way: the more prompts wait to be read together, the later each is written.
         one = dataclasses.replace(batched, lanes=batch_ways(self.place.mesh))
         asked = self.counts.sampled(self.family)
