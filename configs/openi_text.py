@@ -90,6 +90,7 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
     config.evaluate.update(max_new_tokens=48, divergence=128, systems=(NEIGHBOUR, "SFT", "aligned"))
 
     sweep = config.sweep
+    sweep.select = False  # what is asked is claimed, and no winner is sought
     sweep.axes["loss"] = tuple(f"{name}: {fields}" for name, fields in _LOSSES.items())
     judges = (*_JUDGES, *(f"lc_{name}" for name in _JUDGES))
     sweep.measures = (*judges, "words", "length", *(f"fresh_{name}" for name in judges))

@@ -48,7 +48,9 @@ class Entry:
       drop: Share of the mean score that division by excess length takes away.
       repeated: Share of n-grams that a report has said before.
       divergence: From the SFT policy, nats a report; 0 of SFT itself.
-      selection: Mean on the validation split by which one run is selected; None of SFT.
+      selection: Mean on the validation split by which one run is selected; None of SFT, and where
+        none is.
+      is_sft: Whether it is what runs start from.
     """
 
     name: str
@@ -62,6 +64,7 @@ class Entry:
     repeated: Interval
     divergence: Interval
     selection: float | None
+    is_sft: bool
 
 
 def measured(
@@ -99,6 +102,7 @@ def measured(
         repeated=repetition(told, seed=seed),
         divergence=divergence,
         selection=selection,
+        is_sft=sft is None,
     )
 
 
@@ -159,15 +163,15 @@ def write(
     write_results({"runs": rows, "facts": facts, **found}, folder / "comparison.json")
     if answers or levels.scales:
         write_atomic(folder / "claims.md", claims_table.markdown(answers, levels))
-    title = f"{len(entries) - sum(e.selection is None for e in entries)} runs compared"
+    title = f"{sum(not entry.is_sft for entry in entries)} runs compared"
     page = Page(title, _verdict(best, facts), above="chexjax sweep")
     if answers:
         page.section("Claims", claims_table.section(answers), lead=claims_table.LEAD)
     if levels.scales:
         body = claims_table.levels_section(levels)
         page.section("Policies", body, lead=claims_table.LEVELS_LEAD)
-    table = html_table(_HEADINGS, [_cells(entry, best, cell) for entry in entries])
-    page.section("Runs", table, lead=_LEAD)
+    table = html_table(_headings(best), [_cells(entry, best, cell) for entry in entries])
+    page.section("Runs", table, lead=_LEAD + _SELECTED if best else _LEAD)
     page.section("Length and divergence", _pictures(entries))
     lengths = html_table(_LENGTH_HEADINGS, [_length_cells(entry) for entry in entries])
     page.section("Length exploitation", lengths, lead=_LENGTH_LEAD)
@@ -177,7 +181,7 @@ def write(
 
 def _pictures(entries: Sequence[Entry]) -> Html:
     """Score against length, and against divergence."""
-    quiet = [entry.name for entry in entries if entry.selection is None]
+    quiet = [entry.name for entry in entries if entry.is_sft]
     by_length = plots.named_points(
         {entry.name: (entry.length, entry.score) for entry in entries},
         "Words \u00f7 words of the reference",
@@ -200,7 +204,7 @@ def show(entries: Sequence[Entry], console: Console) -> None:
     """The table, in a terminal."""
     best = selected(entries)
     table = Table(title="Runs")
-    for heading in _HEADINGS:
+    for heading in _headings(best):
         table.add_column(heading, justify="left" if heading == _HEADINGS[0] else "right")
     for entry in entries:
         table.add_row(*_cells(entry, best, Interval.text))
@@ -212,9 +216,9 @@ _HEADINGS = ("run", "score", "LC score", "length", "divergence", "validation")
 _LEAD = (
     "Held-out means with 95 % intervals of bootstrap draws of the studies. LC score: divided by "
     "excess length. Length: words over those of the reference. Divergence: from the SFT policy, in "
-    "nats a report, of reports sampled at temperature 1. The last column is the mean on the "
-    "validation split, by which a run is selected."
+    "nats a report, of reports sampled at temperature 1."
 )
+_SELECTED = " The last column is the mean on the validation split, by which a run is selected."
 
 
 _LENGTH_HEADINGS = (
@@ -251,6 +255,10 @@ def _verdict(best: Entry | None, facts: Mapping[str, str]) -> str:
     return f"Selected on the validation split by {facts['selected by']}: {best.name}"
 
 
+def _headings(best: Entry | None) -> tuple[str, ...]:
+    return _HEADINGS if best else _HEADINGS[:-1]
+
+
 def _cells(
     entry: Entry, best: Entry | None, form: Callable[[Interval, int], str]
 ) -> tuple[str, ...]:
@@ -260,6 +268,6 @@ def _cells(
         form(entry.score, 3),
         form(entry.controlled, 3),
         entry.length.value(2),
-        form(entry.divergence, 2) if entry.selection is not None else "0",
+        "0" if entry.is_sft else form(entry.divergence, 2),
         f"{chosen} \u2190 selected" if entry is best else chosen,
-    )
+    )[: len(_headings(best))]

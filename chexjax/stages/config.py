@@ -301,6 +301,7 @@ class SweepConfig:
       select_by: The judge that compares the runs, and by whose mean score of the validation split
         one of them is selected; with `lc_` before it, by the score divided by excess length. The
         run's own judge where it is empty.
+      select: Whether a run is selected; without it no reports on validation studies are written.
       repeat: The axis whose points repeat the others, by other seeds; empty where none does.
       claims: What is claimed before the runs are made, each in a sentence, and how it is measured:
         `("DPO gains: of=dpo minus=SFT measure=score expect=more margin=0.03", ...)`. `of` and
@@ -315,6 +316,7 @@ class SweepConfig:
 
     axes: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     select_by: str = ""
+    select: bool = True
     repeat: str = ""
     claims: tuple[str, ...] = ()
     measures: tuple[str, ...] = ()

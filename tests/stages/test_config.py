@@ -50,6 +50,8 @@ def test_idf_of_candidates_counts_in_a_file_since_units_would_count_each_its_own
 def test_a_metric_has_one_column_and_predictions_do_not_know_it():
     with pytest.raises(ValueError, match="one stands there twice"):
         EvaluateConfig(metrics=("bleu", "bleu"))
+    with pytest.raises(ValueError, match="divergence=0 must be 1 or more"):
+        EvaluateConfig(divergence=0)
     more = RunConfig(evaluate=EvaluateConfig(metrics=("rouge_1",)))
     assert EVALUATE.content(more) != EVALUATE.content(RunConfig())
     assert OWN["aligned"].content(more) == OWN["aligned"].content(RunConfig())

@@ -31,7 +31,7 @@ from chexjax.stages.systems import DIVERGENCE, OWN
 
 _VALIDATION = predict(ALIGN, split="validate")
 _DIVERGENCE = DIVERGENCE["aligned"]
-_LAST = (OWN["SFT"], OWN["aligned"], _VALIDATION, _DIVERGENCE)
+_LAST = (OWN["SFT"], OWN["aligned"], _DIVERGENCE)
 """What a comparison needs of each run, behind the stages of the method."""
 
 FOLDER = "comparison"
@@ -46,10 +46,12 @@ class Prepared:
     Attributes:
       runs: Its runs.
       inside: A context for each, by name.
+      last: What a comparison needs of each, behind the stages of the method.
     """
 
     runs: Sequence[Run]
     inside: Mapping[str, Context]
+    last: Sequence[Stage]
 
 
 def prepare(context: Context) -> Prepared:
@@ -59,13 +61,17 @@ def prepare(context: Context) -> Prepared:
       ConfigError: a point or a claim cannot be read, or there is nothing to select a run by.
     """
     found = runs(context.config)
-    prepared = Prepared(found, {run.name: _inside(context, run) for run in found})
+    select, source = context.config.sweep.select, context.config.source
+    prepared = Prepared(
+        runs=found,
+        inside={run.name: _inside(context, run) for run in found},
+        last=(*_LAST, _VALIDATION) if select else _LAST,
+    )
     _asked(context, prepared)
-    source = context.config.source
-    if source.name == "phantom" and not source.phantom.validate:
+    if select and source.name == "phantom" and not source.phantom.validate:
         raise ConfigError(
             "config.source.phantom.validate=0: a sweep selects a run on the validation split; "
-            "draw some studies for it"
+            "draw some studies for it, or set config.sweep.select to False"
         )
     if lacking := {"SFT", "aligned"} - set(context.config.evaluate.names):
         raise ConfigError(
@@ -109,7 +115,7 @@ def _with_elsewhere(context: Context, prepared: Prepared) -> Prepared:
 def plan(context: Context, prepared: Prepared, method: Sequence[Stage]) -> Table:
     """Which artefacts a sweep makes, and how many runs share each."""
     shared: dict[str, set[str]] = {}
-    for run, stage in _everything(prepared.inside, method, _asked(context, prepared)):
+    for run, stage in _everything(prepared, method, _asked(context, prepared)):
         shared.setdefault(prepared.inside[run].place(stage), set()).add(run)
     table = Table("artefact", "runs that share it", title="Sweep")
     for folder, sharing in shared.items():
@@ -129,11 +135,11 @@ def sweep(context: Context, prepared: Prepared, method: Sequence[Stage], console
     done: set[str] = set()
     prepared = _with_elsewhere(context, prepared)
     inside, asked = prepared.inside, _asked(context, prepared)
-    for run, stage in _everything(inside, method, asked):
+    for run, stage in _everything(prepared, method, asked):
         if (place := inside[run].place(stage)) not in done:
             inside[run].run(stage)
             done.add(place)
-    entries, answers = _compare(context, inside, asked)
+    entries, answers = _compare(context, prepared, asked)
     comparison.show(entries, console)
     if answers:
         claims_table.show(answers, console)
@@ -141,30 +147,35 @@ def sweep(context: Context, prepared: Prepared, method: Sequence[Stage], console
 
 
 def _everything(
-    inside: Mapping[str, Context], method: Sequence[Stage], asked: Asked
+    prepared: Prepared, method: Sequence[Stage], asked: Asked
 ) -> Iterator[tuple[str, Stage]]:
     """What is to be done in which run, in order: first what every run needs, then the measures."""
-    for run, one in inside.items():
-        yield from ((run, s) for s in (*method, *_LAST) if s.needed(one.config))
+    for run, one in prepared.inside.items():
+        yield from ((run, s) for s in (*method, *prepared.last) if s.needed(one.config))
     yield from asked.stages()
 
 
 def _compare(
-    context: Context, inside: Mapping[str, Context], asked: Asked
+    context: Context, prepared: Prepared, asked: Asked
 ) -> tuple[list[Entry], list[Answer]]:
     """Makes the artefact anew: it is cheap, and its inputs are checked by that."""
     by, seed = _selects_by(context), context.config.seed
     name_of = uncontrolled(by)
-    entries = _entries(inside, judge_of(context, name_of), judge_of(context, by), seed)
+    select = judge_of(context, by) if context.config.sweep.select else None
+    entries = _entries(prepared.inside, judge_of(context, name_of), select, seed)
     answers, levels = asked.answers(), asked.levels()
-    inputs = {one.place(stage): one.artefact(stage) for one in inside.values() for stage in _LAST}
+    inputs = {
+        one.place(stage): one.artefact(stage)
+        for one in prepared.inside.values()
+        for stage in prepared.last
+    }
     judges = {**JUDGE.content(context.config), **files_of(context.config, by)}
     sweep = context.config.sweep
     declared = {"claims": list(sweep.claims), "measures": list(sweep.measures)}
     begun = artefacts.begin(
         context.workdir / FOLDER,
         "comparison",
-        content={"runs": list(inside), "select_by": by, **declared, **judges},
+        content={"runs": list(prepared.inside), "select_by": by, **declared, **judges},
         config=dataclasses.asdict(context.config),
         inputs=inputs | asked.inputs(),
     )
@@ -175,7 +186,9 @@ def _compare(
     return entries, answers
 
 
-def _entries(inside: Mapping[str, Context], judge: Judge, selects: Judge, seed: int) -> list[Entry]:
+def _entries(
+    inside: Mapping[str, Context], judge: Judge, select: Judge | None, seed: int
+) -> list[Entry]:
     """Every run, and before it what it started from."""
     entries: dict[str, Entry] = {}
     for name, one in inside.items():
@@ -189,7 +202,9 @@ def _entries(inside: Mapping[str, Context], judge: Judge, selects: Judge, seed: 
             judge,
             *_reports(one, OWN["aligned"]),
             divergence=divergence_of(one.artefact(_DIVERGENCE)),
-            selection=comparison.mean_score(selects, *_reports(one, _VALIDATION)),
+            selection=comparison.mean_score(select, *_reports(one, _VALIDATION))
+            if select
+            else None,
             seed=seed,
             sft=entries[start],
         )

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from chexjax.__main__ import main
+from chexjax.artefacts import load
 from chexjax.config import ConfigError
 from chexjax.evaluate.comparison import measured, selected
 from chexjax.evaluate.studies.divergence import NONE
@@ -136,6 +137,15 @@ def test_a_claim_that_cannot_be_measured_is_named_before_anything_is_made(
     assert message in str(error.value)
 
 
+@pytest.mark.parametrize("select", [True, False])
+def test_validation_reports_are_written_where_a_run_is_selected_by_them(select, tmp_path):
+    sweep = SweepConfig(axes={"loss": LOSSES}, select=select)
+    context = Context(RunConfig(sweep=sweep), tmp_path, StageClock(tmp_path, keep=False))
+    folders = [stage.folder for stage in prepare(context).last]
+    assert ("predictions/aligned_validate" in folders) is select
+    assert "predictions/aligned" in folders and "divergence/aligned" in folders
+
+
 def test_length_control_can_select_another_run():
     reference = ["the heart is large", "no effusion"]
     short, long = (
@@ -197,7 +207,10 @@ def test_a_study_from_end_to_end(tmp_path, capsys):
     points = ("dpo: loss.name=dpo loss.options.beta=0.5", f"noise_0.2: {STILL}")
     arguments = [f"--config={STUDY}:small,seeds=1", f"--workdir={tmp_path}"]
     arguments += [f"--config.sweep.axes.run={points!r}", f"--config.sweep.measures={MEASURES!r}"]
+    arguments += ["--config.evaluate.divergence=5", "--config.sweep.select=True"]
     assert main(["run", *arguments]) == 0
+    [divergence] = tmp_path.glob("dpo/seed0/divergence/aligned")
+    assert load(divergence, "divergence").manifest.rows == 5
     found = json.loads((tmp_path / "comparison" / "comparison.json").read_text())
     rows = {row["name"]: row for row in found["runs"]}
     assert list(rows) == ["seed0/SFT", "dpo/seed0", "noise_0.2/seed0"]
