@@ -24,6 +24,12 @@ LEAD = (
     "can\u2019t tell."
 )
 
+PICTURE = (
+    "Differences in units of the smallest that matters, whose band is shaded, with 95 % intervals; "
+    "what was claimed lies to the right, and for \u201csame\u201d within the band. Drawn to four "
+    "such units."
+)
+
 _NOTE = (
     "Policies are compared study by study, on the same studies. Could show: half the "
     "interval\u2019s width, the smallest difference that runs with this spread tell from none. "

@@ -27,7 +27,7 @@ from chexjax.evaluate.studies.length_study import (
     repetition,
 )
 from chexjax.judges import Judge, length_controlled
-from chexjax.page import Html, Page, figure, grid, terms
+from chexjax.page import Html, Page, figure, grid, join, standalone, terms
 from chexjax.page import table as html_table
 
 SFT = "SFT"
@@ -148,7 +148,7 @@ def write(
     answers: Sequence[Answer],
     levels: Levels,
 ) -> None:
-    """Writes `comparison.json` and `comparison.html`, and where anything is claimed `claims.md`.
+    """Writes `comparison.json` and `comparison.html`; of claims `claims.md` and `claims.svg` too.
 
     Args:
       entries: SFT and all runs.
@@ -166,7 +166,10 @@ def write(
     title = f"{sum(not entry.is_sft for entry in entries)} runs compared"
     page = Page(title, _verdict(best, facts), above="chexjax sweep")
     if answers:
-        page.section("Claims", claims_table.section(answers), lead=claims_table.LEAD)
+        picture = plots.claims(answers)
+        write_atomic(folder / "claims.svg", standalone(picture))
+        body = join([figure(picture, claims_table.PICTURE), claims_table.section(answers)])
+        page.section("Claims", body, lead=claims_table.LEAD)
     if levels.scales:
         body = claims_table.levels_section(levels)
         page.section("Policies", body, lead=claims_table.LEVELS_LEAD)

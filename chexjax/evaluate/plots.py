@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import matplotlib
 import numpy as np
 
+from chexjax.evaluate.claims import Answer
 from chexjax.evaluate.metrics import Evaluation, SystemResult
 from chexjax.evaluate.significance import Array, Interval, number
 from chexjax.page import LIGHT, Html
@@ -140,6 +141,47 @@ def intervals(gaps: Sequence[tuple[str, Interval]], across: str, *, good: int = 
         axes.set(ylim=(len(gaps) - 0.4, -0.85), yticks=[], xlabel=across)
         axes.margins(x=0.08)
         return _svg(figure, f"{across} with 95 % intervals")
+
+
+_ROLES = {"seen": "accent", "not seen": "wrong", "can't tell": "neutral"}
+
+_EDGE = 4.0
+"""Margins from zero beyond which a claim's difference is drawn at the edge."""
+
+
+def claims(answers: Sequence[Answer]) -> Html:
+    """The difference of each claim in units of its margin, the way that was claimed to the right.
+
+    Measures have units of their own; what all claims share is a smallest difference that matters.
+    The band within it is the "same" of claims that say so.
+    """
+    with matplotlib.rc_context(_STYLE | {"axes.grid": False}):
+        figure, axes = _figure(7.2, 0.9 + 0.27 * len(answers))
+        axes.axvspan(-1, 1, color=_MARK["rule"], alpha=0.45, lw=0)
+        axes.axvline(0, color=_MARK["muted"], lw=1)
+        for row, one in enumerate(answers):
+            low, mean, high = _in_margins(one)
+            shown = _MARK[_ROLES[one.verdict]]
+            axes.plot([low, high], [row, row], color=shown, lw=2, solid_capstyle="round")
+            axes.plot([mean], [row], "o", color=shown, ms=5, clip_on=False)
+        names = [f"{one.claim.name}: {one.verdict}" for one in answers]
+        axes.set_yticks(range(len(answers)), names, color=_MARK["ink"], fontsize=8.5)
+        axes.set(
+            xlim=(-_EDGE, _EDGE),
+            ylim=(len(answers) - 0.4, -0.6),
+            xlabel="Difference \u00f7 smallest that matters; as claimed, to the right",
+        )
+        return _svg(figure, "Claims, with 95 % intervals")
+
+
+def _in_margins(one: Answer) -> tuple[float, float, float]:
+    """Low, mean and high of a difference, within the edges of the picture."""
+    way = (-1 if one.claim.expect == "less" else 1) / one.claim.margin
+    gap = one.difference
+    low, mean, high = np.clip(
+        sorted(way * end for end in (gap.low, gap.mean, gap.high)), -_EDGE, _EDGE
+    )
+    return float(low), float(mean), float(high)
 
 
 def score_against_length(evaluation: Evaluation) -> Html:

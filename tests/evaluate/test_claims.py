@@ -7,6 +7,7 @@ import pytest
 import scipy.stats
 
 from chexjax.config import ConfigError
+from chexjax.evaluate import plots
 from chexjax.evaluate.claims import (
     Claim,
     Column,
@@ -190,3 +191,19 @@ def test_claims_are_a_family():
     lines = [line for line in text.splitlines() if line.startswith("|")]
     assert {line.count("|") for line in lines} == {8, 5, 3}
     assert "Nothing changes" in section([first, second, third])
+
+
+def test_the_picture_has_what_was_claimed_to_the_right_in_margins_of_each_claim():
+    def drawn(gains, *changes):
+        text = TEXT
+        for change in changes:
+            text = text.replace(*change)
+        return plots.claims(answers([measured(gains, text)], seed=0))
+
+    fewer, wider = ("expect=more", "expect=less"), ("margin=0.04", "margin=0.4")
+    more = drawn(GAINS)
+    assert ">DPO gains: seen<" in more and "aria-label" in more and "#0000" not in more
+    assert drawn([-gain for gain in GAINS], fewer) == more
+    assert drawn([10 * gain for gain in GAINS], wider) == more
+    assert drawn([-gain for gain in GAINS]) != more
+    assert drawn((1, 1, 1)) == drawn((2, 2, 2))  # at the edge

@@ -250,6 +250,7 @@ def test_a_study_from_end_to_end(tmp_path, capsys):
     for made in kept:
         assert f"{tmp_path / made} is finished, nothing to do" in written
     assert not (tmp_path / "dpo" / "seed0" / "reference").exists()
+    assert "<svg" in (tmp_path / "comparison" / "claims.svg").read_text("utf-8")
     table = (tmp_path / "comparison" / "claims.md").read_text("utf-8")
     assert "12 claims: " in table and "| DPO scores higher than SFT | " in table
 
