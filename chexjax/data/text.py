@@ -31,6 +31,9 @@ class TextRules:
       drop_again: Delete the word "again" in the findings.
       drop_new: Delete the word "new" in the findings, or write "present" for it at the end of a
         sentence.
+      drop_lone_stops: Delete a full stop that stands alone, or put it behind its sentence, in all
+        sections. Every eleventh impression of Open-I ends with one, which a policy learns to write
+        and judges reward.
       report: The section that is the report to write. With `impression`, the findings stand where
         else the indication does: they are what it is written from.
       missing_indication: What stands for an indication that is not given.
@@ -40,6 +43,7 @@ class TextRules:
     drop_prior: bool = True
     drop_again: bool = True
     drop_new: bool = True
+    drop_lone_stops: bool = True
     report: Literal["findings", "impression"] = "findings"
     missing_indication: str = "None"
     max_words: int = 2000
@@ -70,7 +74,10 @@ def clean(sections: Mapping[str, str], rules: TextRules) -> ReportText:
       UnusableStudy: there are no findings, none are left, they are tags alone, or they or the
         impression are too long.
     """
+    edits: dict[str, int] = {}
     found = {name: squeeze(sections.get(name, "")) for name in _SECTIONS}
+    if rules.drop_lone_stops:
+        found = {name: _without_lone_stops(text, edits) for name, text in found.items()}
     for name in ("findings", "impression"):
         if (words := len(found[name].split())) > rules.max_words:
             raise UnusableStudy(
@@ -82,7 +89,6 @@ def clean(sections: Mapping[str, str], rules: TextRules) -> ReportText:
         found |= {"findings": found["impression"], "indication": found["findings"]}
     if not found["findings"]:
         raise UnusableStudy("it has no impression")
-    edits: dict[str, int] = {}
     found["findings"] = without_comparisons(found["findings"], rules, edits)
     if not found["findings"]:
         raise UnusableStudy(f"its {rules.report} section is about an earlier examination alone")
@@ -114,6 +120,14 @@ def without_comparisons(text: str, rules: TextRules, edits: dict[str, int]) -> s
         text, last = re.subn(r" new\.", " present.", text)
         text, inside = re.subn(r" new (?=\S)", " ", text)
         _count(edits, "drop_new", last + inside)
+    return text.strip()
+
+
+def _without_lone_stops(text: str, edits: dict[str, int]) -> str:
+    """The text with each sentence ended once: `Clear. .` as `Clear.`, `Clear .` too."""
+    text, times = re.subn(r"(?:^|(?<=[.!?]) )\.(?= |$)", "", text)
+    text, more = re.subn(r" \.(?= |$)", ".", text)
+    _count(edits, "drop_lone_stops", times + more)
     return text.strip()
 
 

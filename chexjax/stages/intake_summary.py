@@ -16,6 +16,7 @@ from chexjax.data.study import SPLITS
 RULES = {
     "drop_prior": "sentences about an earlier examination dropped",
     "drop_again": 'the word "again" deleted',
+    "drop_lone_stops": "full stops that stood alone deleted or put in place",
     "drop_new": 'the word "new" deleted or replaced',
     "missing_indication": "no indication given",
     "report_variants": "other wordings of the report passed over",

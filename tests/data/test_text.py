@@ -13,7 +13,7 @@ from chexjax.data.text import (
     squeeze,
 )
 
-NONE = TextRules(drop_prior=False, drop_again=False, drop_new=False)
+NONE = TextRules(drop_prior=False, drop_again=False, drop_new=False, drop_lone_stops=False)
 
 
 def cleaned(findings, rules=TextRules(), **others):  # noqa: B008 - frozen
@@ -60,12 +60,35 @@ def test_again_and_new_are_edited_as_words(before, after, edits):
     assert cleaned(before, NONE).findings == before
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "times"),
+    [
+        ("Clear. .", "Clear.", 1),
+        ("Clear .", "Clear.", 1),
+        (". Clear. . . No mass! . It is 5 . 3", "Clear. No mass! It is 5. 3", 5),
+        ("Clear... Is it .5 cm? Yes.. ", "Clear... Is it .5 cm? Yes..", 0),
+    ],
+)
+def test_a_full_stop_alone_ends_no_sentence_twice(before, after, times):
+    found = clean({name: before for name in ("findings", "impression", "indication")}, TextRules())
+    assert found.findings == found.impression == found.indication == after
+    assert found.edits == ({"drop_lone_stops": 3 * times} if times else {})
+    kept = clean({"findings": before}, TextRules(drop_lone_stops=False))
+    assert kept.findings == before.strip()
+
+
+def test_a_report_of_a_full_stop_is_none():
+    with pytest.raises(UnusableStudy, match="it has no findings"):
+        cleaned(". .")
+
+
 def test_each_rule_can_be_switched_off_alone():
-    report = "Again a new mass. The mass is again new. As in the prior study."
+    report = "Again a new mass. The mass is again new. . As in the prior study."
     only = {
-        "drop_prior": "Again a new mass. The mass is again new.",
-        "drop_again": "Again a new mass. The mass is new. As in the prior study.",
-        "drop_new": "Again a mass. The mass is again present. As in the prior study.",
+        "drop_prior": "Again a new mass. The mass is again new. .",
+        "drop_again": "Again a new mass. The mass is new. . As in the prior study.",
+        "drop_new": "Again a mass. The mass is again present. . As in the prior study.",
+        "drop_lone_stops": "Again a new mass. The mass is again new. As in the prior study.",
     }
     for rule, expected in only.items():
         rules = TextRules(**{name: name == rule for name in only})

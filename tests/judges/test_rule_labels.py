@@ -122,7 +122,7 @@ def indexed(real_data):
         name="openi",
         path=str(real_data / "openi-reports"),
         views=ViewRules(most=0),
-        text=TextRules(drop_prior=False, drop_again=False, drop_new=False),
+        text=TextRules(drop_prior=False, drop_again=False, drop_new=False, drop_lone_stops=False),
     )
     source = open_source(config)
     done = check(source, range(len(source)))

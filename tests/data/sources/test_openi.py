@@ -19,7 +19,7 @@ from chexjax.data.text import TextRules
 from chexjax.data.views import ViewRules
 
 TEXT_ALONE = ViewRules(most=0)
-AS_WRITTEN = TextRules(drop_prior=False, drop_again=False, drop_new=False)
+AS_WRITTEN = TextRules(drop_prior=False, drop_again=False, drop_new=False, drop_lone_stops=False)
 
 
 def picture(kind="png"):

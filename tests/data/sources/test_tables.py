@@ -529,7 +529,7 @@ def test_labels_of_every_notation(cells, column, labels, others):
     assert read_labels(cells, column) == (labels, others)
 
 
-AS_WRITTEN = TextRules(drop_prior=False, drop_again=False, drop_new=False)
+AS_WRITTEN = TextRules(drop_prior=False, drop_again=False, drop_new=False, drop_lone_stops=False)
 
 
 def test_the_real_images_are_read_by_their_manifests(real_data):
