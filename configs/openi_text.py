@@ -16,7 +16,7 @@ each other, and 114 of 391 test studies have findings that stand word for word i
 that begin with `fresh_` leave those out, and the nearest neighbour stands beside the policies.
 
 Sizes: SFT of 1,024 studies, pairs of 192, adapters of rank 16, 391 test studies; a step of 16
-studies is 0.7 TFLOP, 8 to 12 s on two slow cores. About two hours for the six losses there, each
+studies is 0.7 TFLOP, 10 to 17 s on two slow cores. About two hours for the six losses there, each
 of which is on its own: a run that is killed goes on.
 
 Arguments: `judge=NAME` makes the pairs by `bertscore`, `rouge_l` or `rule_labels`, the score of the

@@ -11,8 +11,8 @@ import numpy as np
 
 from chexjax.artefacts import Artefact, Draft
 from chexjax.data.batches import PADDING, Bucket, PlannedBatch
-from chexjax.data.examples import Collator, lengths_of, pictures_of
-from chexjax.engine import Sampler
+from chexjax.data.examples import Collator, Example, lengths_of, pictures_of
+from chexjax.engine import Completion, Sampler
 from chexjax.evaluate.significance import Interval
 from chexjax.evaluate.studies.divergence import estimate
 from chexjax.mesh import place_batch
@@ -59,16 +59,9 @@ def divergence(policy: Stage) -> Stage:
             ]
             rows = np.arange(config.unit)
             planned = PlannedBatch(bucket, np.where(rows < len(examples), rows, PADDING))
-            collate = Collator(examples, pictures)
-            before = jax.device_get(score(place_batch(collate(planned), context.mesh)))
-            made = [
-                {
-                    "id": example.id,
-                    "logp": float(np.sum(drawn[k][1][0].logps)),
-                    "logp_sft": float(before[k].sum()),
-                }
-                for k, example in enumerate(examples)
-            ]
+            batch = Collator(examples, pictures)(planned)
+            before = jax.device_get(score(place_batch(batch, context.mesh)))
+            made = [_row(*one, logps) for one, logps in zip(drawn, before, strict=False)]
             return Unit(made, rejects if number == 0 else [])
 
         def summarise(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -89,6 +82,16 @@ def divergence(policy: Stage) -> Stage:
         shared=True,
         extra=lambda config: {"studies": config.evaluate.divergence},
     )
+
+
+def _row(example: Example, written: Sequence[Completion], before: np.ndarray) -> dict[str, Any]:
+    """A study's log-probabilities: of what the policy wrote, by itself and by SFT, `f32[1, R]`."""
+    [one] = written
+    return {
+        "id": example.id,
+        "logp": float(np.sum(one.logps)),
+        "logp_sft": float(before.sum()),
+    }
 
 
 def divergence_of(artefact: Artefact) -> Interval:

@@ -16,8 +16,9 @@ from typing import Any
 
 from chexjax.config import ConfigError, config_dict, freeze, nearest
 from chexjax.config.command import override
-from chexjax.stages.config import RunConfig, SweepConfig
+from chexjax.stages.config import RunConfig
 from chexjax.stages.context import Stage
+from chexjax.stages.sweeps.config import SweepConfig
 
 _NAME = re.compile(r"[\w.-]+")
 

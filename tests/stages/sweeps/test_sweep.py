@@ -15,13 +15,14 @@ from chexjax.evaluate.studies.divergence import NONE
 from chexjax.judges import build
 from chexjax.rows import Rows
 from chexjax.stages.align import ALIGN
-from chexjax.stages.config import RunConfig, SweepConfig
+from chexjax.stages.config import RunConfig
 from chexjax.stages.context import Context
 from chexjax.stages.ingest import INGEST
 from chexjax.stages.pair import PAIR
 from chexjax.stages.reference import REFERENCE
 from chexjax.stages.sample import SAMPLE
 from chexjax.stages.sweeps.compare import prepare
+from chexjax.stages.sweeps.config import SweepConfig
 from chexjax.stages.sweeps.runs import runs
 from chexjax.trackers import StageClock
 from tests.stages.conftest import ROOT
